@@ -1,0 +1,46 @@
+# make run    sets up and starts the server; make test sets up and runs the whole suite.
+# Everything is installed into .venv; `make clean` takes it all away again.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run demo test pytest lint clean
+
+run: $(VENV)/run.stamp
+	@$(BIN)/twistd -n xfer --port 9000
+
+demo: $(VENV)/run.stamp
+	@$(BIN)/python docs/demo.py
+
+test: $(VENV)/test.stamp
+	$(BIN)/trial tests
+
+pytest: $(VENV)/test.stamp
+	$(BIN)/pytest
+
+lint: $(VENV)/lint.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info _trial_temp* .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "xfer needs Python 3.11 or newer; make PYTHON=/path/to/it")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: $(VENV)/bin/python setup.cfg pyproject.toml
+	@echo "setting up $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/run.stamp
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .[test]
+	@touch $@
+
+$(VENV)/lint.stamp: $(VENV)/test.stamp
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .[test,lint]
+	@touch $@

@@ -1,0 +1,1 @@
+"""The tests of xfer: trial test cases, run by trial and by pytest alike."""

@@ -1,0 +1,119 @@
+"""A depot for tests: a real store in a temporary directory, and connections without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransportWithDisconnection
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.executors import InlineExecutor
+from xferproto.executor import Executor
+from xferproto.server.factory import XferServerFactory
+from xferproto.server.protocol import XferServerProtocol
+from xferproto.store.local import LocalStore
+
+
+def make_store(
+    case: SynchronousTestCase, root: Path | None = None, files: Executor | None = None
+) -> LocalStore:
+    """A local store that does everything inline, or its file work on C{files}."""
+    inline = InlineExecutor()
+    root = Path(case.mktemp()) if root is None else root
+    store = LocalStore(root, files=files or inline, writer=inline, reader=inline, now=lambda: 1e9)
+    case.addCleanup(store.close)
+    return store
+
+
+class Transport(StringTransportWithDisconnection):
+    """
+    A transport that keeps what is written, and can close one half.
+
+    @ivar half_closed: whether the server has closed its half.
+    @ivar aborted: whether it was cut off with a reset.
+    """
+
+    half_closed = False
+    aborted = False
+
+    def loseWriteConnection(self) -> None:
+        self.half_closed = True
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        self.loseConnection()
+
+
+class Session:
+    """
+    One connection to a server, without a network.
+
+    @ivar protocol: the server's side.
+    @ivar transport: what it writes to.
+    """
+
+    def __init__(self, factory: XferServerFactory) -> None:
+        self.protocol: XferServerProtocol = factory.buildProtocol(None)
+        self.transport = Transport()
+        self.transport.protocol = self.protocol
+        self.protocol.makeConnection(self.transport)
+
+    def send(self, *chunks: bytes) -> bytes:
+        """Let the chunks arrive one by one: all that the server has written since the last call."""
+        for chunk in chunks:
+            self.protocol.dataReceived(chunk)
+        return self.answer()
+
+    def answer(self) -> bytes:
+        """What the server has written since the last call."""
+        written: bytes = self.transport.value()
+        self.transport.clear()
+        return written
+
+    def half_close(self) -> bytes:
+        """The peer sends no more, but reads on."""
+        self.protocol.readConnectionLost()
+        return self.answer()
+
+    def lose(self) -> None:
+        """The connection is gone."""
+        if self.transport.connected:
+            self.transport.connected = False
+            self.protocol.connectionLost(Failure(ConnectionDone()))
+
+
+class Depot:
+    """
+    A server without a network.
+
+    @param case: its clean-up closes the store.
+    @param executor: hashes, writes and reads; everything at once where it is None.
+    @ivar clock: turned by hand.
+    """
+
+    def __init__(
+        self,
+        case: SynchronousTestCase,
+        executor: Executor | None = None,
+        max_file_size: int | None = None,
+    ) -> None:
+        self.root = Path(case.mktemp())
+        self.clock = Clock()
+        self.store = make_store(case, self.root, executor)
+        self.factory = XferServerFactory(executor or InlineExecutor(), self.clock, max_file_size)
+        self.factory.store = self.store
+
+    def connect(self) -> Session:
+        return Session(self.factory)
+
+    def files(self) -> list[str]:
+        """What lies in the storage directory, beside the catalogue: relative paths, sorted."""
+        return sorted(
+            str(path.relative_to(self.root))
+            for folder in ("objects", "incoming")
+            for path in (self.root / folder).rglob("*")
+            if path.is_file()
+        )

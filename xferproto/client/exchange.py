@@ -1,0 +1,68 @@
+"""The classic exchange: list, upload, compare, list, download, compare. Told line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from xferproto.client.protocol import Progress, XferClientProtocol
+from xferproto.client.target import local_name
+from xferproto.entry import Entry
+from xferproto.errors import HashMismatch, XferError
+
+Say = Callable[[str], None]
+"""Writes one line of the transcript."""
+
+
+class ExchangeFailed(XferError):
+    """The exchange can't go on. The text is one line for people."""
+
+
+async def exchange(client: XferClientProtocol, source: Path, output: Path, say: Say) -> bool:
+    """
+    Send a file, fetch it back, and compare the hashes of both ways.
+
+    @param client: connected, and best C{prompted}, so that its lines read like a conversation.
+    @param source: the file.
+    @param output: the directory that gets it back; made when it is not there.
+    @param say: gets what happens between the lines of the wire.
+    @return: whether both ways were a success.
+    @raise ExchangeFailed: the list does not hold what was stored, or C{output} can't be used.
+    @raise XferError: what a request failed with.
+    """
+    await client.list_files()
+    stored = await _verified(client.upload(source, progress=_told(say, "sent")), say)
+    if stored is None:
+        return False
+    entries = await client.list_files()
+    if stored not in entries:
+        raise ExchangeFailed(f"The list does not hold {stored.id}, which was just stored.")
+    target = output / local_name(stored.name)
+    if target.exists() and target.samefile(source):
+        raise ExchangeFailed(f"{target} is the file that was sent; choose another --output.")
+    output.mkdir(parents=True, exist_ok=True)
+    fetching = client.download(stored.id, target, replace=True, progress=_told(say, "received"))
+    fetched = await _verified(fetching, say)
+    if fetched is not None:
+        say(f"  saved as {target}")
+    await client.disconnect()
+    return fetched is not None
+
+
+def _told(say: Say, verb: str) -> Progress:
+    def progress(done: int, total: int) -> None:
+        if done == total:
+            say(f"  {total} bytes {verb}")
+
+    return progress
+
+
+async def _verified(transfer: Awaitable[Entry], say: Say) -> Entry | None:
+    """Wait for a transfer and say how the comparison went: its entry, or None where it failed."""
+    try:
+        entry = await transfer
+    except HashMismatch as mismatch:
+        say(f"  MD5 here {mismatch.ours}, at the server {mismatch.theirs}: Fail")
+        return None
+    say(f"  MD5 here {entry.id}, at the server {entry.id}: Success")
+    return entry

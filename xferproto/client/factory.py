@@ -1,0 +1,68 @@
+"""How a client is made and connected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import clientFromString
+from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
+from twisted.internet.protocol import ClientFactory
+
+from xferproto.client.protocol import XferClientProtocol
+from xferproto.executor import Executor, ThreadExecutor
+from xferproto.transfer.budget import MemoryBudget
+
+DEFAULT_PORT = 9000
+
+Trace = Callable[[Literal["<", ">"], bytes], None]
+"""Told each line without its end: C{>} for those that the client sends, C{<} for the server's."""
+
+
+class XferClientFactory(ClientFactory):
+    """
+    Makes an L{XferClientProtocol} for each connection; fits every client endpoint's C{connect}.
+
+    @param executor: the threads that read, hash and write files.
+    @param prompted: ask for each command's prompt, as a person would, instead of sending its
+        argument on the same line.
+    @param trace: told each line that goes over the wire.
+    """
+
+    noisy = False
+
+    def __init__(
+        self, executor: Executor, prompted: bool = False, trace: Trace | None = None
+    ) -> None:
+        self.executor = executor
+        self.prompted = prompted
+        self.trace: Trace = trace or (lambda direction, line: None)
+        self.budget = MemoryBudget()
+
+    def buildProtocol(self, addr: IAddress | None) -> XferClientProtocol:  # type: ignore[override]
+        return XferClientProtocol(self)
+
+
+def connect(
+    reactor: Any,
+    endpoint: str | IStreamClientEndpoint,
+    prompted: bool = False,
+    trace: Trace | None = None,
+) -> Deferred[XferClientProtocol]:
+    """
+    Connect to a depot.
+
+    @param reactor: the reactor; its threads do the reading and hashing.
+    @param endpoint: any Twisted client endpoint, or its description, as in C{tcp:depot:9000}.
+    @param prompted: as for L{XferClientFactory}.
+    @param trace: as for L{XferClientFactory}.
+    @return: fires with the connected client.
+    @raise ConnectError: it can't be reached (L{twisted.internet.error}).
+    @raise ValueError: C{endpoint} does not describe one.
+    """
+    executor = ThreadExecutor(reactor, reactor.getThreadPool())
+    factory = XferClientFactory(executor, prompted, trace)
+    chosen: Any = clientFromString(reactor, endpoint) if isinstance(endpoint, str) else endpoint
+    connecting: Deferred[XferClientProtocol] = chosen.connect(factory)
+    return connecting

@@ -1,0 +1,178 @@
+"""The service that C{twistd xfer-client} runs: options, one exchange, the exit status."""
+
+from __future__ import annotations
+
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, clientFromString
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.logger import (
+    ILogObserver,
+    LogEvent,
+    Logger,
+    LogLevel,
+    eventAsText,
+    formatEvent,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from xferproto.client.exchange import exchange
+from xferproto.client.factory import DEFAULT_PORT, connect
+from xferproto.errors import RequestError, XferError
+from xferproto.escape import printable
+from xferproto.twistd import ExitStatus, port
+from xferproto.twistd import Options as OneLineOptions
+
+PID_FILE = "xfer-client.pid"
+LOG_FILE = "xfer-client.log"
+
+
+class Options(OneLineOptions):
+    """The options of C{twistd xfer-client}."""
+
+    command = "xfer-client"
+    synopsis = "[options]"
+    longdesc = (
+        "Send a file to an xfer depot, fetch it back, and compare the hashes of both ways. "
+        "The exit status is 0 only when both ways were a success."
+    )
+    optParameters = [
+        ["host", "H", "127.0.0.1", "The depot's host."],
+        ["port", "p", DEFAULT_PORT, "The depot's TCP port.", port],
+        ["endpoint", "e", None, "Twisted client endpoint string, instead of --host and --port."],
+        ["file", "f", None, "File to send; a small picture if not given."],
+        ["output", "o", "received", "Directory that gets the file back."],
+    ]
+
+    def postOptions(self) -> None:
+        if self["file"] is None:
+            self["file"] = resources.files("xferproto.client").joinpath("picture.png")
+        self["file"] = Path(str(self["file"])).absolute()
+        self["output"] = Path(self["output"]).absolute()
+        twistd: Any = self.parent
+        if twistd is None:
+            return
+        # A client beside a daemonised server must not trip over its pid file, nor write its log.
+        if twistd["nodaemon"]:
+            if twistd["pidfile"] == "twistd.pid":
+                twistd["pidfile"] = ""
+            if twistd["logfile"] is None and twistd["logger"] is None and not twistd["syslog"]:
+                twistd["logger"] = f"{__name__}.TranscriptObserver"
+        else:
+            if twistd["pidfile"] == "twistd.pid":
+                twistd["pidfile"] = PID_FILE
+            twistd["logfile"] = twistd["logfile"] or LOG_FILE
+
+
+@implementer(ILogObserver)
+class TranscriptObserver:
+    """Prints the exchange and nothing beside it, except errors: those go to standard error."""
+
+    def __call__(self, event: LogEvent) -> None:
+        level = event.get("log_level")
+        if event.get("log_namespace") == ExchangeService.log.namespace:
+            stream = sys.__stdout__ if level is LogLevel.info else sys.__stderr__
+            print(formatEvent(event), file=stream, flush=True)
+        elif level in (LogLevel.error, LogLevel.critical):
+            print(eventAsText(event), file=sys.__stderr__, flush=True)
+
+
+class ExchangeService(Service):
+    """
+    Runs one exchange, then stops the reactor.
+
+    @param reactor: runs it.
+    @param endpoint: the depot, and the words that describe it.
+    @param source: the file to send.
+    @param output: the directory that gets it back.
+    @param exit_status: becomes 1 unless both ways were a success.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        endpoint: tuple[str, IStreamClientEndpoint],
+        source: Path,
+        output: Path,
+        exit_status: ExitStatus,
+    ) -> None:
+        self._reactor = reactor
+        self._depot, self._endpoint = endpoint
+        self._source = source
+        self._output = output
+        self._exit_status = exit_status
+
+    def startService(self) -> None:
+        super().startService()
+        self._exit_status.code = 1  # until it is known better
+        self._reactor.callWhenRunning(
+            lambda: Deferred.fromCoroutine(self._run()).addErrback(self._failed).addBoth(self._end)
+        )
+
+    def _say(self, line: str) -> None:
+        self.log.info("{line}", line=line)
+
+    def _trace(self, direction: Literal["<", ">"], line: bytes) -> None:
+        self._say(f"{direction} {printable(line)}")
+
+    async def _run(self) -> None:
+        self._say(f"connecting to {self._depot}")
+        client = await connect(self._reactor, self._endpoint, prompted=True, trace=self._trace)
+        self._say("connected")
+        if await exchange(client, self._source, self._output, self._say):
+            self._exit_status.code = 0
+        self._say("disconnected")
+
+    def _failed(self, failure: Failure) -> None:
+        self.log.error("xfer-client: {reason}", reason=self._reason(failure))
+
+    def _reason(self, failure: Failure) -> str:
+        error = failure.value
+        if isinstance(error, RequestError):
+            return f"the server refused: {printable(error.text)} ({error.symbol})"
+        if isinstance(error, XferError):
+            return str(error)
+        if isinstance(error, ConnectError):
+            reason = getattr(error, "osError", None) or error
+            return f"can't reach {self._depot}: {getattr(reason, 'strerror', None) or reason}"
+        if isinstance(error, OSError):
+            return f"{error.filename}: {error.strerror}"
+        self.log.failure("the exchange failed", failure)
+        return "this should not have happened"
+
+    def _end(self, _: object) -> None:
+        if self._reactor.running:
+            self._reactor.stop()
+
+
+def makeService(options: Options) -> ExchangeService:
+    """
+    The service for these options.
+
+    @raise SystemExit: the endpoint string is wrong; told in one line.
+    """
+    from twisted.internet import reactor
+
+    description = options["endpoint"]
+    endpoint: IStreamClientEndpoint
+    if description is None:
+        host, number = options["host"], options["port"]
+        description = f"{host} port {number}"
+        endpoint = HostnameEndpoint(reactor, host.encode("ascii", "replace"), number)
+    else:
+        try:
+            endpoint = clientFromString(reactor, description)
+        except Exception as error:  # every kind of endpoint has its own way to refuse
+            raise SystemExit(f"xfer-client: bad endpoint {description!r}: {error}") from None
+    return ExchangeService(
+        reactor, (description, endpoint), options["file"], options["output"], ExitStatus()
+    )

@@ -1,0 +1,50 @@
+"""What a depot knows of a file: the values that store, server and client share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """
+    One line of a listing.
+
+    @ivar id: the MD5 of the content, 32 lower-case hex digits.
+    @ivar name: the label that it was stored under.
+    @ivar size: its length in bytes.
+    """
+
+    id: str
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """
+    The hashes of one content.
+
+    @ivar md5: 32 lower-case hex digits; the id of the file.
+    @ivar sha256: 64 lower-case hex digits; tells two contents with one MD5 apart.
+    """
+
+    md5: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """
+    All that is known of one content, the answer to C{STAT}.
+
+    @ivar entries: one for each name, in name order; never empty.
+    @ivar sha256: 64 lower-case hex digits.
+    @ivar stored: when its bytes were first stored, seconds since the epoch.
+    @ivar verified: when its stored bytes last hashed to the id, seconds since the epoch.
+    """
+
+    entries: tuple[Entry, ...]
+    sha256: str
+    stored: float
+    verified: float

@@ -1,0 +1,154 @@
+"""
+The errors of xfer: one base, one cause each, and the table of their symbols on the wire.
+
+A L{RequestError} is what the server answers C{ERROR symbol text} for, and what the client raises
+when it reads that line: both sides use the same classes. Nothing here imports Twisted.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class XferError(Exception):
+    """The base of every error that xfer raises on purpose."""
+
+
+class RequestError(XferError):
+    """
+    A request that the server refuses.
+
+    @cvar symbol: the stable name of the error on the wire (docs/protocol.md, "Errors").
+    @cvar advice: the sentence for people, used when no better one is given.
+    """
+
+    symbol: ClassVar[str] = "internal"
+    advice: ClassVar[str] = "The server could not do this; its log says why."
+
+    def __init__(self, text: str | None = None) -> None:
+        self.text = self.advice if text is None else text
+        super().__init__(self.text)
+
+
+class BadCommand(RequestError):
+    symbol = "bad-command"
+    advice = "This is not a command; send HELP for the list of commands."
+
+
+class BadDetails(RequestError):
+    symbol = "bad-details"
+    advice = "The details are not of the form that this command takes; send HELP to see it."
+
+
+class BadName(RequestError):
+    symbol = "bad-name"
+    advice = "This is not a file name that can be stored; send a relative path in UTF-8."
+
+
+class BadId(RequestError):
+    symbol = "bad-id"
+    advice = "A file ID is 32 hexadecimal digits; send LIST_FILES to see the ones stored here."
+
+
+class BadRange(RequestError):
+    symbol = "bad-range"
+    advice = "The range does not lie within the file; ask for bytes that it has."
+
+
+class LineTooLong(RequestError):
+    symbol = "line-too-long"
+    advice = "A line holds at most 4096 bytes; connect again and send shorter lines."
+
+
+class NoSuchFile(RequestError):
+    symbol = "no-such-file"
+    advice = "No file with this ID is stored here; send LIST_FILES to see the ones that are."
+
+
+class TooLarge(RequestError):
+    symbol = "too-large"
+    advice = "The file is larger than this server takes."
+
+
+class NoSpace(RequestError):
+    symbol = "no-space"
+    advice = "The server has no room left for this file; try again later."
+
+
+class Collision(RequestError):
+    symbol = "collision"
+    advice = "Other content with the same ID is stored here, and stays; this file was not stored."
+
+
+class Corrupt(RequestError):
+    symbol = "corrupt"
+    advice = "The stored bytes of this file are damaged; send the file again if you have it."
+
+
+class Internal(RequestError):
+    symbol = "internal"
+
+
+REQUEST_ERRORS: dict[str, type[RequestError]] = {
+    error.symbol: error
+    for error in (
+        BadCommand,
+        BadDetails,
+        BadName,
+        BadId,
+        BadRange,
+        LineTooLong,
+        NoSuchFile,
+        TooLarge,
+        NoSpace,
+        Collision,
+        Corrupt,
+        Internal,
+    )
+}
+"""Every symbol that the server can send, and its class."""
+
+
+class UnknownRequestError(RequestError):
+    """
+    The client's answer to a symbol that a newer server sends.
+
+    @ivar symbol: that symbol.
+    """
+
+    def __init__(self, symbol: str, text: str) -> None:
+        super().__init__(text)
+        self.symbol = symbol  # type: ignore[misc]  # one instance, one symbol
+
+
+class StorageUnavailable(XferError):
+    """The storage directory can't be created, locked, read or written; the text says why."""
+
+
+class ListenFailed(XferError):
+    """An endpoint can't be listened on; the text says why."""
+
+
+class HashMismatch(XferError):
+    """The bytes that went over the wire are not the bytes that the other side hashed."""
+
+    def __init__(self, what: str, ours: str, theirs: str) -> None:
+        super().__init__(f"{what}: the server's MD5 is {theirs}, the client's own is {ours}.")
+        self.ours = ours
+        self.theirs = theirs
+
+
+class ConnectionCut(XferError):
+    """The connection ended before the answer was complete."""
+
+
+class UnexpectedReply(XferError):
+    """The server sent something that the protocol does not allow here."""
+
+
+class SourceChanged(XferError):
+    """The file being sent no longer has the bytes that were announced."""
+
+
+class TargetExists(XferError):
+    """A download would replace a file that is already there."""

@@ -1,0 +1,336 @@
+"""
+The grammar of the wire: bytes become values here, once, and values become bytes.
+
+The rules are those of docs/protocol.md, "Grammar". Nothing here imports Twisted, touches a disk or
+knows of a connection. Every C{parse_…} takes the bytes of a line, or of a field of it, without the
+line's end; each C{format_…} gives bytes without it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+
+from xferproto.entry import Entry
+from xferproto.errors import (
+    REQUEST_ERRORS,
+    BadCommand,
+    BadDetails,
+    BadId,
+    BadName,
+    BadRange,
+    RequestError,
+    UnknownRequestError,
+)
+
+MAX_LINE = 4096
+"""The most bytes a line may have, its LF not counted."""
+
+MAX_NAME = 1024
+"""The most bytes a name may have in UTF-8."""
+
+MAX_COMPONENT = 255
+"""The most bytes that one component of a name may have (NAME_MAX of the usual file systems)."""
+
+SIZE_LIMIT = 2**63
+"""A size is below this (the range of a signed 64-bit C{off_t})."""
+
+EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
+"""The id of the empty file (RFC 1321, A.5)."""
+
+NO_FILES = b"No files available at the moment"
+READY = b"Ready to receive the file"
+DONE = b"DONE"
+
+_DIGITS = re.compile(rb"[0-9]{1,19}")
+_ID = re.compile(rb"[0-9a-fA-F]{32}")
+_SHA256 = re.compile(rb"[0-9a-f]{64}")
+_ERROR = re.compile(r"ERROR ([a-z][a-z0-9-]*)(?: (.*))?")
+
+
+class Command(Enum):
+    """
+    The commands, with what each asks for and how HELP explains it.
+
+    @ivar spellings: the words that stand for it, upper case.
+    @ivar prompt: the line that asks for the argument, or None where none is needed.
+    @ivar usage: its line in HELP.
+    """
+
+    LIST_FILES = (
+        ("LIST_FILES", "LIST FILES", "LIST FILE"),
+        None,
+        "LIST_FILES [prefix]: the stored files, id;name;size, whose names begin with the prefix",
+    )
+    UPLOAD = (
+        ("UPLOAD",),
+        b"Please send the file name and file size",
+        "UPLOAD name;size: store a file of exactly size bytes; the answer is its ID",
+    )
+    DOWNLOAD = (
+        ("DOWNLOAD",),
+        b"Please send a file ID",
+        "DOWNLOAD id[;offset[;length]]: the file's entry on a line, then its bytes",
+    )
+    STAT = (
+        ("STAT",),
+        b"Please send a file ID",
+        "STAT id: the names, SHA-256 and times of a file",
+    )
+    HELP = (("HELP",), None, "HELP: this list")
+    QUIT = (("QUIT",), None, "QUIT: close the connection")
+
+    def __init__(self, spellings: tuple[str, ...], prompt: bytes | None, usage: str) -> None:
+        self.spellings = spellings
+        self.prompt = prompt
+        self.usage = usage
+
+
+# Longest first, so that "LIST FILES x" is not read as "LIST FILE" and a rest.
+_SPELLINGS = sorted(
+    ((spelling.encode("ascii"), command) for command in Command for spelling in command.spellings),
+    key=lambda pair: -len(pair[0]),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadDetails:
+    """
+    What C{UPLOAD} is asked for.
+
+    @ivar name: a name that L{parse_name} let through.
+    @ivar size: how many bytes will follow.
+    """
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """
+    What C{DOWNLOAD} is asked for.
+
+    @ivar id: the file, lower case.
+    @ivar offset: the first byte that is wanted.
+    @ivar length: how many bytes from there, or None for all of them.
+    """
+
+    id: str
+    offset: int = 0
+    length: int | None = None
+
+    def within(self, size: int) -> int:
+        """
+        How many bytes this asks of a file of C{size} bytes.
+
+        @raise BadRange: the range does not lie within such a file.
+        """
+        length = size - self.offset if self.length is None else self.length
+        if length < 0 or self.offset + length > size:
+            raise BadRange(
+                f"The range {self.offset};{length if self.length is not None else ''} does not lie "
+                f"within the file's {size} bytes."
+            )
+        return length
+
+
+def parse_command(line: bytes) -> tuple[Command, bytes | None]:
+    """
+    The command on a line, in any letter case, and the argument after one space, if there is one.
+
+    @raise BadCommand: the line is no command.
+    """
+    upper = line.upper()
+    for spelling, command in _SPELLINGS:
+        if upper.startswith(spelling):
+            rest = line[len(spelling) :]
+            if not rest or rest == b" ":
+                return command, None
+            if rest.startswith(b" "):
+                return command, rest[1:]
+    raise BadCommand()
+
+
+def parse_size(field: bytes) -> int:
+    """
+    1 to 19 ASCII digits, below 2^63.
+
+    @raise BadDetails: it is anything else.
+    """
+    if not _DIGITS.fullmatch(field) or (size := int(field)) >= SIZE_LIMIT:
+        raise BadDetails("A size is 1 to 19 decimal digits and below 2^63; send name;size.")
+    return size
+
+
+def parse_id(field: bytes) -> str:
+    """
+    32 hex digits of either case; lower case is what comes back.
+
+    @raise BadId: it is anything else.
+    """
+    if not _ID.fullmatch(field):
+        raise BadId()
+    return field.decode("ascii").lower()
+
+
+def _decode(field: bytes) -> str:
+    try:
+        return field.decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadName("A name is valid UTF-8; send it in that encoding.") from None
+
+
+def _check_characters(name: str) -> None:
+    for character in name:
+        if character == "\\":
+            raise BadName("A name has no backslash; put / between the components of a path.")
+        if unicodedata.category(character) in ("Cc", "Zl", "Zp"):
+            raise BadName("A name has no control character and no line or paragraph separator.")
+
+
+def parse_name(field: bytes) -> str:
+    """
+    A relative path in UTF-8 with C{/} between its components. It is a label and nothing else.
+
+    @raise BadName: it is empty, too long, not UTF-8, absolute, or holds an empty, C{.} or C{..}
+        component, a component above 255 bytes, a backslash, a control character or a line or
+        paragraph separator.
+    """
+    if not field:
+        raise BadName("A name is not empty; send a relative path.")
+    if len(field) > MAX_NAME:
+        raise BadName(f"A name has at most {MAX_NAME} bytes; send a shorter one.")
+    name = _decode(field)
+    _check_characters(name)
+    for component in field.split(b"/"):
+        if component in (b"", b".", b".."):
+            raise BadName("A name is a relative path without empty, . or .. components.")
+        if len(component) > MAX_COMPONENT:
+            raise BadName(f"A component of a name has at most {MAX_COMPONENT} bytes.")
+    return name
+
+
+def parse_prefix(field: bytes) -> str:
+    """
+    The beginning of a name: any text that a name could begin with, the empty one too.
+
+    @raise BadName: it is not UTF-8 or holds a character that no name has.
+    """
+    prefix = _decode(field)
+    _check_characters(prefix)
+    return prefix
+
+
+def parse_upload(argument: bytes) -> UploadDetails:
+    """
+    C{name;size}; the size is the last field, the name may hold C{;}.
+
+    @raise BadDetails: there is no C{;}, or no size after the last one.
+    @raise BadName: the name is not allowed.
+    """
+    name, semicolon, size = argument.rpartition(b";")
+    if not semicolon:
+        raise BadDetails("There is no size; send the file name and file size as name;size.")
+    count = parse_size(size)
+    return UploadDetails(parse_name(name), count)
+
+
+def payload_size(argument: bytes) -> int | None:
+    """How many bytes follow a one-line upload, or None when its line does not say."""
+    try:
+        return parse_size(argument.rpartition(b";")[2]) if b";" in argument else None
+    except BadDetails:
+        return None
+
+
+def parse_range(argument: bytes) -> Range:
+    """
+    C{id[;offset[;length]]}.
+
+    @raise BadId: the id is none.
+    @raise BadRange: offset or length is no number.
+    @raise BadDetails: there are more than three fields.
+    """
+    fields = argument.split(b";")
+    if len(fields) > 3:
+        raise BadDetails("There are too many fields; send id, id;offset or id;offset;length.")
+    id = parse_id(fields[0])
+    try:
+        return Range(id, *(parse_size(field) for field in fields[1:]))
+    except BadDetails:
+        raise BadRange("Offset and length are decimal numbers of bytes, below 2^63.") from None
+
+
+def parse_entry(line: bytes) -> Entry:
+    """
+    C{id;name;size}: the id is the first field, the size the last.
+
+    @raise RequestError: it is no entry.
+    """
+    id, _, rest = line.partition(b";")
+    name, semicolon, size = rest.rpartition(b";")
+    if not semicolon:
+        raise BadDetails("An entry is id;name;size.")
+    return Entry(parse_id(id), parse_name(name), parse_size(size))
+
+
+def parse_sha256(field: bytes) -> str:
+    """
+    64 lower-case hex digits.
+
+    @raise BadDetails: it is anything else.
+    """
+    if not _SHA256.fullmatch(field):
+        raise BadDetails("A SHA-256 is 64 hexadecimal digits.")
+    return field.decode("ascii")
+
+
+def parse_time(field: bytes) -> float:
+    """
+    Seconds since the epoch, from the form that L{format_time} gives.
+
+    @raise BadDetails: it is no such time.
+    """
+    try:
+        return datetime.fromisoformat(field.decode("ascii")).timestamp()
+    except ValueError:
+        raise BadDetails("A time is in ISO 8601, as 2001-02-03T04:05:06.789Z.") from None
+
+
+def parse_error(line: bytes) -> RequestError | None:
+    """The error that a line of the server tells of, or None when it is no C{ERROR} line."""
+    match = _ERROR.fullmatch(line.decode("utf-8", "replace"))
+    if match is None:
+        return None
+    symbol, text = match[1], match[2] or ""
+    known = REQUEST_ERRORS.get(symbol)
+    return UnknownRequestError(symbol, text) if known is None else known(text)
+
+
+def format_entry(entry: Entry) -> bytes:
+    return f"{entry.id};{entry.name};{entry.size}".encode()
+
+
+def format_upload(details: UploadDetails) -> bytes:
+    return f"{details.name};{details.size}".encode()
+
+
+def format_range(range: Range) -> bytes:
+    """The shortest form: C{id}, C{id;offset} or C{id;offset;length}."""
+    if range.length is not None:
+        return f"{range.id};{range.offset};{range.length}".encode()
+    return f"{range.id};{range.offset}".encode() if range.offset else range.id.encode()
+
+
+def format_error(error: RequestError) -> bytes:
+    return f"ERROR {error.symbol} {error.text}".encode()
+
+
+def format_time(seconds: float) -> bytes:
+    """ISO 8601 in UTC with milliseconds: C{2001-02-03T04:05:06.789Z}."""
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z").encode("ascii")

@@ -1,0 +1,1 @@
+"""The server: its state machine, its factory, and the service that twistd runs."""

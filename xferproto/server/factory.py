@@ -1,0 +1,106 @@
+"""What all connections of a server share."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import ServerFactory
+from twisted.logger import Logger
+
+from xferproto.executor import Executor
+from xferproto.server.connection import Connection
+from xferproto.server.protocol import XferServerProtocol
+from xferproto.store.interface import IStore
+from xferproto.transfer.budget import MemoryBudget
+
+R = TypeVar("R")
+
+GRACE = 5.0
+"""Seconds that running transfers have to finish when the server stops."""
+
+
+class XferServerFactory(ServerFactory):
+    """
+    Makes a L{XferServerProtocol} for each connection, and stops them all when the server stops.
+
+    @ivar store: where the files are; set before the first connection.
+    @ivar executor: the threads that hash and write.
+    @ivar clock: times transfers and the closing of connections.
+    @ivar max_file_size: the largest file taken, in bytes, or None for no limit.
+    @ivar budget: how many bytes all uploads together may hold in memory.
+    """
+
+    store: IStore
+    noisy = False
+    log = Logger()
+
+    def __init__(
+        self,
+        executor: Executor,
+        clock: IReactorTime,
+        max_file_size: int | None = None,
+    ) -> None:
+        self.executor = executor
+        self.clock = clock
+        self.max_file_size = max_file_size
+        self.budget = MemoryBudget()
+        self._connections: set[Connection] = set()
+        self._made = 0
+        self._work: set[Deferred[Any]] = set()
+        self._stopping = False
+        self._all_closed: Deferred[None] | None = None
+
+    def buildProtocol(self, addr: IAddress | None) -> XferServerProtocol:  # type: ignore[override]
+        self._made += 1
+        return XferServerProtocol(self, self._made)
+
+    def opened(self, connection: Connection) -> None:
+        """A connection was made."""
+        self._connections.add(connection)
+        peer = connection.transport.getPeer()
+        host, port = getattr(peer, "host", peer), getattr(peer, "port", "")
+        self.log.info(
+            "#{number} connected from {host} {port}", number=connection.number, host=host, port=port
+        )
+        if self._stopping:
+            connection.stop()
+
+    def closed(self, connection: Connection) -> None:
+        """A connection was lost."""
+        self._connections.discard(connection)
+        self.log.info("#{number} disconnected", number=connection.number)
+        if not self._connections and self._all_closed is not None:
+            self._all_closed.callback(None)
+
+    def start(self, work: Coroutine[Deferred[Any], Any, R]) -> Deferred[R]:
+        """Let C{work} run; L{stop} waits for it even when its connection is gone."""
+        running = Deferred.fromCoroutine(work)
+        self._work.add(running)
+
+        def ended(outcome: Any) -> Any:
+            self._work.discard(running)
+            return outcome
+
+        return running.addBoth(ended)
+
+    async def stop(self) -> None:
+        """Let the transfers that run finish for L{GRACE} seconds, then cut them off."""
+        self._stopping = True
+        self._all_closed = Deferred()
+        for connection in list(self._connections):
+            connection.stop()
+        if self._connections:
+            self.log.info("waiting for {count} connections", count=len(self._connections))
+            cutting = self.clock.callLater(GRACE, self._cut_off)
+            await self._all_closed
+            if cutting.active():
+                cutting.cancel()
+        await DeferredList(list(self._work), consumeErrors=True)
+
+    def _cut_off(self) -> None:
+        for connection in list(self._connections):
+            self.log.warn("#{number} cut off by the stop", number=connection.number)
+            connection.transport.abortConnection()

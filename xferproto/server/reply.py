@@ -1,0 +1,50 @@
+"""The answers of more than one line, and the reading of what a download sends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+
+from xferproto import grammar
+from xferproto.entry import Entry, Status
+from xferproto.store.interface import IContent, IListing
+from xferproto.transfer.sender import BLOCK
+
+
+def help_lines() -> list[bytes]:
+    """A line for each command."""
+    return [command.usage.encode("ascii") for command in grammar.Command]
+
+
+def status_lines(status: Status) -> list[bytes]:
+    """The answer to STAT, without its DONE."""
+    return [
+        *map(grammar.format_entry, status.entries),
+        b"sha256 " + status.sha256.encode("ascii"),
+        b"stored " + grammar.format_time(status.stored),
+        b"verified " + grammar.format_time(status.verified),
+    ]
+
+
+def listing_pages(first: list[Entry], listing: IListing) -> Callable[[], Deferred[bytes]]:
+    """A reader for a L{Sender}: a page of lines a call, beginning with the page that was read."""
+    waiting = [first]
+
+    async def read() -> bytes:
+        page = waiting.pop() if waiting else await listing.read()
+        return b"".join(grammar.format_entry(entry) + b"\n" for entry in page)
+
+    return lambda: Deferred.fromCoroutine(read())
+
+
+def content_blocks(content: IContent, offset: int, length: int) -> Callable[[], Deferred[bytes]]:
+    """A reader for a L{Sender}: the bytes of a range, block by block."""
+    position, end = offset, offset + length
+
+    async def read() -> bytes:
+        nonlocal position
+        start, position = position, min(position + BLOCK, end)
+        return await content.read(start, position - start) if position > start else b""
+
+    return lambda: Deferred.fromCoroutine(read())

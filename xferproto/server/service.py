@@ -1,0 +1,227 @@
+"""The service that C{twistd xfer} runs: options, endpoints, threads, start and stop."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import (
+    TCP4ServerEndpoint,
+    TCP6ServerEndpoint,
+    serverFromString,
+)
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from xferproto import grammar
+from xferproto.errors import ListenFailed, XferError
+from xferproto.executor import ThreadExecutor
+from xferproto.server.factory import XferServerFactory
+from xferproto.store.local import LocalStore
+from xferproto.twistd import ExitStatus, port, tell_failed_start
+from xferproto.twistd import Options as OneLineOptions
+
+_SIZE = re.compile(r"([0-9]{1,19})\s*(?:([KMGT])(?:iB|B)?|B)?", re.IGNORECASE)
+
+FILE_THREADS = min(32, 4 + 2 * (os.cpu_count() or 1))
+"""Threads that hash, write, sync and read: some for the processors, some that wait for the disk."""
+
+
+def size(value: str) -> int:
+    """
+    A number of bytes, as in C{500}, C{64K}, C{10G} or C{1TiB}; units are powers of 1024.
+
+    @raise ValueError: it reads like none, or is not below 2^63.
+    """
+    match = _SIZE.fullmatch(value.strip())
+    if match is None:
+        raise ValueError(f"{value} is no size; write a number with K, M, G or T, as in 10G")
+    number: int = int(match[1]) * 1024 ** ("KMGT".index(match[2].upper()) + 1 if match[2] else 0)
+    if number >= grammar.SIZE_LIMIT:
+        raise ValueError(f"{value} is too large; sizes are below 2^63 bytes")
+    return number
+
+
+class Options(OneLineOptions):
+    """The options of C{twistd xfer}."""
+
+    command = "xfer"
+    synopsis = "[options]"
+    longdesc = "A file depot that proves what it stores. Type HELP to it to see its commands."
+    optParameters = [
+        ["port", "p", 9000, "TCP port to listen on.", port],
+        ["interface", "i", "127.0.0.1", "Address to listen on."],
+        ["storage", "s", "storage", "Directory that holds the files; made if it is not there."],
+        [
+            "max-file-size",
+            "m",
+            None,
+            "Largest file to take, as in 10G; if not given, any.",
+            size,
+        ],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["endpoints"] = []
+
+    def opt_endpoint(self, description: str) -> None:
+        """Twisted endpoint to listen on, instead of --port and --interface; may be repeated."""
+        self["endpoints"].append(description)
+
+    opt_e = opt_endpoint
+
+    def postOptions(self) -> None:
+        self["storage"] = Path(self["storage"]).absolute()
+
+
+class DepotService(Service):
+    """
+    A depot: listens, stores, and stops without losing anything.
+
+    @param reactor: runs it.
+    @param storage: the storage directory.
+    @param endpoints: where to listen, each with the words that describe it.
+    @param max_file_size: as for L{XferServerFactory}.
+    @param exit_status: set to 1 when listening fails after the start.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        storage: Path,
+        endpoints: list[tuple[str, IStreamServerEndpoint]],
+        max_file_size: int | None,
+        exit_status: ExitStatus,
+    ) -> None:
+        self._reactor = reactor
+        self._storage = storage
+        self._endpoints = endpoints
+        self._exit_status = exit_status
+        self._pools = {
+            name: ThreadPool(minthreads=0, maxthreads=threads, name=name)
+            for name, threads in (("files", FILE_THREADS), ("writer", 1), ("reader", 1))
+        }
+        self._factory = XferServerFactory(self._executor("files"), reactor, max_file_size)
+        self._ports: list[IListeningPort] = []
+
+    def _executor(self, pool: str) -> ThreadExecutor:
+        return ThreadExecutor(self._reactor, self._pools[pool])
+
+    def privilegedStartService(self) -> None:
+        """
+        Take the ports, which may need a right that is given up after this.
+
+        @raise ListenFailed: one can't be had.
+        """
+        super().privilegedStartService()
+        for description, endpoint in self._endpoints:
+            failures: list[Failure] = []
+            listening = maybeDeferred(endpoint.listen, self._factory)
+            listening.addCallbacks(self._ports.append, failures.append)
+            if failures:
+                raise _listen_failed(description, failures[0])
+            if not listening.called:  # then it is told when it fails
+                listening.addCallback(self._listen_ended, description, failures)
+
+    def _listen_ended(self, _: object, description: str, failures: list[Failure]) -> None:
+        if failures:
+            self.log.critical("{error}", error=_listen_failed(description, failures[0]))
+            self._exit_status.code = 1
+            self._reactor.stop()
+        else:
+            self._announce(self._ports[-1])
+
+    def startService(self) -> None:
+        """
+        Open the store.
+
+        @raise StorageUnavailable: it can't be opened.
+        """
+        super().startService()
+        for pool in self._pools.values():
+            pool.start()
+        try:
+            self._factory.store = LocalStore(
+                self._storage,
+                files=self._executor("files"),
+                writer=self._executor("writer"),
+                reader=self._executor("reader"),
+                now=self._reactor.seconds,
+            )
+        except XferError:
+            self._stop_pools()
+            raise
+        self.log.info("storing in {path}", path=str(self._storage))
+        for listening_port in self._ports:
+            self._announce(listening_port)
+
+    def _announce(self, listening_port: IListeningPort) -> None:
+        address = listening_port.getHost()
+        host, number = getattr(address, "host", None), getattr(address, "port", None)
+        if host is None:
+            self.log.info("listening on {address}", address=address)
+            return
+        self.log.info("listening on {host} port {port}", host=host, port=number)
+        near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        self.log.info(
+            "try it: printf 'LIST_FILES\\nQUIT\\n' | nc {host} {port}",
+            host=shlex.quote(near),
+            port=number,
+        )
+
+    async def _stop(self) -> None:
+        for listening_port in self._ports:
+            await maybeDeferred(listening_port.stopListening)
+        await self._factory.stop()
+        await self._factory.store.close()
+        self._stop_pools()
+
+    def stopService(self) -> Deferred[None]:
+        """Listen no more, let running transfers finish for a few seconds, close the store."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    def _stop_pools(self) -> None:
+        for pool in self._pools.values():
+            pool.stop()
+
+
+def _listen_failed(description: str, failure: Failure) -> ListenFailed:
+    error = failure.value
+    reason = getattr(error, "socketError", None) or error  # CannotListenError wraps it
+    text = getattr(reason, "strerror", None) or reason
+    return ListenFailed(f"Can't listen on {description}: {text}.")
+
+
+def makeService(options: Options) -> DepotService:
+    """
+    The service for these options.
+
+    @raise SystemExit: an endpoint string is wrong; told in one line.
+    """
+    from twisted.internet import reactor
+
+    endpoints: list[tuple[str, IStreamServerEndpoint]] = []
+    for description in options["endpoints"]:
+        try:
+            endpoints.append((description, serverFromString(reactor, description)))
+        except Exception as error:  # every kind of endpoint has its own way to refuse
+            raise SystemExit(f"xfer: bad endpoint {description!r}: {error}") from None
+    if not endpoints:
+        interface, number = options["interface"], options["port"]
+        kind = TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint
+        endpoints.append((f"{interface} port {number}", kind(reactor, number, interface=interface)))
+    tell_failed_start("xfer")
+    return DepotService(
+        reactor, options["storage"], endpoints, options["max-file-size"], ExitStatus()
+    )

@@ -1,0 +1,67 @@
+"""
+The way out: blocks from a source to a transport, no faster than it takes them.
+
+Shared by the server's downloads and listings and the client's uploads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer, ITransport
+from zope.interface import implementer
+
+from xferproto.errors import ConnectionCut
+
+BLOCK = 256 * 1024
+"""Bytes read and written at a time; larger blocks gain nothing on loopback."""
+
+
+@implementer(IPushProducer)
+class Sender:
+    """
+    Writes what C{read} gives until it gives nothing. One block is read ahead while one is sent.
+
+    It does not register itself: who owns the transport passes on its pauses.
+
+    @param transport: where the blocks go.
+    @param read: the next block, empty at the end.
+    """
+
+    def __init__(self, transport: ITransport, read: Callable[[], Deferred[bytes]]) -> None:
+        self._transport = transport
+        self._read = read
+        self._paused = False
+        self._stopped = False
+        self._resumed: Deferred[None] | None = None
+
+    async def run(self) -> None:
+        """
+        Send everything; returns when the last block is with the transport and no read is out.
+
+        @raise ConnectionCut: L{stopProducing} was called.
+        @raise Exception: what C{read} failed with; all blocks before it were sent.
+        """
+        ahead = self._read()
+        while block := await ahead:
+            if self._stopped:
+                raise ConnectionCut("The connection was lost.")
+            ahead = self._read()
+            self._transport.write(block)
+            if self._paused and not self._stopped:
+                self._resumed = Deferred()
+                await self._resumed
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        resumed, self._resumed = self._resumed, None
+        if resumed is not None:
+            resumed.callback(None)
+
+    def stopProducing(self) -> None:
+        self._stopped = True
+        self.resumeProducing()

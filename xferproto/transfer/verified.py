@@ -1,0 +1,80 @@
+"""An upload whose bytes are counted, hashed and stored on their way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from xferproto.entry import Digests, Entry
+from xferproto.executor import Executor
+from xferproto.store.interface import IUpload
+from xferproto.transfer.budget import MemoryBudget
+from xferproto.transfer.digest import md5, sha256
+from xferproto.transfer.receiver import Receiver
+
+
+class VerifiedUpload:
+    """
+    Takes the payload of an upload into a store.
+
+    MD5 has a lane for itself; SHA-256, which processors help with, shares one with the writing.
+
+    @param upload: where the bytes go.
+    @param size: how many there will be.
+    @param executor: the threads that hash and write.
+    @param budget: says how many bytes may wait.
+    @param drained: called when L{full} is true no longer.
+    @param failed: called when hashing or writing has failed; L{finish} then tells why.
+    """
+
+    def __init__(
+        self,
+        upload: IUpload,
+        size: int,
+        executor: Executor,
+        budget: MemoryBudget,
+        drained: Callable[[], None],
+        failed: Callable[[], None],
+    ) -> None:
+        self.size = size
+        self._upload = upload
+        self._md5, self._sha256 = md5(), sha256()
+        self._receiver = Receiver(
+            size, [self._md5.update, self._hash_and_write], executor, budget, drained, failed
+        )
+
+    def _hash_and_write(self, blocks: Sequence[bytes]) -> None:
+        self._sha256.update(blocks)
+        self._upload.write(blocks)
+
+    @property
+    def remaining(self) -> int:
+        """Bytes still to come."""
+        return self._receiver.remaining
+
+    @property
+    def full(self) -> bool:
+        """Whether the peer should be held back now."""
+        return self._receiver.full
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes, at most L{remaining}."""
+        self._receiver.write(data)
+
+    async def finish(self) -> Entry:
+        """
+        Commit what came: its entry, once it is durable. The upload is over, however this ends.
+
+        @raise RequestError: the store refuses it.
+        @raise Exception: what writing failed with.
+        """
+        try:
+            await self._receiver.finish()
+        except BaseException:
+            await self._upload.abort()
+            raise
+        return await self._upload.commit(Digests(self._md5.hex(), self._sha256.hex()))
+
+    async def abort(self) -> None:
+        """Give up; nothing of it stays."""
+        await self._receiver.stop()
+        await self._upload.abort()
