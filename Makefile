@@ -11,7 +11,11 @@ run: $(VENV)/run.stamp
 	@$(BIN)/twistd -n xfer --port 9000
 
 demo: $(VENV)/run.stamp
-	@$(BIN)/python docs/demo.py
+	@depot=$$(mktemp -d) && trap '{ kill $$server; wait $$server; rm -rf $$depot; } 2>/dev/null' EXIT && \
+	{ $(BIN)/twistd -n --pidfile= --logfile=$$depot/log xfer \
+		--storage $$depot/storage --endpoint unix:$$depot/socket & server=$$!; } && \
+	until test -S $$depot/socket; do kill -0 $$server || exit 1; sleep 0.1; done && \
+	$(BIN)/twistd -n xfer-client --endpoint unix:$$depot/socket --output $$depot/received
 
 test: $(VENV)/test.stamp
 	$(BIN)/trial tests
@@ -29,7 +33,7 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "xfer needs Python 3.11 or newer; make PYTHON=/path/to/it")'
+	@$(PYTHON) -c 'import sys; sys.exit("xfer needs Python 3.11 or newer: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run.stamp: $(VENV)/bin/python setup.cfg pyproject.toml

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import sys
 from collections.abc import Sequence
 from types import TracebackType
@@ -22,9 +23,9 @@ class Options(usage.Options):
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
-            raise SystemExit(
-                f"{self.command}: {error} (see twistd {self.command} --help)"
-            ) from None
+            text = str(error).removeprefix("Parameter type enforcement failed: ")
+            hint = f"see twistd {self.command} --help"
+            raise SystemExit(f"{self.command}: {text} ({hint})") from None
 
 
 def port(value: str) -> int:
@@ -33,10 +34,9 @@ def port(value: str) -> int:
 
     @raise ValueError: it is no number from 0 to 65535.
     """
-    number = int(value)
-    if not 0 <= number <= 65535:
+    if not re.fullmatch("[0-9]{1,5}", value) or int(value) > 65535:
         raise ValueError(f"{value} is no port; ports are 0 to 65535")
-    return number
+    return int(value)
 
 
 port.coerceDoc = "Must be 0 to 65535."  # type: ignore[attr-defined]  # shown by usage.Options

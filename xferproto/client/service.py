@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import resources
 from pathlib import Path
@@ -32,6 +33,9 @@ from xferproto.twistd import Options as OneLineOptions
 
 PID_FILE = "xfer-client.pid"
 LOG_FILE = "xfer-client.log"
+
+SHOWN_ENTRIES = 20
+"""Lines of a listing that the transcript shows; a large depot would drown it."""
 
 
 class Options(OneLineOptions):
@@ -95,7 +99,7 @@ class ExchangeService(Service):
     @param exit_status: becomes 1 unless both ways were a success.
     """
 
-    log = Logger()
+    log = Logger(namespace="xfer.client")
 
     def __init__(
         self,
@@ -110,6 +114,7 @@ class ExchangeService(Service):
         self._source = source
         self._output = output
         self._exit_status = exit_status
+        self._entries = 0
 
     def startService(self) -> None:
         super().startService()
@@ -122,7 +127,11 @@ class ExchangeService(Service):
         self.log.info("{line}", line=line)
 
     def _trace(self, direction: Literal["<", ">"], line: bytes) -> None:
-        self._say(f"{direction} {printable(line)}")
+        self._entries = self._entries + 1 if b";" in line and direction == "<" else 0
+        if self._entries <= SHOWN_ENTRIES:
+            self._say(f"{direction} {printable(line)}")
+        elif self._entries == SHOWN_ENTRIES + 1:
+            self._say("  ... and more entries")
 
     async def _run(self) -> None:
         self._say(f"connecting to {self._depot}")
@@ -142,8 +151,9 @@ class ExchangeService(Service):
         if isinstance(error, XferError):
             return str(error)
         if isinstance(error, ConnectError):
-            reason = getattr(error, "osError", None) or error
-            return f"can't reach {self._depot}: {getattr(reason, 'strerror', None) or reason}"
+            number = error.osError
+            reason = os.strerror(number) if isinstance(number, int) else str(error)
+            return f"can't reach {self._depot}: {reason}"
         if isinstance(error, OSError):
             return f"{error.filename}: {error.strerror}"
         self.log.failure("the exchange failed", failure)
@@ -158,9 +168,12 @@ def makeService(options: Options) -> ExchangeService:
     """
     The service for these options.
 
-    @raise SystemExit: the endpoint string is wrong; told in one line.
+    @raise SystemExit: the file or the endpoint string is wrong; told in one line.
     """
     from twisted.internet import reactor
+
+    if not options["file"].is_file():
+        raise SystemExit(f"xfer-client: {options['file']} is not there, or is no regular file.")
 
     description = options["endpoint"]
     endpoint: IStreamClientEndpoint

@@ -55,7 +55,7 @@ class Connection(LineReceiver):
     delimiter = b"\n"
     MAX_LENGTH = grammar.MAX_LINE
 
-    log: ClassVar[Logger] = Logger()
+    log: ClassVar[Logger] = Logger(namespace="xfer")
 
     def __init__(self, factory: XferServerFactory, number: int) -> None:
         self.factory: XferServerFactory = factory

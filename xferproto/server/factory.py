@@ -35,7 +35,7 @@ class XferServerFactory(ServerFactory):
 
     store: IStore
     noisy = False
-    log = Logger()
+    log = Logger(namespace="xfer")
 
     def __init__(
         self,

@@ -6,7 +6,6 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from xferproto import grammar
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 class XferServerProtocol(Connection):
     """One connection of a server; made by L{XferServerFactory}."""
-
-    log: ClassVar[Logger] = Logger()
 
     def __init__(self, factory: XferServerFactory, number: int) -> None:
         super().__init__(factory, number)

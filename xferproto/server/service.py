@@ -93,7 +93,7 @@ class DepotService(Service):
     @param exit_status: set to 1 when listening fails after the start.
     """
 
-    log = Logger()
+    log = Logger(namespace="xfer")
 
     def __init__(
         self,
