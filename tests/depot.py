@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.python.failure import Failure
@@ -41,6 +42,7 @@ class Transport(StringTransportWithDisconnection):
 
     def loseWriteConnection(self) -> None:
         self.half_closed = True
+        IHalfCloseableProtocol(self.protocol).writeConnectionLost()
 
     def abortConnection(self) -> None:
         self.aborted = True

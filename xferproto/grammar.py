@@ -131,10 +131,7 @@ class Range:
         """
         length = size - self.offset if self.length is None else self.length
         if length < 0 or self.offset + length > size:
-            raise BadRange(
-                f"The range {self.offset};{length if self.length is not None else ''} does not lie "
-                f"within the file's {size} bytes."
-            )
+            raise BadRange(f"The file has {size} bytes; ask for a range that lies within them.")
         return length
 
 
@@ -262,7 +259,9 @@ def parse_range(argument: bytes) -> Range:
     try:
         return Range(id, *(parse_size(field) for field in fields[1:]))
     except BadDetails:
-        raise BadRange("Offset and length are decimal numbers of bytes, below 2^63.") from None
+        raise BadRange(
+            "An offset or length is a decimal number below 2^63; send id;offset;length."
+        ) from None
 
 
 def parse_entry(line: bytes) -> Entry:

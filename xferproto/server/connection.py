@@ -6,6 +6,7 @@ docs/protocol.md says what goes over the wire; the states and their table stand 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from twisted.internet import tcp
@@ -31,7 +32,13 @@ DISCARD_LIMIT = 16 * 1024 * 1024
 """The longest refused payload that is taken away, in bytes; a longer one closes the connection."""
 
 LINGER = 2.0
-"""Seconds for which a closing server still reads, so that its last line is not lost to a reset."""
+"""
+Seconds for which a server still reads, once its last line is on its way: closing with bytes unread
+makes a reset, and that would take the line away from the peer.
+"""
+
+CLOSE_TIMEOUT = 60.0
+"""Seconds that a peer has to read what it is sent before the server closes."""
 
 LINE_BUFFER = 64 * 1024
 """Bytes read from a socket at once in line mode, where every line is split off the whole."""
@@ -70,7 +77,7 @@ class Connection(LineReceiver):
         self._in_data_received = False
         self._stopping = False
         self._lost = False
-        self._linger: IDelayedCall | None = None
+        self._closing: IDelayedCall | None = None
 
     # Events of the transport
 
@@ -122,12 +129,12 @@ class Connection(LineReceiver):
         self.dataReceived(b"")
 
     def writeConnectionLost(self) -> None:
-        """The half that L{_close} closes is closed."""
+        """All is sent, and the half that L{_close} wanted closed is."""
+        self._close_in(LINGER, self.transport.loseConnection)
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         self._lost = True
-        if self._linger is not None and self._linger.active():
-            self._linger.cancel()
+        self._close_in(None)
         if self._sender is not None:
             self._sender.stopProducing()
         if self.state is State.RECEIVING:
@@ -245,22 +252,34 @@ class Connection(LineReceiver):
     # Closing
 
     def _close(self) -> None:
-        """Close when the peer has the last line: read on for a moment, or a reset could eat it."""
+        """Close when the peer has the last line; what it still sends is dropped."""
         if self.state is State.CLOSING:
+            return
+        # A TLS transport can't close one half, though it passes the attribute on.
+        one_half = hasattr(self.transport, "loseWriteConnection") and not hasattr(
+            self.transport, "getPeerCertificate"
+        )
+        if not one_half or self._input_ended:
+            self._disconnect()
             return
         self._enter(State.CLOSING)
         self.transport.unregisterProducer()
-        if hasattr(self.transport, "loseWriteConnection") and not self._input_ended:
-            self.transport.loseWriteConnection()
-            self._linger = self.factory.clock.callLater(LINGER, self.transport.abortConnection)
-        else:
-            self.transport.loseConnection()
+        self._close_in(CLOSE_TIMEOUT, self.transport.abortConnection)
+        self.transport.loseWriteConnection()
 
     def _disconnect(self) -> None:
         """Close once the last line is on its way: the peer has nothing more to say."""
-        self._enter(State.CLOSING)
-        self.transport.unregisterProducer()
+        if self.state is not State.CLOSING:
+            self._enter(State.CLOSING)
+            self.transport.unregisterProducer()
         self.transport.loseConnection()
+
+    def _close_in(self, seconds: float | None, close: Callable[[], None] | None = None) -> None:
+        """Close after some time, instead of when that was to be before; never where it is None."""
+        if self._closing is not None and self._closing.active():
+            self._closing.cancel()
+        if seconds is not None and close is not None and not self._lost:
+            self._closing = self.factory.clock.callLater(seconds, close)
 
     def _cut_off(self) -> None:
         """Close with a reset: the peer must not take what it got for the whole."""

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 from xferproto import grammar
 from xferproto.entry import Entry
-from xferproto.errors import ConnectionCut, Internal, RequestError, TooLarge
+from xferproto.errors import BadDetails, ConnectionCut, Internal, RequestError, TooLarge
 from xferproto.escape import quoted
 from xferproto.grammar import Command, Range, UploadDetails
 from xferproto.server.connection import Connection
@@ -96,9 +96,11 @@ class XferServerProtocol(Connection):
         self._answer(*status_lines(status), grammar.DONE)
 
     def _help(self, argument: bytes, prompted: bool) -> None:
+        _no_argument(argument)
         self._answer(*help_lines(), grammar.DONE)
 
     def _quit(self, argument: bytes, prompted: bool) -> None:
+        _no_argument(argument)
         self._close()
 
     # UPLOAD
@@ -111,7 +113,7 @@ class XferServerProtocol(Connection):
             details = grammar.parse_upload(argument)
             limit = self.factory.max_file_size
             if limit is not None and details.size > limit:
-                raise TooLarge(f"This server takes files of at most {limit} bytes.")
+                raise TooLarge(f"This server takes files of at most {limit} bytes; split it.")
         except RequestError as error:
             self._refuse(error, skip)
         else:
@@ -219,3 +221,8 @@ class XferServerProtocol(Connection):
         Command.QUIT: _quit,
     }
     """The method of each command; called with its argument, and whether that was asked for."""
+
+
+def _no_argument(argument: bytes) -> None:
+    if argument:
+        raise BadDetails("This command takes no argument; send it alone on its line.")

@@ -11,14 +11,14 @@ class State(Enum):
     """
     Where a connection stands, and where each input takes it::
 
-        state      | line                             | long line | bytes               | end of input    | answer                   | failure                     | lost
-        COMMAND    | COMMAND ARGUMENT WORKING CLOSING | CLOSING   | -                   | COMMAND CLOSING | -                        | -                           | CLOSING
-        ARGUMENT   | COMMAND WORKING CLOSING          | CLOSING   | -                   | COMMAND CLOSING | -                        | -                           | CLOSING
-        WORKING    | -                                | -         | -                   | -               | COMMAND SENDING RECEIVING | COMMAND DISCARDING CLOSING | CLOSING
-        RECEIVING  | -                                | -         | RECEIVING WORKING   | CLOSING         | -                        | COMMAND DISCARDING CLOSING  | CLOSING
-        DISCARDING | -                                | -         | DISCARDING COMMAND  | CLOSING         | -                        | -                           | CLOSING
-        SENDING    | -                                | -         | -                   | -               | COMMAND                  | CLOSING                     | CLOSING
-        CLOSING    | -                                | -         | CLOSING             | CLOSING         | -                        | -                           | CLOSING
+        state      | line                                        | long line | bytes              | end of input    | answer                    | failure                    | lost
+        COMMAND    | COMMAND ARGUMENT WORKING DISCARDING CLOSING | CLOSING   | -                  | WORKING CLOSING | -                         | -                          | CLOSING
+        ARGUMENT   | COMMAND WORKING CLOSING                     | CLOSING   | -                  | WORKING CLOSING | -                         | -                          | CLOSING
+        WORKING    | -                                           | -         | -                  | -               | COMMAND SENDING RECEIVING | COMMAND DISCARDING CLOSING | CLOSING
+        RECEIVING  | -                                           | -         | RECEIVING WORKING  | CLOSING         | RECEIVING                 | WORKING                    | CLOSING
+        DISCARDING | -                                           | -         | DISCARDING COMMAND | CLOSING         | -                         | -                          | CLOSING
+        SENDING    | -                                           | -         | -                  | -               | SENDING COMMAND           | CLOSING                    | CLOSING
+        CLOSING    | -                                           | -         | CLOSING            | CLOSING         | CLOSING                   | CLOSING                    | CLOSING
 
     C{line} and C{long line} come in line mode, C{bytes} in raw mode. An C{answer} or a C{failure}
     is what the store or the disk has to say. A dash is what can't be: in C{WORKING} and C{SENDING}

@@ -82,7 +82,7 @@ class Catalogue:
         self._lane: Lane[_Write[Any]] = Lane(writer, self._commit, _answer, _refuse)
 
     def _prepare(self) -> None:
-        if self._writing.execute("PRAGMA user_version").fetchone()[0] == 0:
+        if self._writing.execute("PRAGMA schema_version").fetchone()[0] == 0:
             self._writing.executescript(
                 f"BEGIN IMMEDIATE;{SCHEMA}"
                 f"PRAGMA application_id = {APPLICATION_ID};"

@@ -121,18 +121,20 @@ class LocalStore:
             known = await self._catalogue.sha256(entry.id)
             if known not in (None, digests.sha256):
                 raise Collision()
-            if known is None:
+            # Bytes that are gone, though their row is there, are put back by who has them.
+            there = known and await self._files.run(self._objects.has, entry.id, entry.size)
+            if not there:
                 await self._files.run(_translated, self._objects.publish, incoming, entry.id)
-                try:
-                    await self._catalogue.add(entry, digests, self._now())
-                except NoSpace:
-                    await self._files.run(self._objects.remove, entry.id)
-                    raise
-                # After any other failure the row may yet be there: the mark stays, and the next
-                # start looks.
-                await self._files.run(self._objects.confirm, entry.id)
-            else:
+            try:
                 await self._catalogue.add(entry, digests, self._now())
+            except NoSpace:
+                if not known:
+                    await self._files.run(self._objects.remove, entry.id)
+                raise
+            # After any other failure the row may yet be there: the mark stays, and the next start
+            # looks.
+            if not there:
+                await self._files.run(self._objects.confirm, entry.id)
         finally:
             lock.release()
             if not lock.waiting and not lock.locked:

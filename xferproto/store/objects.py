@@ -82,6 +82,13 @@ class Objects:
         self.path(id).unlink(missing_ok=True)
         self.confirm(id)
 
+    def has(self, id: str, size: int) -> bool:
+        """Whether there is such an object, of this length."""
+        try:
+            return self.path(id).stat().st_size == size
+        except FileNotFoundError:
+            return False
+
     def clean(self) -> None:
         """Remove the uploads that an earlier server left unfinished."""
         for path in self._incoming.iterdir():
