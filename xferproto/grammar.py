@@ -259,9 +259,7 @@ def parse_range(argument: bytes) -> Range:
     try:
         return Range(id, *(parse_size(field) for field in fields[1:]))
     except BadDetails:
-        raise BadRange(
-            "An offset or length is a decimal number below 2^63; send id;offset;length."
-        ) from None
+        raise BadRange("Offset and length are numbers below 2^63; send id;offset;length.") from None
 
 
 def parse_entry(line: bytes) -> Entry:

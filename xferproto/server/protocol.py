@@ -113,7 +113,9 @@ class XferServerProtocol(Connection):
             details = grammar.parse_upload(argument)
             limit = self.factory.max_file_size
             if limit is not None and details.size > limit:
-                raise TooLarge(f"This server takes files of at most {limit} bytes; split it.")
+                raise TooLarge(
+                    f"This server takes files of at most {limit} bytes; send a smaller one."
+                )
         except RequestError as error:
             self._refuse(error, skip)
         else:

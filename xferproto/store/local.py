@@ -122,13 +122,15 @@ class LocalStore:
             if known not in (None, digests.sha256):
                 raise Collision()
             # Bytes that are gone, though their row is there, are put back by who has them.
-            there = known and await self._files.run(self._objects.has, entry.id, entry.size)
+            there = known is not None and await self._files.run(
+                self._objects.has, entry.id, entry.size
+            )
             if not there:
                 await self._files.run(_translated, self._objects.publish, incoming, entry.id)
             try:
                 await self._catalogue.add(entry, digests, self._now())
             except NoSpace:
-                if not known:
+                if known is None:
                     await self._files.run(self._objects.remove, entry.id)
                 raise
             # After any other failure the row may yet be there: the mark stays, and the next start
