@@ -24,7 +24,13 @@ def make_store(
     """A local store that does everything inline, or its file work on C{files}."""
     inline = InlineExecutor()
     root = Path(case.mktemp()) if root is None else root
-    store = LocalStore(root, files=files or inline, writer=inline, reader=inline, now=lambda: 1e9)
+    store = LocalStore(
+        root,
+        files=inline if files is None else files,
+        writer=inline,
+        reader=inline,
+        now=lambda: 1e9,
+    )
     case.addCleanup(store.close)
     return store
 
@@ -105,8 +111,17 @@ class Depot:
         self.root = Path(case.mktemp())
         self.clock = Clock()
         self.store = make_store(case, self.root, executor)
-        self.factory = XferServerFactory(executor or InlineExecutor(), self.clock, max_file_size)
+        self.factory = XferServerFactory(
+            InlineExecutor() if executor is None else executor, self.clock, max_file_size
+        )
         self.factory.store = self.store
+
+    @classmethod
+    def over(cls, case: SynchronousTestCase, store: LocalStore) -> Depot:
+        """A server over a store that is there already."""
+        depot = cls(case)
+        depot.store = depot.factory.store = store
+        return depot
 
     def connect(self) -> Session:
         return Session(self.factory)

@@ -18,9 +18,10 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from tests.depot import Depot, Session
 from tests.executors import InlineExecutor
 from xferproto import grammar
-from xferproto.errors import REQUEST_ERRORS
-from xferproto.grammar import Command
-from xferproto.server import connection, factory
+from xferproto.command import Command
+from xferproto.errors import REQUEST_ERRORS, BadToken
+from xferproto.server import connection, factory, upload, wait
+from xferproto.server.service import Options
 from xferproto.server.state import State
 from xferproto.store.local import LocalStore
 
@@ -31,6 +32,8 @@ MAX_FILE_SIZE = 2**30
 
 CLIENT_CLOSES = "the client closes its sending half"
 SERVER_CLOSES = "the server closes the connection"
+LOST = "the connection is lost"
+DAMAGED = re.compile(r"the disk changes a byte of ([0-9a-f]{32})")
 
 _TIME = re.compile(rb"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -79,6 +82,12 @@ def timeless(answer: bytes) -> bytes:
 class SessionTests(SynchronousTestCase):
     """The sessions in the document."""
 
+    def damage(self, id: str) -> None:
+        """Change the first of the stored bytes of a content."""
+        path = self.root / "objects" / id[:2] / id
+        data = path.read_bytes()
+        path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+
     def play(self, session: Session, block: str) -> None:
         written = b""
         for side, what in steps(block):
@@ -88,6 +97,11 @@ class SessionTests(SynchronousTestCase):
                 transport = session.transport
                 self.assertTrue(transport.half_closed or not transport.connected, block)
                 self.assertIs(session.protocol.state, State.CLOSING)
+            elif what == LOST:
+                self.assertEqual(written, b"")
+                session.lose()
+            elif isinstance(what, str) and (damaged := DAMAGED.fullmatch(what)):
+                self.damage(damaged[1])
             elif side == ">" and isinstance(what, bytes):
                 self.assertEqual(written, b"")
                 written = session.send(what)
@@ -101,8 +115,9 @@ class SessionTests(SynchronousTestCase):
         """Every session goes as it is written, one after the other with the same depot."""
         depot = Depot(self, max_file_size=MAX_FILE_SIZE)
         inline, seconds = InlineExecutor(), count(1_000_000_000)
+        self.root = Path(self.mktemp())
         depot.factory.store = store = LocalStore(
-            Path(self.mktemp()),
+            self.root,
             files=inline,
             writer=inline,
             reader=inline,
@@ -141,6 +156,15 @@ class TableTests(SynchronousTestCase):
         self.assertTrue(named)
         self.assertLessEqual(named, set(REQUEST_ERRORS))
 
+    def longest_token(self) -> int:
+        """The most bytes that the grammar allows a token."""
+        for length in count(1):
+            try:
+                grammar.parse_resume(b"a;0;" + b"x" * length)
+            except BadToken:
+                return length - 1
+        raise AssertionError
+
     def test_limits(self) -> None:
         """The table of limits has the values of the constants."""
         limits = {}
@@ -154,9 +178,15 @@ class TableTests(SynchronousTestCase):
                 "line, CR included, LF not": grammar.MAX_LINE,
                 "name": grammar.MAX_NAME,
                 "component of a name": grammar.MAX_COMPONENT,
+                "token": self.longest_token(),
                 "size, offset, length": grammar.SIZE_LIMIT,
                 "refused payload that is taken away": connection.DISCARD_LIMIT,
                 "errors in a row": connection.MAX_ERRORS,
+                "waiting for a WAIT line, in `RESUME` and `VERIFY`": wait.INTERVAL,
+                "waiting for a connection that has the token": upload.PROBE,
+                "partial that no connection has, while the server runs": (
+                    Options()["partial-ttl"] / 86400
+                ),
                 "reading on while closing": connection.LINGER,
                 "reading what a closing server has sent": connection.CLOSE_TIMEOUT,
                 "running transfers when the server stops": factory.GRACE,
@@ -197,6 +227,9 @@ class TableTests(SynchronousTestCase):
         (abnf,) = blocks("abnf")
         for line in (grammar.NO_FILES, grammar.READY, grammar.DONE):
             self.assertIn(f'%s"{line.decode()}" LF', abnf)
+        wait_line = grammar.format_wait(100, "hashing")
+        self.assertEqual(wait_line, b"WAIT 100 hashing")
+        self.assertIn('%s"WAIT" SP percent SP what LF', abnf)
 
 
 class ClientTests(TestCase):

@@ -6,6 +6,7 @@ The names below are the Python API; README.md shows it in use, docs/protocol.md 
 
 from xferproto.client.factory import XferClientFactory, connect
 from xferproto.client.protocol import XferClientProtocol
+from xferproto.client.retry import RetryingClient
 from xferproto.entry import Entry, Status
 from xferproto.errors import (
     ConnectionCut,
@@ -23,6 +24,7 @@ __all__ = [
     "Entry",
     "HashMismatch",
     "RequestError",
+    "RetryingClient",
     "SourceChanged",
     "Status",
     "TargetExists",

@@ -34,6 +34,27 @@ class Digests:
 
 
 @dataclass(frozen=True, slots=True)
+class PartialStatus:
+    """
+    An upload under a token that has not all of its bytes yet.
+
+    @ivar token: what the client calls it.
+    @ivar name: the name it will have.
+    @ivar size: the declared size in bytes.
+    @ivar held: how many of them have come.
+    @ivar started: when it was begun, seconds since the epoch.
+    @ivar idle: for how long it has not been used while the server ran, in seconds.
+    """
+
+    token: str
+    name: str
+    size: int
+    held: int
+    started: float
+    idle: float
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """
     All that is known of one content, the answer to C{STAT}.

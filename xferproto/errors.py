@@ -55,6 +55,11 @@ class BadRange(RequestError):
     advice = "The range does not lie within the file; ask for bytes that it has."
 
 
+class BadToken(RequestError):
+    symbol = "bad-token"
+    advice = "A resume token is 1 to 128 letters, digits, or characters of _.:- and nothing else."
+
+
 class LineTooLong(RequestError):
     symbol = "line-too-long"
     advice = "A line holds at most 4096 bytes; connect again and send shorter lines."
@@ -85,8 +90,17 @@ class Corrupt(RequestError):
     advice = "The stored bytes of this file are damaged; send the file again if you have it."
 
 
+class Busy(RequestError):
+    symbol = "busy"
+    advice = "Another connection is sending under this token; try again when it has ended."
+
+
 class Internal(RequestError):
     symbol = "internal"
+
+
+class StorageLost(Internal):
+    advice = "The server's storage is not there; try again when its operator has mended it."
 
 
 REQUEST_ERRORS: dict[str, type[RequestError]] = {
@@ -97,12 +111,14 @@ REQUEST_ERRORS: dict[str, type[RequestError]] = {
         BadName,
         BadId,
         BadRange,
+        BadToken,
         LineTooLong,
         NoSuchFile,
         TooLarge,
         NoSpace,
         Collision,
         Corrupt,
+        Busy,
         Internal,
     )
 }

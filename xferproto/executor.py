@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 P = ParamSpec("P")
@@ -37,3 +38,26 @@ class ThreadExecutor:
     def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Deferred[R]:
         result: Deferred[Any] = deferToThreadPool(self._reactor, self._pool, work, *args, **kwargs)
         return result
+
+
+def undone_if_cancelled(making: Deferred[R], undo: Callable[[R], object]) -> Deferred[R]:
+    """
+    A Deferred that may be cancelled without what is being made being lost from sight.
+
+    @param making: fires with what was made, on whatever thread.
+    @param undo: called with it when nobody wants it any more; may block for a moment.
+    """
+    wanted: Deferred[R] = Deferred()
+
+    def made(result: R) -> None:
+        if wanted.called:
+            undo(result)
+        else:
+            wanted.callback(result)
+
+    def failed(failure: Failure) -> None:
+        if not wanted.called:
+            wanted.errback(failure)
+
+    making.addCallbacks(made, failed)
+    return wanted

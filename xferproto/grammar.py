@@ -12,16 +12,15 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import Enum
 
 from xferproto.entry import Entry
 from xferproto.errors import (
     REQUEST_ERRORS,
-    BadCommand,
     BadDetails,
     BadId,
     BadName,
     BadRange,
+    BadToken,
     RequestError,
     UnknownRequestError,
 )
@@ -35,6 +34,9 @@ MAX_NAME = 1024
 MAX_COMPONENT = 255
 """The most bytes that one component of a name may have (NAME_MAX of the usual file systems)."""
 
+MAX_TOKEN = 128
+"""The most characters that a resume token may have."""
+
 SIZE_LIMIT = 2**63
 """A size is below this (the range of a signed 64-bit C{off_t})."""
 
@@ -47,53 +49,10 @@ DONE = b"DONE"
 
 _DIGITS = re.compile(rb"[0-9]{1,19}")
 _ID = re.compile(rb"[0-9a-fA-F]{32}")
+_TOKEN = re.compile(rb"[A-Za-z0-9._:-]{1,%d}" % MAX_TOKEN)
 _SHA256 = re.compile(rb"[0-9a-f]{64}")
+_TIME = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 _ERROR = re.compile(r"ERROR ([a-z][a-z0-9-]*)(?: (.*))?")
-
-
-class Command(Enum):
-    """
-    The commands, with what each asks for and how HELP explains it.
-
-    @ivar spellings: the words that stand for it, upper case.
-    @ivar prompt: the line that asks for the argument, or None where none is needed.
-    @ivar usage: its line in HELP.
-    """
-
-    LIST_FILES = (
-        ("LIST_FILES", "LIST FILES", "LIST FILE"),
-        None,
-        "LIST_FILES [prefix]: the stored files, id;name;size, whose names begin with the prefix",
-    )
-    UPLOAD = (
-        ("UPLOAD",),
-        b"Please send the file name and file size",
-        "UPLOAD name;size: store a file of exactly size bytes; the answer is its ID",
-    )
-    DOWNLOAD = (
-        ("DOWNLOAD",),
-        b"Please send a file ID",
-        "DOWNLOAD id[;offset[;length]]: the file's entry on a line, then its bytes",
-    )
-    STAT = (
-        ("STAT",),
-        b"Please send a file ID",
-        "STAT id: the names, SHA-256 and times of a file",
-    )
-    HELP = (("HELP",), None, "HELP: this list")
-    QUIT = (("QUIT",), None, "QUIT: close the connection")
-
-    def __init__(self, spellings: tuple[str, ...], prompt: bytes | None, usage: str) -> None:
-        self.spellings = spellings
-        self.prompt = prompt
-        self.usage = usage
-
-
-# Longest first, so that "LIST FILES x" is not read as "LIST FILE" and a rest.
-_SPELLINGS = sorted(
-    ((spelling.encode("ascii"), command) for command in Command for spelling in command.spellings),
-    key=lambda pair: -len(pair[0]),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +66,40 @@ class UploadDetails:
 
     name: str
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeDetails:
+    """
+    What C{RESUME} is asked for.
+
+    @ivar name: a name that L{parse_name} let through.
+    @ivar size: the length of the whole file, in bytes.
+    @ivar token: what the client calls this upload.
+    """
+
+    name: str
+    size: int
+    token: str
+
+    @property
+    def sha256(self) -> str | None:
+        """The content's SHA-256, where the token is C{sha256:HEX}."""
+        kind, _, digest = self.token.partition(":")
+        return digest if kind == "sha256" and _SHA256.fullmatch(digest.encode()) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """
+    What the server answers to C{RESUME}.
+
+    @ivar offset: how many bytes it holds.
+    @ivar md5: of those bytes, 32 lower-case hex digits.
+    """
+
+    offset: int
+    md5: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,23 +126,6 @@ class Range:
         if length < 0 or self.offset + length > size:
             raise BadRange(f"The file has {size} bytes; ask for a range that lies within them.")
         return length
-
-
-def parse_command(line: bytes) -> tuple[Command, bytes | None]:
-    """
-    The command on a line, in any letter case, and the argument after one space, if there is one.
-
-    @raise BadCommand: the line is no command.
-    """
-    upper = line.upper()
-    for spelling, command in _SPELLINGS:
-        if upper.startswith(spelling):
-            rest = line[len(spelling) :]
-            if not rest or rest == b" ":
-                return command, None
-            if rest.startswith(b" "):
-                return command, rest[1:]
-    raise BadCommand()
 
 
 def parse_size(field: bytes) -> int:
@@ -236,6 +212,56 @@ def parse_upload(argument: bytes) -> UploadDetails:
     return UploadDetails(parse_name(name), count)
 
 
+def parse_resume(argument: bytes) -> ResumeDetails:
+    """
+    C{name;size;token}: the token is the last field, the size the one before it.
+
+    @raise BadDetails: a field is missing, or the size is none.
+    @raise BadName: the name is not allowed.
+    @raise BadToken: the token is not.
+    """
+    rest, semicolon, token = argument.rpartition(b";")
+    if not semicolon or b";" not in rest:
+        raise BadDetails("A field is missing; send name;size;token.")
+    if not _TOKEN.fullmatch(token):
+        raise BadToken()
+    details = parse_upload(rest)
+    return ResumeDetails(details.name, details.size, token.decode("ascii"))
+
+
+def parse_held(line: bytes) -> Held:
+    """
+    C{offset;md5}.
+
+    @raise RequestError: it is anything else.
+    """
+    offset, _, md5 = line.partition(b";")
+    return Held(parse_size(offset), parse_id(md5))
+
+
+def parse_offset(line: bytes) -> int:
+    """
+    Where a resumed upload goes on.
+
+    @raise BadRange: it is no number.
+    """
+    try:
+        return parse_size(line)
+    except BadDetails:
+        raise BadRange("An offset is a decimal number of bytes, below 2^63.") from None
+
+
+def parse_deletion(argument: bytes) -> tuple[str, str | None]:
+    """
+    C{id} or C{id;name}.
+
+    @raise BadId: the id is none.
+    @raise BadName: the name is not allowed.
+    """
+    id, semicolon, name = argument.partition(b";")
+    return parse_id(id), parse_name(name) if semicolon else None
+
+
 def payload_size(argument: bytes) -> int | None:
     """How many bytes follow a one-line upload, or None when its line does not say."""
     try:
@@ -293,6 +319,8 @@ def parse_time(field: bytes) -> float:
     @raise BadDetails: it is no such time.
     """
     try:
+        if not _TIME.fullmatch(field):
+            raise ValueError(field)
         return datetime.fromisoformat(field.decode("ascii")).timestamp()
     except ValueError:
         raise BadDetails("A time is in ISO 8601, as 2001-02-03T04:05:06.789Z.") from None
@@ -314,6 +342,18 @@ def format_entry(entry: Entry) -> bytes:
 
 def format_upload(details: UploadDetails) -> bytes:
     return f"{details.name};{details.size}".encode()
+
+
+def format_resume(details: ResumeDetails) -> bytes:
+    return f"{details.name};{details.size};{details.token}".encode()
+
+
+def format_held(held: Held) -> bytes:
+    return f"{held.offset};{held.md5}".encode()
+
+
+def format_wait(percent: int, what: str) -> bytes:
+    return f"WAIT {percent} {what}".encode()
 
 
 def format_range(range: Range) -> bytes:

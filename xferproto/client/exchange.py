@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from xferproto.client.protocol import Progress, XferClientProtocol
+from xferproto.client.connection import Progress
+from xferproto.client.protocol import XferClientProtocol
+from xferproto.client.retry import RetryingClient
 from xferproto.client.target import local_name
 from xferproto.entry import Entry
 from xferproto.errors import HashMismatch, XferError
@@ -18,7 +20,14 @@ class ExchangeFailed(XferError):
     """The exchange can't go on. The text is one line for people."""
 
 
-async def exchange(client: XferClientProtocol, source: Path, output: Path, say: Say) -> bool:
+async def exchange(
+    client: XferClientProtocol | RetryingClient,
+    source: Path,
+    output: Path,
+    say: Say,
+    verify: bool = False,
+    delete: bool = False,
+) -> bool:
     """
     Send a file, fetch it back, and compare the hashes of both ways.
 
@@ -26,6 +35,8 @@ async def exchange(client: XferClientProtocol, source: Path, output: Path, say: 
     @param source: the file.
     @param output: the directory that gets it back; made when it is not there.
     @param say: gets what happens between the lines of the wire.
+    @param verify: let the server hash the stored bytes again in between.
+    @param delete: take the file out of the depot again in the end.
     @return: whether both ways were a success.
     @raise ExchangeFailed: the list does not hold what was stored, or C{output} can't be used.
     @raise XferError: what a request failed with.
@@ -37,6 +48,8 @@ async def exchange(client: XferClientProtocol, source: Path, output: Path, say: 
     entries = await client.list_files()
     if stored not in entries:
         raise ExchangeFailed(f"The list does not hold {stored.id}, which was just stored.")
+    if verify:
+        await client.verify(stored.id)
     target = output / local_name(stored.name)
     if target.exists() and target.samefile(source):
         raise ExchangeFailed(f"{target} is the file that was sent; choose another --output.")
@@ -45,6 +58,8 @@ async def exchange(client: XferClientProtocol, source: Path, output: Path, say: 
     fetched = await _verified(fetching, say)
     if fetched is not None:
         say(f"  saved as {target}")
+    if delete:
+        await client.delete(stored.id, stored.name)
     await client.disconnect()
     return fetched is not None
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString
-from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
+from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import ClientFactory
 
 from xferproto.client.protocol import XferClientProtocol
@@ -28,13 +28,25 @@ class XferClientFactory(ClientFactory):
     @param prompted: ask for each command's prompt, as a person would, instead of sending its
         argument on the same line.
     @param trace: told each line that goes over the wire.
+    @param patience: seconds without a byte, while an answer is awaited, after which the connection
+        is given up; never where it is None.
+    @param clock: counts them.
     """
 
     noisy = False
 
     def __init__(
-        self, executor: Executor, prompted: bool = False, trace: Trace | None = None
+        self,
+        executor: Executor,
+        prompted: bool = False,
+        trace: Trace | None = None,
+        patience: float | None = None,
+        clock: IReactorTime | None = None,
     ) -> None:
+        if patience is not None and clock is None:
+            raise TypeError("patience takes a clock")
+        self.patience = patience
+        self.clock = clock
         self.executor = executor
         self.prompted = prompted
         self.trace: Trace = trace or (lambda direction, line: None)
@@ -49,6 +61,7 @@ def connect(
     endpoint: str | IStreamClientEndpoint,
     prompted: bool = False,
     trace: Trace | None = None,
+    patience: float | None = None,
 ) -> Deferred[XferClientProtocol]:
     """
     Connect to a depot.
@@ -57,12 +70,13 @@ def connect(
     @param endpoint: any Twisted client endpoint, or its description, as in C{tcp:depot:9000}.
     @param prompted: as for L{XferClientFactory}.
     @param trace: as for L{XferClientFactory}.
+    @param patience: as for L{XferClientFactory}.
     @return: fires with the connected client.
     @raise ConnectError: it can't be reached (L{twisted.internet.error}).
     @raise ValueError: C{endpoint} does not describe one.
     """
     executor = ThreadExecutor(reactor, reactor.getThreadPool())
-    factory = XferClientFactory(executor, prompted, trace)
+    factory = XferClientFactory(executor, prompted, trace, patience, reactor)
     chosen: Any = clientFromString(reactor, endpoint) if isinstance(endpoint, str) else endpoint
     connecting: Deferred[XferClientProtocol] = chosen.connect(factory)
     return connecting

@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
 
-from twisted.internet import tcp
-from twisted.internet.defer import Deferred, DeferredLock
-from twisted.internet.interfaces import ITCPTransport
-from twisted.protocols.basic import LineReceiver
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred
 
 from xferproto import grammar
+from xferproto.client.connection import ClientConnection, Progress
 from xferproto.client.source import BytesSource, FileSource, Source
 from xferproto.client.target import PartFile
+from xferproto.command import Command
 from xferproto.entry import Entry, Status
-from xferproto.errors import ConnectionCut, HashMismatch, RequestError, UnexpectedReply, XferError
-from xferproto.escape import quoted
-from xferproto.grammar import Command, Range, UploadDetails
-from xferproto.transfer.digest import md5
+from xferproto.errors import (
+    BadRange,
+    BadToken,
+    ConnectionCut,
+    HashMismatch,
+    RequestError,
+    UnexpectedReply,
+)
+from xferproto.escape import printable, quoted
+from xferproto.executor import undone_if_cancelled
+from xferproto.grammar import Range, ResumeDetails, UploadDetails
+from xferproto.transfer.digest import Digest, md5
 from xferproto.transfer.receiver import Receiver
-from xferproto.transfer.sender import Sender
-
-if TYPE_CHECKING:
-    from xferproto.client.factory import XferClientFactory
-
-R = TypeVar("R")
-
-Progress = Callable[[int, int], None]
-"""Called with the bytes that are through, and the bytes in all."""
+from xferproto.transfer.sender import BLOCK, Sender
 
 ONE_LINE = 64 * 1024
 """Files up to this many bytes are sent without asking first: one round trip instead of three."""
 
-RAW_BUFFER = 1024 * 1024
 
-
-class XferClientProtocol(LineReceiver):
+class XferClientProtocol(ClientConnection):
     """
     A connection to a depot.
 
@@ -52,24 +46,7 @@ class XferClientProtocol(LineReceiver):
 
     Cancelling a Deferred whose request was sent closes the connection: there is no other way to
     take a request back.
-
-    @ivar factory: what made it.
     """
-
-    transport: tcp.Connection
-    delimiter = b"\n"
-    MAX_LENGTH = grammar.MAX_LINE
-
-    def __init__(self, factory: XferClientFactory) -> None:
-        self.factory: XferClientFactory = factory
-        self._turn = DeferredLock()
-        self._waiting: Deferred[bytes] | None = None
-        self._receiver: Receiver | None = None
-        self._received: Deferred[None] | None = None
-        self._progress: Callable[[], None] | None = None
-        self._in_step = True
-        self._lost: XferError | None = None
-        self._closed: list[Deferred[None]] = []
 
     # Requests
 
@@ -99,12 +76,42 @@ class XferClientProtocol(LineReceiver):
         """
         return self._request(self._upload(source, name, progress))
 
+    def resume(
+        self,
+        source: Path | str | bytes,
+        name: str | None = None,
+        token: str | None = None,
+        progress: Progress | None = None,
+    ) -> Deferred[Entry]:
+        """
+        Store a file under a token, from where an earlier try ended; else like L{upload}.
+
+        What the server holds is checked against the file first; where it differs, all is sent.
+
+        @param token: what to call the upload: C{sha256:HEX} of the content, where that is known, or
+            one's own word. Where it is None, it stands for the file's path, size, time and inode.
+        """
+        return self._request(self._resume(source, name, token, progress))
+
+    def verify(self, id: str) -> Deferred[None]:
+        """
+        Let the server hash the stored bytes again.
+
+        @raise Corrupt: they are no longer what they were.
+        """
+        return self._request(self._simple(Command.VERIFY, id, None))
+
+    def delete(self, id: str, name: str | None = None) -> Deferred[None]:
+        """Remove one name of a content, or all of them where C{name} is None."""
+        return self._request(self._simple(Command.DELETE, id, name))
+
     def download(
         self,
         id: str,
         target: Path | str,
         replace: bool = False,
         progress: Progress | None = None,
+        resume: bool = False,
     ) -> Deferred[Entry]:
         """
         Fetch a file. It is written aside and appears as C{target} when its size and MD5 are right.
@@ -112,11 +119,14 @@ class XferClientProtocol(LineReceiver):
         @param target: a path of the caller's choice; names from the server decide nothing.
         @param replace: whether a file that is there may be replaced.
         @param progress: told how many bytes have come.
+        @param resume: keep what came when the download ends early, in a hidden file beside
+            C{target}, and go on from there the next time. A part that turns out wrong is thrown
+            away, and all is fetched anew.
         @return: fires with the entry, when C{target} is on the disk.
         @raise TargetExists: C{target} is there and may not be replaced.
         @raise OSError: it can't be written.
         """
-        return self._request(self._download(id, Path(target), replace, progress))
+        return self._request(self._download(id, Path(target), replace, progress, resume))
 
     def disconnect(self) -> Deferred[None]:
         """Say goodbye after the requests made so far; fires when the connection is closed."""
@@ -131,7 +141,7 @@ class XferClientProtocol(LineReceiver):
     # How each request goes
 
     async def _list_files(self, prefix: str) -> list[Entry]:
-        argument = prefix.encode()
+        argument = _bytes(prefix)
         grammar.parse_prefix(argument)
         self._send_line(b"LIST_FILES" + (b" " + argument if argument else b""))
         entries = []
@@ -142,7 +152,7 @@ class XferClientProtocol(LineReceiver):
         return entries
 
     async def _stat(self, id: str) -> Status:
-        await self._ask(Command.STAT, grammar.parse_id(id.encode()).encode())
+        await self._ask(Command.STAT, grammar.parse_id(_bytes(id)).encode())
         entries = []
         fields: dict[bytes, bytes] = {}
         while (line := await self._line()) != grammar.DONE:
@@ -162,260 +172,195 @@ class XferClientProtocol(LineReceiver):
         except (KeyError, RequestError) as error:
             raise UnexpectedReply("The answer to STAT is not complete.") from error
 
+    async def _simple(self, command: Command, id: str, name: str | None) -> None:
+        argument = grammar.parse_id(_bytes(id)).encode()
+        if name is not None:
+            argument += b";" + _bytes(name)
+            grammar.parse_deletion(argument)
+        await self._ask(command, argument)
+        await self._expect(id.lower().encode())
+        self._in_step = True
+
     async def _upload(
         self, source: Path | str | bytes, name: str | None, progress: Progress | None
     ) -> Entry:
+        content, details = await self._opened(source, name)
+        try:
+            argument = grammar.format_upload(details)
+            at_once = not self.factory.prompted and details.size <= ONE_LINE
+            await self._ask(Command.UPLOAD, argument, prompted=not at_once)
+            if not at_once:
+                await self._expect(grammar.READY)
+            return await self._send_rest(content, details, 0, progress, at_once)
+        finally:
+            await self.factory.executor.run(content.close)
+
+    async def _resume(
+        self,
+        source: Path | str | bytes,
+        name: str | None,
+        token: str | None,
+        progress: Progress | None,
+    ) -> Entry:
         run = self.factory.executor.run
+        content, details = await self._opened(source, name)
+        try:
+            wanted = ResumeDetails(details.name, details.size, token or content.token())
+            argument = grammar.format_resume(wanted)
+            if ";" in wanted.token or grammar.parse_resume(argument) != wanted:
+                raise BadToken()
+            await self._ask(Command.RESUME, argument)
+            line = await self._line()
+            try:
+                held = grammar.parse_held(line)
+            except RequestError as error:
+                raise UnexpectedReply(f"Expected offset;md5, not {quoted(line)}.") from error
+            offset = 0
+            self._unwatch()  # hashing may take long, and lets no byte move
+            if 0 < held.offset <= content.size:
+                if await run(content.skip, held.offset) == held.md5:
+                    offset = held.offset
+                else:
+                    content.rewind()
+            self._send_line(str(offset).encode())
+            await self._expect(grammar.READY)
+            return await self._send_rest(content, details, offset, progress)
+        finally:
+            await run(content.close)
+
+    async def _opened(
+        self, source: Path | str | bytes, name: str | None
+    ) -> tuple[Source, UploadDetails]:
         content: Source
         if isinstance(source, bytes):
             content = BytesSource(source)
         else:
             name = Path(source).name if name is None else name
-            content = await run(FileSource, Path(source))
+            opening: Deferred[Source] = self.factory.executor.run(FileSource, Path(source))
+            content = await undone_if_cancelled(opening, lambda opened: opened.close())
         try:
             # What the server would refuse for its form is refused before anything is sent.
-            details = grammar.parse_upload(f"{name or ''};{content.size}".encode())
-            return await self._send_file(content, details, progress)
-        finally:
-            await run(content.close)
+            return content, grammar.parse_upload(_bytes(f"{name or ''};{content.size}"))
+        except BaseException:
+            content.close()
+            raise
 
-    async def _send_file(
-        self, content: Source, details: UploadDetails, progress: Progress | None
+    async def _send_rest(
+        self,
+        content: Source,
+        details: UploadDetails,
+        sent: int,
+        progress: Progress | None,
+        at_once: bool = False,
     ) -> Entry:
-        argument = grammar.format_upload(details)
-        if self.factory.prompted or details.size > ONE_LINE:
-            await self._ask(Command.UPLOAD, argument, prompted=True)
-            await self._expect(grammar.READY)
-        else:
-            await self._ask(Command.UPLOAD, argument)
-        sent = 0
+        """
+        Send what follows C{sent} bytes, and compare the answer.
+
+        @param at_once: the server was not asked whether it is ready.
+        """
 
         async def read() -> bytes:
             nonlocal sent
             if progress is not None:
                 progress(sent, details.size)
             block = await self.factory.executor.run(content.read)
+            self._moved()
             sent += len(block)
             return block
 
         sender = Sender(self.transport, lambda: Deferred.fromCoroutine(read()))
-
-        def answered(line: bytes) -> bytes:
-            sender.stopProducing()  # before the end it can only be a refusal
-            return line
-
-        # From here on, the answer may come at any time.
-        answer = self._next_line().addBoth(answered)
+        answer = self._next_line()  # which from here on may come at any time
+        # The payload of a one-line upload must follow even a refusal: the server takes it away.
+        self._sender = None if at_once else sender
         self.transport.registerProducer(sender, True)
         try:
             await sender.run()
-        except ConnectionCut:
-            line = await answer  # or why there is none
-            error = grammar.parse_error(line)
-            raise error or UnexpectedReply("An answer came before the file was sent.") from None
+        except ConnectionCut:  # or an answer, before all was sent: then it is a refusal
+            error = grammar.parse_error(await answer)
+            if error is not None or sent < details.size:
+                raise error or UnexpectedReply("An id came before all was sent.") from None
         except BaseException:
             answer.addErrback(lambda _: None)
             raise
         finally:
+            self._sender = None
             self.transport.unregisterProducer()
         line = self._checked(await answer)
         entry = Entry(content.md5(), details.name, details.size)
         if line != entry.id.encode():
-            raise HashMismatch(f"Upload of {quoted(entry.name)}", entry.id, quoted(line))
+            raise HashMismatch(f"Upload of {quoted(entry.name)}", entry.id, printable(line))
         self._in_step = True
         return entry
 
     async def _download(
-        self, id: str, target: Path, replace: bool, progress: Progress | None
+        self, id: str, target: Path, replace: bool, progress: Progress | None, resume: bool
     ) -> Entry:
         run = self.factory.executor.run
-        wanted = Range(grammar.parse_id(id.encode()))
-        part = await run(PartFile, target, replace)
+        id = grammar.parse_id(_bytes(id))
+        opening = run(PartFile, target, replace, id if resume else None)
+        part = await undone_if_cancelled(opening, lambda opened: opened.leave())
         try:
-            await self._ask(Command.DOWNLOAD, grammar.format_range(wanted))
-            entry = _entry(await self._line())
-            if entry.id != wanted.id:
-                raise UnexpectedReply(f"Asked for {wanted.id}, the server sends {entry.id}.")
-            digest = md5()
-            receiver = Receiver(
-                entry.size,
-                [digest.update, part.write],
-                self.factory.executor,
-                self.factory.budget,
-                self._regulate,
-                self.transport.abortConnection,
-            )
+            resumed = part.size > 0
             try:
-                if entry.size:
-                    await self._receive(receiver, entry.size, progress)
-            except BaseException:
-                await receiver.stop()
-                if receiver.failure is not None:  # that was why
-                    receiver.failure.raiseException()
-                raise
-            await receiver.finish()
-            self._in_step = True
-            if digest.hex() != entry.id:
-                raise HashMismatch(f"Download of {quoted(entry.name)}", digest.hex(), entry.id)
+                entry = await self._fetch(id, part, progress)
+            except (HashMismatch, BadRange):
+                await run(part.empty)
+                if not resumed:
+                    raise
+                entry = await self._fetch(id, part, progress)  # the part was wrong: all of it anew
             await run(part.publish)
             return entry
         finally:
-            await run(part.discard)
+            await run(part.leave)
+
+    async def _fetch(self, id: str, part: PartFile, progress: Progress | None) -> Entry:
+        """Fetch what a part lacks, and check the whole."""
+        executor = self.factory.executor
+        offset = part.size
+        digest = await executor.run(_hash_part, part, offset)
+        await self._ask(Command.DOWNLOAD, grammar.format_range(Range(id, offset)))
+        entry = _entry(await self._line())
+        if entry.id != id or entry.size < offset:
+            raise UnexpectedReply(f"Asked for {id}, the server sends {entry.id}.")
+        missing = entry.size - offset
+        receiver = Receiver(
+            missing,
+            [digest.update, part.write],
+            executor,
+            self.factory.budget,
+            self._regulate,
+            self._abort,
+        )
+        try:
+            if missing:
+                await self._receive(receiver, entry.size, progress)
+            elif progress is not None:
+                progress(offset, entry.size)
+            await receiver.finish()
+        except BaseException:
+            await receiver.finish()  # what came is kept; where the disk fails, that is why it ended
+            raise
+        self._in_step = True
+        if digest.hex() != entry.id:
+            raise HashMismatch(f"Download of {quoted(entry.name)}", digest.hex(), entry.id)
+        return entry
 
     async def _quit(self) -> None:
         self._send_line(b"QUIT")
         self._in_step = True
         self.transport.loseConnection()
 
-    # The steps that they are made of
 
-    def _request(self, work: Coroutine[Deferred[Any], Any, R]) -> Deferred[R]:
-        async def in_turn() -> R:
-            try:
-                await self._turn.acquire()
-            except BaseException:
-                work.close()
-                raise
-            try:
-                if self._lost is not None:
-                    work.close()
-                    raise self._lost
-                return await work
-            finally:
-                if not self._in_step and self._lost is None:
-                    # What comes next on this connection belongs to nobody.
-                    self.transport.abortConnection()
-                self._turn.release()
+def _bytes(text: str) -> bytes:
+    """As it would go over the wire; what is no UTF-8 is left for the grammar to refuse."""
+    return text.encode("utf-8", "surrogateescape")
 
-        return Deferred.fromCoroutine(in_turn())
 
-    async def _ask(self, command: Command, argument: bytes, prompted: bool | None = None) -> None:
-        """Send a command with its argument: at the server's prompt or on the same line."""
-        word = command.spellings[0].encode("ascii")
-        if self.factory.prompted if prompted is None else prompted:
-            assert command.prompt is not None
-            self._send_line(word)
-            await self._expect(command.prompt)
-            self._send_line(argument)
-        else:
-            self._send_line(word + b" " + argument)
-
-    def _send_line(self, line: bytes) -> None:
-        if self._lost is not None:
-            raise self._lost
-        self._in_step = False
-        self.factory.trace(">", line)
-        self.sendLine(line)
-
-    async def _expect(self, expected: bytes) -> None:
-        line = await self._line()
-        if line != expected:
-            raise UnexpectedReply(f"Expected {quoted(expected)}, the server says {quoted(line)}.")
-
-    async def _line(self) -> bytes:
-        """The next line; an error that it tells of is raised."""
-        return self._checked(await self._next_line())
-
-    def _checked(self, line: bytes) -> bytes:
-        if (error := grammar.parse_error(line)) is not None:
-            self._in_step = True
-            raise error
-        return line
-
-    def _next_line(self) -> Deferred[bytes]:
-        waiting: Deferred[bytes] = Deferred(lambda _: self.transport.abortConnection())
-        if self._lost is not None:
-            waiting.errback(self._lost)
-        else:
-            self._waiting = waiting
-            self._regulate()
-        return waiting
-
-    async def _receive(self, receiver: Receiver, size: int, progress: Progress | None) -> None:
-        """Feed a receiver all the bytes it wants."""
-        if self._lost is not None:
-            raise self._lost
-        self._receiver = receiver
-        received: Deferred[None] = Deferred(lambda _: self.transport.abortConnection())
-        self._received = received
-        if progress is not None:
-            self._progress = lambda: progress(size - receiver.remaining, size)
-        if hasattr(self.transport, "bufferSize"):
-            self.transport.bufferSize = min(RAW_BUFFER, max(self.transport.bufferSize, size))
-        self.setRawMode()
-        self._regulate()
-        try:
-            await received
-        finally:
-            self._progress = None
-
-    # Events of the transport
-
-    def connectionMade(self) -> None:
-        if ITCPTransport.providedBy(self.transport):
-            self.transport.setTcpNoDelay(True)
-            self.transport.setTcpKeepAlive(True)
-
-    def lineReceived(self, line: bytes) -> None:
-        line = line.removesuffix(b"\r")
-        self.factory.trace("<", line)
-        waiting, self._waiting = self._waiting, None
-        if waiting is None:
-            # Nothing was asked: all that a server may say then is why it closes.
-            self._unasked(line)
-            return
-        waiting.callback(line)
-        self._regulate()
-
-    def lineLengthExceeded(self, line: bytes) -> None:
-        self._give_up(UnexpectedReply("The server sent a line that is too long."))
-
-    def rawDataReceived(self, data: bytes) -> None:
-        receiver = self._receiver
-        assert receiver is not None
-        count = receiver.remaining
-        rest = data[count:]
-        receiver.write(data[:count] if rest else data)
-        if self._progress is not None:
-            self._progress()
-        if receiver.remaining:
-            self._regulate()
-            return
-        self._receiver = None
-        self.setLineMode(rest)
-        received, self._received = self._received, None
-        if received is not None:
-            received.callback(None)
-        self._regulate()
-
-    def connectionLost(self, reason: Failure | None = None) -> None:
-        self._lost = self._lost or ConnectionCut(
-            "The connection was lost before the answer was complete."
-        )
-        for waiting in (self._waiting, self._received):
-            if waiting is not None:
-                waiting.errback(self._lost)
-        self._waiting = self._received = None
-        closed, self._closed = self._closed, []
-        for waiter in closed:
-            waiter.callback(None)
-
-    def _unasked(self, line: bytes) -> None:
-        error = grammar.parse_error(line)
-        reason = f"says {quoted(line)} unasked" if error is None else f"closes: {error.text}"
-        self._give_up(ConnectionCut(f"The server {reason}"))
-
-    def _give_up(self, reason: XferError) -> None:
-        self._lost = reason
-        self.transport.abortConnection()
-
-    def _regulate(self) -> None:
-        """Read on while somebody waits for what may come, or nobody has asked for anything."""
-        hold = self._receiver.full if self._receiver else not (self._waiting or self._in_step)
-        if hold and not self.paused:
-            self.pauseProducing()
-        elif not hold and self.paused and self._lost is None:
-            self.resumeProducing()
+def _hash_part(part: PartFile, length: int) -> Digest:
+    digest = md5()
+    for offset in range(0, length, BLOCK):
+        digest.update([part.read(offset, min(BLOCK, length - offset))])
+    return digest
 
 
 def _entry(line: bytes) -> Entry:

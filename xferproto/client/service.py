@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from importlib import resources
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Literal
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, clientFromString
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import (
     ILogObserver,
@@ -26,6 +27,8 @@ from zope.interface import implementer
 
 from xferproto.client.exchange import exchange
 from xferproto.client.factory import DEFAULT_PORT, connect
+from xferproto.client.protocol import XferClientProtocol
+from xferproto.client.retry import RetryingClient
 from xferproto.errors import RequestError, XferError
 from xferproto.escape import printable
 from xferproto.twistd import ExitStatus, port
@@ -36,6 +39,17 @@ LOG_FILE = "xfer-client.log"
 
 SHOWN_ENTRIES = 20
 """Lines of a listing that the transcript shows; a large depot would drown it."""
+
+
+def tries(value: str) -> int:
+    """
+    A number of tries.
+
+    @raise ValueError: it is none.
+    """
+    if not re.fullmatch("[1-9][0-9]{0,5}", value):
+        raise ValueError(f"{value} is no number of tries; they are 1 or more")
+    return int(value)
 
 
 class Options(OneLineOptions):
@@ -53,6 +67,12 @@ class Options(OneLineOptions):
         ["endpoint", "e", None, "Twisted client endpoint string, instead of --host and --port."],
         ["file", "f", None, "File to send; a small picture if not given."],
         ["output", "o", "received", "Directory that gets the file back."],
+        ["tries", "t", 1, "How often to try each step; with more than one, resume it.", tries],
+    ]
+
+    optFlags = [
+        ["verify", None, "Let the depot hash the stored bytes again in between."],
+        ["delete", None, "Take the file out of the depot again in the end."],
     ]
 
     def postOptions(self) -> None:
@@ -96,10 +116,13 @@ class ExchangeService(Service):
     @param endpoint: the depot, and the words that describe it.
     @param source: the file to send.
     @param output: the directory that gets it back.
+    @param tries: how often each step is tried; with more than one, it is resumed.
+    @param verify: as for L{exchange}.
+    @param delete: as for L{exchange}.
     @param exit_status: becomes 1 unless both ways were a success.
     """
 
-    log = Logger(namespace="xfer.client")
+    log = Logger()
 
     def __init__(
         self,
@@ -108,11 +131,17 @@ class ExchangeService(Service):
         source: Path,
         output: Path,
         exit_status: ExitStatus,
+        tries: int = 1,
+        verify: bool = False,
+        delete: bool = False,
     ) -> None:
         self._reactor = reactor
         self._depot, self._endpoint = endpoint
         self._source = source
         self._output = output
+        self._tries = tries
+        self._verify = verify
+        self._delete = delete
         self._exit_status = exit_status
         self._entries = 0
 
@@ -135,9 +164,22 @@ class ExchangeService(Service):
 
     async def _run(self) -> None:
         self._say(f"connecting to {self._depot}")
-        client = await connect(self._reactor, self._endpoint, prompted=True, trace=self._trace)
-        self._say("connected")
-        if await exchange(client, self._source, self._output, self._say):
+        client: XferClientProtocol | RetryingClient
+        if self._tries > 1:
+            client = RetryingClient(
+                self._reactor,
+                self._endpoint,
+                self._tries,
+                lambda line: self._say(f"  {printable(line)}"),
+                prompted=True,
+                trace=self._trace,
+            )
+        else:
+            client = await connect(self._reactor, self._endpoint, prompted=True, trace=self._trace)
+            self._say("connected")
+        if await exchange(
+            client, self._source, self._output, self._say, self._verify, self._delete
+        ):
             self._exit_status.code = 0
         self._say("disconnected")
 
@@ -147,15 +189,19 @@ class ExchangeService(Service):
     def _reason(self, failure: Failure) -> str:
         error = failure.value
         if isinstance(error, RequestError):
-            return f"the server refused: {printable(error.text)} ({error.symbol})"
+            return f"refused: {printable(error.text)} ({error.symbol})"
         if isinstance(error, XferError):
             return str(error)
         if isinstance(error, ConnectError):
             number = error.osError
             reason = os.strerror(number) if isinstance(number, int) else str(error)
             return f"can't reach {self._depot}: {reason}"
+        if isinstance(error, ValueError):  # a host name that is none
+            return f"can't reach {self._depot}: {error}"
+        if isinstance(error, DNSLookupError):
+            return f"can't reach {self._depot}: nobody knows this host"
         if isinstance(error, OSError):
-            return f"{error.filename}: {error.strerror}"
+            return f"{printable(str(error.filename))}: {error.strerror}"
         self.log.failure("the exchange failed", failure)
         return "this should not have happened"
 
@@ -187,5 +233,12 @@ def makeService(options: Options) -> ExchangeService:
         except Exception as error:  # every kind of endpoint has its own way to refuse
             raise SystemExit(f"xfer-client: bad endpoint {description!r}: {error}") from None
     return ExchangeService(
-        reactor, (description, endpoint), options["file"], options["output"], ExitStatus()
+        reactor,
+        (description, endpoint),
+        options["file"],
+        options["output"],
+        ExitStatus(),
+        options["tries"],
+        bool(options["verify"]),
+        bool(options["delete"]),
     )

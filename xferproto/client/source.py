@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import socket
 import stat
+import threading
 from pathlib import Path
 from typing import Protocol
 
@@ -22,16 +25,62 @@ class Source(Protocol):
     size: int
 
     def read(self) -> bytes:
-        """The next block, empty at the end. Blocks; called on any thread, never twice at once."""
+        """
+        The next block, empty at the end. Blocks; called on any thread, never twice at once.
+
+        @raise SourceChanged: the source is no longer what it was when it was opened.
+        """
+
+    def skip(self, offset: int) -> str:
+        """Read on up to C{offset}: the MD5 of all bytes before it. Blocks."""
+
+    def rewind(self) -> None:
+        """Begin again."""
 
     def md5(self) -> str:
         """The MD5 of all that was read, 32 lower-case hex digits."""
+
+    def token(self) -> str:
+        """A resume token that stands for this source as it is now."""
 
     def close(self) -> None:
         """Let go of it."""
 
 
-class FileSource:
+class _Hashed:
+    """Keeps the position in a source, and the hash of what is before it."""
+
+    size: int
+
+    def __init__(self) -> None:
+        self.rewind()
+
+    def rewind(self) -> None:
+        self._position = 0
+        self._md5 = md5()
+
+    def skip(self, offset: int) -> str:
+        while self._position < offset:
+            self._advance(self._block(self._position, min(BLOCK, offset - self._position)))
+        return self.md5()
+
+    def md5(self) -> str:
+        return self._md5.hex()
+
+    def _advance(self, block: bytes) -> bytes:
+        self._position += len(block)
+        self._md5.update([block])
+        return block
+
+    def _next(self) -> bytes:
+        return self._advance(self._block(self._position, min(BLOCK, self.size - self._position)))
+
+    def _block(self, position: int, length: int) -> bytes:
+        """Bytes of the source: at least one, where any is asked for."""
+        raise NotImplementedError
+
+
+class FileSource(_Hashed):
     """
     A regular file of this machine.
 
@@ -41,6 +90,7 @@ class FileSource:
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         # Not blocking, so that a pipe without a writer is refused instead of waited for.
         self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         status = os.fstat(self._fd)
@@ -49,51 +99,66 @@ class FileSource:
             raise OSError(None, "not a regular file", str(path))
         self.size = status.st_size
         self._path = path
-        self._position = 0
-        self._md5 = md5()
+        self._identity = _identity(status)
+        self._lock = threading.Lock()  # who cancelled a request closes while a read is out
 
     def read(self) -> bytes:
-        """
-        The next block.
+        with self._lock:
+            if self._position == self.size:
+                return b""
+            block = self._next()
+            if self._position == self.size:
+                self._check()  # before the last block is sent, so that a mixture is never stored
+            return block
 
-        @raise SourceChanged: the file has become shorter than it was.
-        """
-        if self._position == self.size:
-            return b""
-        block = os.pread(self._fd, min(BLOCK, self.size - self._position), self._position)
+    def _block(self, position: int, length: int) -> bytes:
+        block = os.pread(self._fd, length, position)
         if not block:
             raise SourceChanged(
-                f"{self._path} ended at byte {self._position} of {self.size}: it was changed while "
-                "it was sent."
+                f"{self._path} ended at byte {position} of {self.size}: it was changed while it "
+                "was sent."
             )
-        self._position += len(block)
-        self._md5.update([block])
         return block
 
-    def md5(self) -> str:
-        return self._md5.hex()
+    def _check(self) -> None:
+        try:
+            changed = _identity(self._path.stat()) != self._identity
+        except FileNotFoundError:
+            changed = True
+        if changed:
+            raise SourceChanged(f"{self._path} was changed while it was sent.")
+
+    def token(self) -> str:
+        # The machine's name too: the same path, size and times may well be on another one.
+        parts = (socket.gethostname(), str(self._path.absolute()), *map(str, self._identity))
+        text = "\0".join(parts).encode("utf-8", "surrogateescape")
+        return "file:" + hashlib.sha256(text).hexdigest()
 
     def close(self) -> None:
-        os.close(self._fd)
+        with self._lock:
+            os.close(self._fd)
 
 
-class BytesSource:
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+class BytesSource(_Hashed):
     """Bytes that are in memory already."""
 
     def __init__(self, content: bytes) -> None:
+        super().__init__()
         self.size = len(content)
         self._content = memoryview(content)
-        self._position = 0
-        self._md5 = md5()
 
     def read(self) -> bytes:
-        block = bytes(self._content[self._position : self._position + BLOCK])
-        self._position += len(block)
-        self._md5.update([block])
-        return block
+        return self._next()
 
-    def md5(self) -> str:
-        return self._md5.hex()
+    def _block(self, position: int, length: int) -> bytes:
+        return bytes(self._content[position : position + length])
+
+    def token(self) -> str:
+        return "sha256:" + hashlib.sha256(self._content).hexdigest()
 
     def close(self) -> None:
         pass

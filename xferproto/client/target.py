@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from xferproto.errors import TargetExists
-from xferproto.store.objects import IncomingFile, sync_directory
+from xferproto.store.objects import IncomingFile, sync_path
 
 
 class PartFile:
@@ -19,15 +21,38 @@ class PartFile:
 
     @param target: the final path.
     @param replace: whether a file that is there already may be replaced.
+    @param id: of the content, where what came of it is to be kept and found again; else None.
     @raise TargetExists: it may not.
-    @raise OSError: the directory can't be written to.
+    @raise OSError: the directory can't be written to, or another download has the part.
     """
 
-    def __init__(self, target: Path, replace: bool) -> None:
+    def __init__(self, target: Path, replace: bool, id: str | None = None) -> None:
         self._target = target
         self._replace = replace
+        self._keep = id is not None
         self._check()
-        self._file = IncomingFile(target.with_name(f".{secrets.token_hex(8)}.part"), 0o666)
+        if id is None:
+            part = target.with_name(f".{secrets.token_hex(8)}.part")
+            self._file = IncomingFile.new(part, 0o666)
+        else:
+            # Of the target too: two downloads of one content must not write into one part.
+            key = hashlib.sha256(f"{target.name}\0{id}".encode("utf-8", "surrogateescape"))
+            part = target.with_name(f".{key.hexdigest()[:32]}.part")
+            self._file = IncomingFile.open(part, 0o666)
+            self._file.lock()
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return self._file.size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes that it has."""
+        return self._file.read(offset, length)
+
+    def empty(self) -> None:
+        """Start over."""
+        self._file.empty()
 
     def _check(self) -> None:
         if self._target.is_dir() or (not self._replace and os.path.lexists(self._target)):
@@ -35,7 +60,18 @@ class PartFile:
 
     def write(self, blocks: Sequence[bytes]) -> None:
         """Append bytes."""
-        self._file.write(blocks)
+        with self._named():
+            self._file.write(blocks)
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Let an error of the disk say which file it is about."""
+        try:
+            yield
+        except OSError as error:
+            if error.filename is None:
+                error.filename = str(self._target)
+            raise
 
     def publish(self) -> None:
         """
@@ -43,7 +79,8 @@ class PartFile:
 
         @raise TargetExists: another file took the name meanwhile.
         """
-        self._file.sync()
+        with self._named():
+            self._file.sync()
         if self._replace:
             self._file.path.rename(self._target)
         else:
@@ -52,11 +89,14 @@ class PartFile:
             except FileExistsError:
                 raise TargetExists(f"{self._target} is there already.") from None
             self._file.path.unlink()
-        sync_directory(self._target.parent)
+        sync_path(self._target.parent)
 
-    def discard(self) -> None:
-        """Remove what was written; does nothing once it is published."""
-        self._file.discard()
+    def leave(self) -> None:
+        """Close it; remove it unless it has bytes to be kept. Does nothing once it is published."""
+        if self._keep and self._file.size:
+            self._file.close()
+        else:
+            self._file.discard()
 
 
 def local_name(name: str) -> str:

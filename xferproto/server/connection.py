@@ -6,10 +6,11 @@ docs/protocol.md says what goes over the wire; the states and their table stand 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, ITCPTransport
 from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
@@ -17,13 +18,17 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from xferproto import grammar
-from xferproto.errors import BadDetails, LineTooLong, RequestError
+from xferproto.entry import Entry
+from xferproto.errors import BadDetails, ConnectionCut, Internal, LineTooLong, RequestError
+from xferproto.escape import quoted
 from xferproto.server.state import HELD, RAW, State
 from xferproto.transfer.sender import Sender
 from xferproto.transfer.verified import VerifiedUpload
 
 if TYPE_CHECKING:
     from xferproto.server.factory import XferServerFactory
+
+log = Logger("xfer")
 
 MAX_ERRORS = 20
 """So many errors in a row close the connection."""
@@ -62,12 +67,11 @@ class Connection(LineReceiver):
     delimiter = b"\n"
     MAX_LENGTH = grammar.MAX_LINE
 
-    log: ClassVar[Logger] = Logger(namespace="xfer")
-
     def __init__(self, factory: XferServerFactory, number: int) -> None:
         self.factory: XferServerFactory = factory
         self.number = number
         self.state = State.COMMAND
+        self._asked: Callable[[bytes], None] = self.lineReceived
         self._upload: VerifiedUpload | None = None
         self._sender: Sender | None = None
         self._errors = 0
@@ -145,9 +149,7 @@ class Connection(LineReceiver):
     def _input_exhausted(self) -> bool:
         """The peer sends no more, and all it sent has been looked at: whether to look again."""
         if self.state is State.RECEIVING:
-            came, size = self._cut_short()
-            text = f"The input ended after {came} of {size} declared bytes; nothing was stored."
-            self._refuse(BadDetails(text), skip=None)
+            self._refuse(BadDetails(f"The input ended after {self._cut_short()}."), skip=None)
         elif self.state in (State.COMMAND, State.ARGUMENT):
             line = self.clearLineBuffer()
             if line:  # an unfinished last line counts as ended
@@ -162,8 +164,8 @@ class Connection(LineReceiver):
         """All bytes of the upload have come."""
         raise NotImplementedError
 
-    def _cut_short(self) -> tuple[int, int]:
-        """Give up the upload that was coming: the bytes that came, and the bytes declared."""
+    def _cut_short(self) -> str:
+        """Give up the upload that was coming: how far it came, and what becomes of it."""
         raise NotImplementedError
 
     # States
@@ -220,6 +222,50 @@ class Connection(LineReceiver):
 
     # Answers
 
+    def _ask(self, then: Callable[[bytes], None]) -> None:
+        """Wait for one more line, and give it to C{then}, whatever it says."""
+        self._asked = then
+        self._enter(State.ARGUMENT)
+
+    def _start(self, work: Coroutine[Deferred[Any], Any, None], skip: int | None = 0) -> None:
+        """
+        Let the store work, the input held back meanwhile.
+
+        @param skip: what follows when it fails, as for L{_refuse}.
+        """
+        self._enter(State.WORKING)
+        self.factory.start(work).addErrback(self._failed, skip)
+
+    def _failed(self, failure: Failure, skip: int | None) -> None:
+        error = failure.value
+        if isinstance(error, ConnectionCut):
+            log.warn("#{number} cut off by its peer", number=self.number)
+            return
+        if not isinstance(error, RequestError):
+            log.failure("#{number} failed", failure, number=self.number)
+            error = Internal()
+        if self.state is State.SENDING:
+            # Neither padding nor a line can follow part of a file: nothing is left but to cut off.
+            log.error("#{number} cut off: {text}", number=self.number, text=error.text)
+            self._cut_off()
+        elif not self._lost:
+            self._refuse(error, skip)
+
+    def _log_transfer(self, what: str, entry: Entry, count: int, started: float) -> None:
+        seconds = self.factory.clock.seconds() - started
+        log.info(
+            "#{number} {what} {name} size={size} id={id} bytes={count} seconds={seconds:.3f} "
+            "rate={rate:.1f}MiB/s",
+            number=self.number,
+            what=what,
+            name=quoted(entry.name),
+            size=entry.size,
+            id=entry.id,
+            count=count,
+            seconds=seconds,
+            rate=count / max(seconds, 1e-6) / 2**20,
+        )
+
     def _answer(self, *lines: bytes) -> None:
         """Answer a command in full, and wait for the next one."""
         self._errors = 0
@@ -234,7 +280,7 @@ class Connection(LineReceiver):
             commands; None where nobody knows how many, which closes the connection.
         """
         self._errors += 1
-        self.log.info(
+        log.info(
             "#{number} refused: {symbol} {text}",
             number=self.number,
             symbol=error.symbol,

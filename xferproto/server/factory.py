@@ -16,6 +16,8 @@ from xferproto.server.protocol import XferServerProtocol
 from xferproto.store.interface import IStore
 from xferproto.transfer.budget import MemoryBudget
 
+log = Logger("xfer")
+
 R = TypeVar("R")
 
 GRACE = 5.0
@@ -30,12 +32,12 @@ class XferServerFactory(ServerFactory):
     @ivar executor: the threads that hash and write.
     @ivar clock: times transfers and the closing of connections.
     @ivar max_file_size: the largest file taken, in bytes, or None for no limit.
+    @ivar sending: the connections that have an upload under a token, by the token.
     @ivar budget: how many bytes all uploads together may hold in memory.
     """
 
     store: IStore
     noisy = False
-    log = Logger(namespace="xfer")
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class XferServerFactory(ServerFactory):
         self.clock = clock
         self.max_file_size = max_file_size
         self.budget = MemoryBudget()
+        self.sending: dict[str, Connection] = {}
         self._connections: set[Connection] = set()
         self._made = 0
         self._work: set[Deferred[Any]] = set()
@@ -62,7 +65,7 @@ class XferServerFactory(ServerFactory):
         self._connections.add(connection)
         peer = connection.transport.getPeer()
         host, port = getattr(peer, "host", peer), getattr(peer, "port", "")
-        self.log.info(
+        log.info(
             "#{number} connected from {host} {port}", number=connection.number, host=host, port=port
         )
         if self._stopping:
@@ -71,13 +74,13 @@ class XferServerFactory(ServerFactory):
     def closed(self, connection: Connection) -> None:
         """A connection was lost."""
         self._connections.discard(connection)
-        self.log.info("#{number} disconnected", number=connection.number)
+        log.info("#{number} disconnected", number=connection.number)
         if not self._connections and self._all_closed is not None:
             self._all_closed.callback(None)
 
-    def start(self, work: Coroutine[Deferred[Any], Any, R]) -> Deferred[R]:
+    def start(self, work: Coroutine[Deferred[Any], Any, R] | Deferred[R]) -> Deferred[R]:
         """Let C{work} run; L{stop} waits for it even when its connection is gone."""
-        running = Deferred.fromCoroutine(work)
+        running = work if isinstance(work, Deferred) else Deferred.fromCoroutine(work)
         self._work.add(running)
 
         def ended(outcome: Any) -> Any:
@@ -93,7 +96,7 @@ class XferServerFactory(ServerFactory):
         for connection in list(self._connections):
             connection.stop()
         if self._connections:
-            self.log.info("waiting for {count} connections", count=len(self._connections))
+            log.info("waiting for {count} connections", count=len(self._connections))
             cutting = self.clock.callLater(GRACE, self._cut_off)
             await self._all_closed
             if cutting.active():
@@ -102,5 +105,5 @@ class XferServerFactory(ServerFactory):
 
     def _cut_off(self) -> None:
         for connection in list(self._connections):
-            self.log.warn("#{number} cut off by the stop", number=connection.number)
+            log.warn("#{number} cut off by the stop", number=connection.number)
             connection.transport.abortConnection()

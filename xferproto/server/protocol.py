@@ -2,75 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable
+from functools import partial
+from typing import ClassVar
 
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
+from twisted.logger import Logger
 
 from xferproto import grammar
-from xferproto.entry import Entry
-from xferproto.errors import BadDetails, ConnectionCut, Internal, RequestError, TooLarge
+from xferproto.command import Command, parse_command
+from xferproto.errors import BadDetails, ConnectionCut, Corrupt, RequestError
 from xferproto.escape import quoted
-from xferproto.grammar import Command, Range, UploadDetails
-from xferproto.server.connection import Connection
+from xferproto.grammar import Range
 from xferproto.server.reply import content_blocks, help_lines, listing_pages, status_lines
 from xferproto.server.state import State
+from xferproto.server.upload import UploadConnection
+from xferproto.server.wait import Waiting
 from xferproto.transfer.sender import Sender
-from xferproto.transfer.verified import VerifiedUpload
+from xferproto.transfer.verify import verify
 
-if TYPE_CHECKING:
-    from xferproto.server.factory import XferServerFactory
+log = Logger("xfer")
 
 
-class XferServerProtocol(Connection):
+class XferServerProtocol(UploadConnection):
     """One connection of a server; made by L{XferServerFactory}."""
-
-    def __init__(self, factory: XferServerFactory, number: int) -> None:
-        super().__init__(factory, number)
-        self._command: Command | None = None
-        self._started = 0.0
 
     def lineReceived(self, line: bytes) -> None:
         line = line.removesuffix(b"\r")
         try:
             if self.state is State.ARGUMENT:
-                assert self._command is not None
-                self._METHODS[self._command](self, line, True)
+                self._asked(line)
                 return
-            command, argument = grammar.parse_command(line)
+            command, argument = parse_command(line)
+            method = partial(self._METHODS[command], self)
             if command.prompt is not None and argument is None:
-                self._command = command
                 self.sendLine(command.prompt)
-                self._enter(State.ARGUMENT)
+                self._ask(lambda line: method(line, True))
             else:
-                self._METHODS[command](self, argument or b"", False)
+                method(argument or b"", False)
         except RequestError as error:
             self._refuse(error)
-
-    def _start(self, work: Coroutine[Deferred[Any], Any, None], skip: int | None = 0) -> None:
-        """
-        Let the store work, the input held back meanwhile.
-
-        @param skip: what follows when it fails, as for L{_refuse}.
-        """
-        self._enter(State.WORKING)
-        self.factory.start(work).addErrback(self._failed, skip)
-
-    def _failed(self, failure: Failure, skip: int | None) -> None:
-        error = failure.value
-        if isinstance(error, ConnectionCut):
-            self.log.warn("#{number} cut off while sending", number=self.number)
-            return
-        if not isinstance(error, RequestError):
-            self.log.failure("#{number} failed", failure, number=self.number)
-            error = Internal()
-        if self.state is State.SENDING:
-            # Neither padding nor a line can follow part of a file: nothing is left but to cut off.
-            self.log.error("#{number} cut off: {text}", number=self.number, text=error.text)
-            self._cut_off()
-        elif not self._lost:
-            self._refuse(error, skip)
 
     # LIST_FILES
 
@@ -86,7 +57,7 @@ class XferServerProtocol(Connection):
         else:
             self._answer(grammar.NO_FILES, grammar.DONE)
 
-    # STAT, HELP, QUIT
+    # STAT, VERIFY, DELETE, HELP, QUIT
 
     def _stat(self, argument: bytes, prompted: bool) -> None:
         self._start(self._send_status(grammar.parse_id(argument)))
@@ -95,6 +66,36 @@ class XferServerProtocol(Connection):
         status = await self.factory.store.status(id)
         self._answer(*status_lines(status), grammar.DONE)
 
+    def _verify(self, argument: bytes, prompted: bool) -> None:
+        self._start(self._hash_again(grammar.parse_id(argument)))
+
+    async def _hash_again(self, id: str) -> None:
+        size = (await self.factory.store.status(id)).entries[0].size
+        with Waiting(self.factory.clock, self.sendLine, "verifying", size) as waiting:
+
+            async def pace(done: int) -> None:
+                waiting.progressed(done)
+                if self._lost:
+                    raise ConnectionCut("The connection was lost.")
+
+            good = await verify(self.factory.store, id, self.factory.executor, pace)
+        if not good:
+            raise Corrupt()
+        self._answer(id.encode("ascii"))
+
+    def _delete(self, argument: bytes, prompted: bool) -> None:
+        self._start(self._delete_entry(*grammar.parse_deletion(argument)))
+
+    async def _delete_entry(self, id: str, name: str | None) -> None:
+        await self.factory.store.delete(id, name)
+        log.info(
+            "#{number} deleted {id} {name}",
+            number=self.number,
+            id=id,
+            name="all names" if name is None else quoted(name),
+        )
+        self._answer(id.encode("ascii"))
+
     def _help(self, argument: bytes, prompted: bool) -> None:
         _no_argument(argument)
         self._answer(*help_lines(), grammar.DONE)
@@ -102,72 +103,6 @@ class XferServerProtocol(Connection):
     def _quit(self, argument: bytes, prompted: bool) -> None:
         _no_argument(argument)
         self._close()
-
-    # UPLOAD
-
-    def _receive(self, argument: bytes, prompted: bool) -> None:
-        # A payload that comes unasked must never be read as commands: skip it, or close.
-        asked = 0 if not self._buffer else None
-        skip = asked if prompted else grammar.payload_size(argument)
-        try:
-            details = grammar.parse_upload(argument)
-            limit = self.factory.max_file_size
-            if limit is not None and details.size > limit:
-                raise TooLarge(
-                    f"This server takes files of at most {limit} bytes; send a smaller one."
-                )
-        except RequestError as error:
-            self._refuse(error, skip)
-        else:
-            self._start(self._open_upload(details, prompted), skip)
-
-    async def _open_upload(self, details: UploadDetails, prompted: bool) -> None:
-        incoming = await self.factory.store.create(details.name, details.size)
-        if self._lost:
-            await incoming.abort()
-            return
-        self._started = self.factory.clock.seconds()
-        self._upload = VerifiedUpload(
-            incoming,
-            details.size,
-            self.factory.executor,
-            self.factory.budget,
-            self._regulate,
-            self._writing_failed,
-        )
-        if prompted:
-            self.sendLine(grammar.READY)
-        if details.size:
-            self._enter(State.RECEIVING)
-        else:  # no byte will come that could end it
-            await self._store(self._upload)
-
-    def _payload_received(self, upload: VerifiedUpload) -> None:
-        self._start(self._store(upload))
-
-    async def _store(self, upload: VerifiedUpload) -> None:
-        self._upload = None
-        entry = await upload.finish()
-        self._log_transfer("stored", entry, entry.size, self._started)
-        self._answer(entry.id.encode("ascii"))
-
-    def _writing_failed(self) -> None:
-        """The disk refuses before all bytes have come; the ones that still will are skipped."""
-        if self.state is State.RECEIVING and (upload := self._upload) is not None:
-            self._start(self._store(upload), skip=upload.remaining)
-
-    def _cut_short(self) -> tuple[int, int]:
-        upload, self._upload = self._upload, None
-        assert upload is not None
-        self.factory.start(upload.abort())
-        came = upload.size - upload.remaining
-        self.log.warn(
-            "#{number} upload cut short: {came} of {size} bytes came, nothing stored",
-            number=self.number,
-            came=came,
-            size=upload.size,
-        )
-        return came, upload.size
 
     # DOWNLOAD
 
@@ -199,26 +134,14 @@ class XferServerProtocol(Connection):
         finally:
             self._sender = None
 
-    def _log_transfer(self, what: str, entry: Entry, count: int, started: float) -> None:
-        seconds = self.factory.clock.seconds() - started
-        self.log.info(
-            "#{number} {what} {name} size={size} id={id} bytes={count} seconds={seconds:.3f} "
-            "rate={rate:.1f}MiB/s",
-            number=self.number,
-            what=what,
-            name=quoted(entry.name),
-            size=entry.size,
-            id=entry.id,
-            count=count,
-            seconds=seconds,
-            rate=count / max(seconds, 1e-6) / 2**20,
-        )
-
     _METHODS: ClassVar[dict[Command, Callable[[XferServerProtocol, bytes, bool], None]]] = {
         Command.LIST_FILES: _list_files,
-        Command.UPLOAD: _receive,
+        Command.UPLOAD: UploadConnection._upload_asked,
+        Command.RESUME: UploadConnection._resume_asked,
         Command.DOWNLOAD: _download,
         Command.STAT: _stat,
+        Command.VERIFY: _verify,
+        Command.DELETE: _delete,
         Command.HELP: _help,
         Command.QUIT: _quit,
     }

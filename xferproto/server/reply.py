@@ -7,6 +7,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 
 from xferproto import grammar
+from xferproto.command import Command
 from xferproto.entry import Entry, Status
 from xferproto.store.interface import IContent, IListing
 from xferproto.transfer.sender import BLOCK
@@ -14,7 +15,7 @@ from xferproto.transfer.sender import BLOCK
 
 def help_lines() -> list[bytes]:
     """A line for each command."""
-    return [command.usage.encode("ascii") for command in grammar.Command]
+    return [command.usage.encode("ascii") for command in Command]
 
 
 def status_lines(status: Status) -> list[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,29 @@ from twisted.internet.endpoints import (
     serverFromString,
 )
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from xferproto import grammar
-from xferproto.errors import ListenFailed, XferError
+from xferproto.errors import ListenFailed, StorageLost, XferError
 from xferproto.executor import ThreadExecutor
 from xferproto.server.factory import XferServerFactory
+from xferproto.server.scrub import Scrub
 from xferproto.store.local import LocalStore
 from xferproto.twistd import ExitStatus, port, tell_failed_start
 from xferproto.twistd import Options as OneLineOptions
 
+log = Logger("xfer")
+
 _SIZE = re.compile(r"([0-9]{1,19})\s*(?:([KMGT])(?:iB|B)?|B)?", re.IGNORECASE)
+
+UPKEEP_INTERVAL = 60.0
+"""Seconds after which the storage is looked at, and unfinished uploads are looked through."""
+
+BACKUP_INTERVAL = 6 * 3600.0
+"""Seconds after which the catalogue is copied."""
 
 FILE_THREADS = min(32, 4 + 2 * (os.cpu_count() or 1))
 """Threads that hash, write, sync and read: some for the processors, some that wait for the disk."""
@@ -49,6 +60,18 @@ def size(value: str) -> int:
     return number
 
 
+def seconds(value: str) -> float:
+    """
+    A time, as in C{90}, C{30m}, C{12h} or C{7d}; a number alone is of seconds.
+
+    @raise ValueError: it reads like none.
+    """
+    match = re.fullmatch("([0-9]{1,9})([smhd]?)", value.strip(), re.IGNORECASE)
+    if match is None:
+        raise ValueError(f"{value} is no time; write a number with s, m, h or d, as in 12h")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2].lower() or "s"]
+
+
 class Options(OneLineOptions):
     """The options of C{twistd xfer}."""
 
@@ -59,6 +82,14 @@ class Options(OneLineOptions):
         ["port", "p", 9000, "TCP port to listen on.", port],
         ["interface", "i", "127.0.0.1", "Address to listen on."],
         ["storage", "s", "storage", "Directory that holds the files; made if it is not there."],
+        [
+            "partial-ttl",
+            None,
+            7 * 86400.0,
+            "How long an unfinished upload is kept, as in 12h or 7d, in seconds if bare.",
+            seconds,
+        ],
+        ["scrub-rate", None, 4 * 2**20, "Bytes a second to hash again; 0 for never.", size],
         [
             "max-file-size",
             "m",
@@ -90,10 +121,10 @@ class DepotService(Service):
     @param storage: the storage directory.
     @param endpoints: where to listen, each with the words that describe it.
     @param max_file_size: as for L{XferServerFactory}.
+    @param partial_ttl: how long an unfinished upload under a token is kept, in seconds.
+    @param scrub_rate: how many bytes a second are hashed again; 0 for none.
     @param exit_status: set to 1 when listening fails after the start.
     """
-
-    log = Logger(namespace="xfer")
 
     def __init__(
         self,
@@ -101,11 +132,20 @@ class DepotService(Service):
         storage: Path,
         endpoints: list[tuple[str, IStreamServerEndpoint]],
         max_file_size: int | None,
+        partial_ttl: float,
+        scrub_rate: int,
         exit_status: ExitStatus,
     ) -> None:
         self._reactor = reactor
         self._storage = storage
         self._endpoints = endpoints
+        self._partial_ttl = partial_ttl
+        self._scrub_rate = scrub_rate
+        self._scrub: Scrub | None = None
+        self._storage_lost = False
+        self._looked = self._backed_up = time.monotonic()
+        self._upkeep = LoopingCall(lambda: Deferred.fromCoroutine(self._look_after()))
+        self._upkeep.clock = reactor
         self._exit_status = exit_status
         self._pools = {
             name: ThreadPool(minthreads=0, maxthreads=threads, name=name)
@@ -135,7 +175,7 @@ class DepotService(Service):
 
     def _listen_ended(self, _: object, description: str, failures: list[Failure]) -> None:
         if failures:
-            self.log.critical("{error}", error=_listen_failed(description, failures[0]))
+            log.critical("{error}", error=_listen_failed(description, failures[0]))
             self._exit_status.code = 1
             self._reactor.stop()
         else:
@@ -161,7 +201,12 @@ class DepotService(Service):
         except XferError:
             self._stop_pools()
             raise
-        self.log.info("storing in {path}", path=str(self._storage))
+        log.info("storing in {path}", path=str(self._storage))
+        self._upkeep_ended = self._upkeep.start(UPKEEP_INTERVAL, now=False)
+        if self._scrub_rate:
+            store, executor = self._factory.store, self._executor("files")
+            self._scrub = Scrub(store, executor, self._reactor, self._scrub_rate)
+            self._scrub.start()
         for listening_port in self._ports:
             self._announce(listening_port)
 
@@ -169,17 +214,45 @@ class DepotService(Service):
         address = listening_port.getHost()
         host, number = getattr(address, "host", None), getattr(address, "port", None)
         if host is None:
-            self.log.info("listening on {address}", address=address)
+            log.info("listening on {address}", address=address)
             return
-        self.log.info("listening on {host} port {port}", host=host, port=number)
+        log.info("listening on {host} port {port}", host=host, port=number)
         near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        self.log.info(
+        log.info(
             "try it: printf 'LIST_FILES\\nQUIT\\n' | nc {host} {port}",
             host=shlex.quote(near),
             port=number,
         )
 
+    async def _look_after(self) -> None:
+        store = self._factory.store
+        try:
+            await store.check()
+        except StorageLost:
+            if not self._storage_lost:
+                log.critical("the storage directory {path} is gone", path=str(self._storage))
+            self._storage_lost = True
+            return
+        if self._storage_lost:
+            log.warn("the storage directory {path} is back", path=str(self._storage))
+            self._storage_lost = False
+        # Monotonic time: a clock that is set forward must not make uploads look forgotten.
+        now = time.monotonic()
+        elapsed, self._looked = now - self._looked, now
+        try:
+            await store.age_partials(elapsed, self._partial_ttl)
+            if now - self._backed_up >= BACKUP_INTERVAL:
+                self._backed_up = now
+                await store.backup()
+        except Exception:
+            log.failure("upkeep failed")
+
     async def _stop(self) -> None:
+        if self._upkeep.running:
+            self._upkeep.stop()
+            await self._upkeep_ended
+        if self._scrub is not None:
+            await self._scrub.stop()
         for listening_port in self._ports:
             await maybeDeferred(listening_port.stopListening)
         await self._factory.stop()
@@ -223,5 +296,11 @@ def makeService(options: Options) -> DepotService:
         endpoints.append((f"{interface} port {number}", kind(reactor, number, interface=interface)))
     tell_failed_start("xfer")
     return DepotService(
-        reactor, options["storage"], endpoints, options["max-file-size"], ExitStatus()
+        reactor,
+        options["storage"],
+        endpoints,
+        options["max-file-size"],
+        options["partial-ttl"],
+        options["scrub-rate"],
+        ExitStatus(),
     )

@@ -13,8 +13,8 @@ class State(Enum):
 
         state      | line                                        | long line | bytes              | end of input    | answer                    | failure                    | lost
         COMMAND    | COMMAND ARGUMENT WORKING DISCARDING CLOSING | CLOSING   | -                  | WORKING CLOSING | -                         | -                          | CLOSING
-        ARGUMENT   | COMMAND WORKING CLOSING                     | CLOSING   | -                  | WORKING CLOSING | -                         | -                          | CLOSING
-        WORKING    | -                                           | -         | -                  | -               | COMMAND SENDING RECEIVING | COMMAND DISCARDING CLOSING | CLOSING
+        ARGUMENT   | COMMAND WORKING RECEIVING CLOSING           | CLOSING   | -                  | WORKING CLOSING | -                         | -                          | CLOSING
+        WORKING    | -                                           | -         | -                  | -               | COMMAND ARGUMENT SENDING RECEIVING | COMMAND DISCARDING CLOSING | CLOSING
         RECEIVING  | -                                           | -         | RECEIVING WORKING  | CLOSING         | RECEIVING                 | WORKING                    | CLOSING
         DISCARDING | -                                           | -         | DISCARDING COMMAND | CLOSING         | -                         | -                          | CLOSING
         SENDING    | -                                           | -         | -                  | -               | SENDING COMMAND           | CLOSING                    | CLOSING

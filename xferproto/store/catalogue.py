@@ -1,63 +1,32 @@
 """
 The catalogue: which contents a store has, under which names. SQLite, in WAL mode.
 
-Only a row here makes a file listed. Writers share commits: what gathers while one commit is on its
-way to the disk goes into the next one together.
+Only a row here makes a file listed.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
 from xferproto.entry import Digests, Entry, Status
-from xferproto.errors import Collision, NoSpace, NoSuchFile, StorageUnavailable
+from xferproto.errors import Collision, Corrupt, NoSuchFile, StorageUnavailable
 from xferproto.executor import Executor
-from xferproto.lane import Lane
+from xferproto.store.commits import SharedCommits
+from xferproto.store.schema import Content, Partial, open_database
 
 R = TypeVar("R")
-
-APPLICATION_ID = 0x78666572
-"""'xfer' in ASCII; marks the file as a catalogue (SQLite's PRAGMA application_id)."""
-
-SCHEMA_VERSION = 1
-"""Counts the changes of L{SCHEMA} (PRAGMA user_version)."""
-
-SCHEMA = """
-CREATE TABLE content (
-    id       TEXT PRIMARY KEY,  -- MD5, 32 lower-case hex digits
-    sha256   TEXT NOT NULL,     -- 64 lower-case hex digits
-    size     INTEGER NOT NULL,  -- bytes
-    stored   REAL NOT NULL,     -- seconds since the epoch
-    verified REAL NOT NULL      -- seconds since the epoch
-) STRICT, WITHOUT ROWID;
-CREATE TABLE entry (
-    name   TEXT NOT NULL,
-    id     TEXT NOT NULL REFERENCES content (id),
-    size   INTEGER NOT NULL,    -- of the content; here too, so that a listing reads one table
-    stored REAL NOT NULL,       -- seconds since the epoch
-    PRIMARY KEY (name, id)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX entry_of_content ON entry (id, stored, name);
-"""
 
 PAGE = 1000
 """Entries on a page of a listing."""
 
-
-@dataclass(slots=True)
-class _Write(Generic[R]):
-    """A change that waits for a commit, and who waits for it."""
-
-    change: Callable[[sqlite3.Connection], R]
-    committed: Deferred[R] = field(default_factory=Deferred)
-    outcome: R | Failure | None = None
+_CONTENT = "id, sha256, size, damaged IS NOT NULL"
+_PARTIAL = "token, name, size, started, idle, id"
 
 
 class Catalogue:
@@ -73,47 +42,113 @@ class Catalogue:
     def __init__(self, path: Path, writer: Executor, reader: Executor) -> None:
         self._reader = reader
         try:
-            path.touch(mode=0o600)
-            self._writing = _connect(path)
-            self._prepare()
-            self._reading = _connect(path)
+            self._writing = open_database(path)
+            self._reading = open_database(path)
         except (OSError, sqlite3.Error) as error:
             raise StorageUnavailable(f"The catalogue {path} can't be opened: {error}.") from error
-        self._lane: Lane[_Write[Any]] = Lane(writer, self._commit, _answer, _refuse)
-
-    def _prepare(self) -> None:
-        if self._writing.execute("PRAGMA schema_version").fetchone()[0] == 0:
-            self._writing.executescript(
-                f"BEGIN IMMEDIATE;{SCHEMA}"
-                f"PRAGMA application_id = {APPLICATION_ID};"
-                f"PRAGMA user_version = {SCHEMA_VERSION};COMMIT"
-            )
-        found = tuple(
-            self._writing.execute(f"PRAGMA {pragma}").fetchone()[0]
-            for pragma in ("application_id", "user_version")
-        )
-        if found != (APPLICATION_ID, SCHEMA_VERSION):
-            raise sqlite3.DatabaseError(
-                f"it is no catalogue of version {SCHEMA_VERSION}, the one that this xfer reads"
-            )
+        self._commits = SharedCommits(self._writing, writer)
 
     def has(self, id: str) -> bool:
         """Whether there is a content with this id. Blocks: for the start, before anything runs."""
-        return self._sha256(id) is not None
+        return self._content(id) is not None
 
-    def sha256(self, id: str) -> Deferred[str | None]:
-        """The SHA-256 of the content with this id, or None where there is none."""
-        return self._reader.run(self._sha256, id)
+    def partial_tokens(self) -> list[str]:
+        """The tokens of uploads that lack bytes. Blocks: for the start, before anything runs."""
+        return [partial.token for partial in self._partials() if partial.id is None]
 
-    def add(self, entry: Entry, digests: Digests, now: float) -> Deferred[Entry]:
+    def content(self, id: str) -> Deferred[Content | None]:
+        """What the catalogue has of a content, damaged or not."""
+        return self._reader.run(self._content, id)
+
+    def by_sha256(self, sha256: str) -> Deferred[Content | None]:
+        """The undamaged content with this SHA-256."""
+        return self._reader.run(self._by_sha256, sha256)
+
+    def add(
+        self, entry: Entry, digests: Digests, now: float, token: str | None = None
+    ) -> Deferred[Entry]:
         """
         Record a content, and a name of it; fires when both are durable.
 
+        A content that was damaged is listed again, under all its names: its bytes are good now.
+
+        @param token: of the partial that it was, which from now on stands for this content.
         @raise Collision: another content has the id.
         """
-        write = _Write(lambda connection: _add(connection, entry, digests, now))
-        self._lane.put(write)
-        return write.committed
+        return self._commits.write(lambda connection: _add(connection, entry, digests, now, token))
+
+    def delete(self, id: str, name: str | None) -> Deferred[bool]:
+        """
+        Remove one name of a content, or all: whether it has none left, and is gone.
+
+        @raise NoSuchFile: there is no such content, or it has no such name.
+        """
+        return self._commits.write(lambda connection: _delete(connection, id, name))
+
+    def verified(self, id: str, now: float) -> Deferred[None]:
+        """Record that the stored bytes were found to be right."""
+        return self._execute("UPDATE content SET verified = ? WHERE id = ?", now, id)
+
+    def damaged(self, id: str, now: float) -> Deferred[None]:
+        """Record that the stored bytes were found to be wrong: the content is listed no more."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE content SET damaged = ? WHERE id = ?", (now, id))
+            connection.execute("UPDATE entry SET listed = 0 WHERE id = ?", (id,))
+
+        return self._commits.write(change)
+
+    def least_recently_verified(
+        self, now: float, besides: Collection[str]
+    ) -> Deferred[tuple[str, float] | None]:
+        """
+        The undamaged content that was verified longest ago: its id, and when; None if empty.
+
+        A time after C{now} is one of a clock that was wrong: it comes before all others.
+
+        @param besides: the ids that are passed over.
+        """
+        return self._reader.run(self._least_recently_verified, now, tuple(besides))
+
+    def partial(self, token: str) -> Deferred[Partial | None]:
+        """What is known of an upload under this token."""
+        return self._reader.run(self._partial, token)
+
+    def partials(self) -> Deferred[list[Partial]]:
+        """Every upload under a token that is not forgotten yet, the longest idle first."""
+        return self._reader.run(self._partials)
+
+    def begin_partial(self, partial: Partial) -> Deferred[None]:
+        """Record an upload under a token, or that one goes on."""
+        return self._execute(
+            "INSERT INTO partial VALUES (?, ?, ?, ?, 0, NULL) ON CONFLICT DO UPDATE"
+            " SET name = excluded.name, size = excluded.size, idle = 0, id = NULL",
+            partial.token,
+            partial.name,
+            partial.size,
+            partial.started,
+        )
+
+    def age_partials(self, seconds: float, active: Collection[str]) -> Deferred[None]:
+        """Add to the idle time of all uploads under tokens, except those that are active."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE partial SET idle = idle + ?", (seconds,))
+            connection.executemany(
+                "UPDATE partial SET idle = 0 WHERE token = ?", [(token,) for token in active]
+            )
+
+        return self._commits.write(change)
+
+    def forget_partial(self, token: str) -> Deferred[None]:
+        """Forget an upload under a token."""
+        return self._execute("DELETE FROM partial WHERE token = ?", token)
+
+    def _execute(self, statement: str, *parameters: object) -> Deferred[None]:
+        def change(connection: sqlite3.Connection) -> None:
+            connection.execute(statement, parameters)
+
+        return self._commits.write(change)
 
     def page(self, prefix: str, after: Entry | None) -> Deferred[list[Entry]]:
         """At most L{PAGE} entries with this prefix, in name order, from behind C{after} on."""
@@ -136,40 +171,52 @@ class Catalogue:
         return self._reader.run(self._oldest, id)
 
     async def close(self) -> None:
-        """Finish the commits that wait, then close the file."""
-        await self._lane.when_idle()
+        """Finish the commits and queries that wait, then close the file."""
+        await self._commits.when_idle()
+        await self._reader.run(lambda: None)  # behind the last query
         self._reading.close()
         self._writing.close()
 
-    def _commit(self, batch: list[_Write[Any]]) -> None:
-        connection = self._writing
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            for write in batch:
-                connection.execute("SAVEPOINT change")
-                try:
-                    write.outcome = write.change(connection)
-                except Exception:
-                    write.outcome = Failure()
-                    connection.execute("ROLLBACK TO change")
-                connection.execute("RELEASE change")
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.rollback()
-            if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-                raise NoSpace() from error
-            raise
+    def _content(self, id: str) -> Content | None:
+        return self._one(Content, f"SELECT {_CONTENT} FROM content WHERE id = ?", id)
 
-    def _sha256(self, id: str) -> str | None:
-        row = self._reading.execute("SELECT sha256 FROM content WHERE id = ?", (id,)).fetchone()
-        return row and str(row[0])
+    def _by_sha256(self, sha256: str) -> Content | None:
+        return self._one(
+            Content,
+            f"SELECT {_CONTENT} FROM content WHERE sha256 = ? AND damaged IS NULL",
+            sha256,
+        )
+
+    def _least_recently_verified(
+        self, now: float, besides: Collection[str]
+    ) -> tuple[str, float] | None:
+        for condition in ("verified > ?", "verified <= ?"):  # each by the index
+            row: tuple[str, float] | None = self._reading.execute(
+                "SELECT id, verified FROM content WHERE damaged IS NULL"
+                f" AND {condition} AND id NOT IN (SELECT value FROM json_each(?))"
+                " ORDER BY verified LIMIT 1",
+                (now, json.dumps(besides)),
+            ).fetchone()
+            if row is not None:
+                return row
+        return None
+
+    def _partial(self, token: str) -> Partial | None:
+        return self._one(Partial, f"SELECT {_PARTIAL} FROM partial WHERE token = ?", token)
+
+    def _partials(self) -> list[Partial]:
+        rows = self._reading.execute(f"SELECT {_PARTIAL} FROM partial ORDER BY idle DESC, token")
+        return [Partial(*row) for row in rows]
+
+    def _one(self, kind: Callable[..., R], statement: str, key: str) -> R | None:
+        row = self._reading.execute(statement, (key,)).fetchone()
+        return None if row is None else kind(*row)
 
     def _page(self, prefix: str, after: Entry | None) -> list[Entry]:
         name, id = (after.name, after.id) if after else (prefix, "")
         end = _behind(prefix)
         rows = self._reading.execute(
-            "SELECT id, name, size FROM entry WHERE (name, id) > (?, ?)"
+            "SELECT id, name, size FROM entry WHERE listed AND (name, id) > (?, ?)"
             + (" AND name < ?" if end else "")
             + " ORDER BY name, id LIMIT ?",
             (name, id, *((end,) if end else ()), PAGE),
@@ -179,55 +226,67 @@ class Catalogue:
     def _status(self, id: str) -> Status:
         # One statement, so that both tables are read at one moment.
         rows = self._reading.execute(
-            "SELECT e.id, e.name, e.size, c.sha256, c.stored, c.verified"
+            "SELECT e.id, e.name, e.size, c.sha256, c.stored, c.verified, c.damaged"
             " FROM content c JOIN entry e USING (id) WHERE id = ? ORDER BY e.name",
             (id,),
         ).fetchall()
         if not rows:
             raise NoSuchFile()
-        return Status(tuple(Entry(*row[:3]) for row in rows), *rows[0][3:])
+        if rows[0][6] is not None:
+            raise Corrupt()
+        return Status(tuple(Entry(*row[:3]) for row in rows), *rows[0][3:6])
 
     def _oldest(self, id: str) -> Entry:
         row = self._reading.execute(
-            "SELECT id, name, size FROM entry WHERE id = ? ORDER BY stored, name LIMIT 1", (id,)
+            "SELECT id, name, size, listed FROM entry WHERE id = ? ORDER BY stored, name LIMIT 1",
+            (id,),
         ).fetchone()
         if row is None:
             raise NoSuchFile()
-        return Entry(*row)
+        if not row[3]:
+            raise Corrupt()
+        return Entry(*row[:3])
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    # The executors never use a connection on two threads at once.
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    return connection
-
-
-def _add(connection: sqlite3.Connection, entry: Entry, digests: Digests, now: float) -> Entry:
-    connection.execute(
-        "INSERT INTO content VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (digests.md5, digests.sha256, entry.size, now, now),
-    )
-    known = connection.execute("SELECT sha256 FROM content WHERE id = ?", (entry.id,)).fetchone()
-    if known[0] != digests.sha256:
+def _add(
+    connection: sqlite3.Connection, entry: Entry, digests: Digests, now: float, token: str | None
+) -> Entry:
+    known = connection.execute(
+        "SELECT sha256, damaged FROM content WHERE id = ?", (entry.id,)
+    ).fetchone()
+    if known is None:
+        connection.execute(
+            "INSERT INTO content VALUES (?, ?, ?, ?, ?, NULL)",
+            (digests.md5, digests.sha256, entry.size, now, now),
+        )
+    elif known[0] != digests.sha256:
         raise Collision()
+    elif known[1] is not None:
+        connection.execute(
+            "UPDATE content SET damaged = NULL, verified = ? WHERE id = ?", (now, entry.id)
+        )
+        connection.execute("UPDATE entry SET listed = 1 WHERE id = ?", (entry.id,))
     connection.execute(
-        "INSERT INTO entry VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "INSERT INTO entry VALUES (?, ?, ?, ?, 1) ON CONFLICT DO NOTHING",
         (entry.name, entry.id, entry.size, now),
     )
+    if token is not None:
+        connection.execute("UPDATE partial SET id = ?, idle = 0 WHERE token = ?", (entry.id, token))
     return entry
 
 
-def _answer(batch: list[_Write[Any]]) -> None:
-    for write in batch:
-        write.committed.callback(write.outcome)
-
-
-def _refuse(failure: Failure, batch: list[_Write[Any]]) -> None:
-    for write in batch:
-        write.committed.errback(failure)
+def _delete(connection: sqlite3.Connection, id: str, name: str | None) -> bool:
+    if name is None:
+        removed = connection.execute("DELETE FROM entry WHERE id = ?", (id,))
+    else:
+        removed = connection.execute("DELETE FROM entry WHERE id = ? AND name = ?", (id, name))
+    if not removed.rowcount:
+        raise NoSuchFile()
+    if connection.execute("SELECT 1 FROM entry WHERE id = ? LIMIT 1", (id,)).fetchone():
+        return False
+    connection.execute("DELETE FROM content WHERE id = ?", (id,))
+    connection.execute("DELETE FROM partial WHERE id = ?", (id,))
+    return True
 
 
 def _behind(prefix: str) -> str | None:

@@ -7,12 +7,12 @@ L{RequestError<xferproto.errors.RequestError>} where the cause is one that a cli
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Hashable, Sequence
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from xferproto.entry import Digests, Entry, Status
+from xferproto.entry import Digests, Entry, PartialStatus, Status
 
 
 class IUpload(Interface):
@@ -42,10 +42,37 @@ class IUpload(Interface):
         """Give up: no byte of it stays. Does nothing once the upload has ended."""
 
 
+class IPartial(IUpload):
+    """
+    A content on its way in under a token. What came of it stays when it is aborted or fails.
+
+    The bytes that it holds already come first; L{write} adds behind them.
+    """
+
+    offset: int = Attribute("How many bytes it holds.")
+
+    known: Digests | None = Attribute(
+        "The hashes of the whole content where the store has it already, under whatever name: then "
+        "nothing is missing, nothing can be read or written, and L{commit} records the name."
+    )
+
+    def read(offset: int, length: int) -> Deferred[bytes]:
+        """Exactly C{length} of the bytes that it holds."""
+
+    def restart() -> Deferred[None]:
+        """
+        Forget what it holds, and take the content from its beginning.
+
+        @raise NoSpace: there is no room.
+        """
+
+
 class IContent(Interface):
     """A stored content, open for reading."""
 
     entry: Entry = Attribute("What is read: its L{Entry}, under the oldest of its names.")
+
+    identity: Hashable = Attribute("Differs when the bytes of a content are stored anew.")
 
     def read(offset: int, length: int) -> Deferred[bytes]:
         """
@@ -79,6 +106,17 @@ class IStore(Interface):
         @raise NoSpace: there is no room.
         """
 
+    def resume(name: str, size: int, token: str, sha256: str | None) -> Deferred[IPartial]:
+        """
+        Begin an upload under a token, or go on with one.
+
+        @param token: what the client calls the upload.
+        @param sha256: of the content, where the client knows it; a content that is stored is known
+            by it.
+        @raise Busy: another upload under the token is running.
+        @raise NoSpace: there is no room.
+        """
+
     def list(prefix: str) -> IListing:
         """The entries whose names begin with C{prefix}."""
 
@@ -97,5 +135,61 @@ class IStore(Interface):
         @raise Corrupt: there should be, but its bytes are gone or have another length.
         """
 
+    def delete(id: str, name: str | None) -> Deferred[None]:
+        """
+        Remove one name of a content, or all. The bytes go with the last one; who reads them now
+        reads on.
+
+        @raise NoSuchFile: there is no such content, or it has no such name.
+        """
+
+    def oldest_check(besides: Collection[str] = ()) -> Deferred[tuple[str, float] | None]:
+        """
+        The content whose bytes were checked longest ago: its id, and when in seconds since the
+        epoch. None where nothing is stored. A time in the future comes before all others: it is one
+        of a clock that was wrong.
+
+        @param besides: the ids of contents that are passed over.
+        """
+
+    def checked(
+        id: str, found: Digests | None, content: IContent | None = None
+    ) -> Deferred[bool | None]:
+        """
+        Tell what the stored bytes of a content hash to now: whether that is right. None where other
+        bytes are there since they were opened: then nothing is known, and they are to be read.
+
+        A content that is not right is listed no more, and opened no more, until it is stored again.
+
+        @param found: the hashes, or None where the bytes can't be read.
+        @param content: what was read; where it is None, it is what is there.
+        """
+
+    def missed(id: str) -> Deferred[bool | None]:
+        """
+        Tell that the stored bytes of a content could not be opened; else like L{checked}.
+        """
+
+    def partials() -> Deferred[Sequence[PartialStatus]]:
+        """The uploads under tokens that lack bytes, the longest idle first."""
+
+    def age_partials(seconds: float, ttl: float) -> Deferred[None]:
+        """
+        Let time pass for uploads under tokens, and remove those that were idle for too long.
+
+        @param seconds: how much time, since the last call.
+        @param ttl: how long one may be idle, in seconds.
+        """
+
+    def check() -> Deferred[None]:
+        """
+        Whether the storage is there.
+
+        @raise StorageLost: it is not.
+        """
+
+    def backup() -> Deferred[None]:
+        """Keep a copy of what L{list} knows, for the day on which that is damaged."""
+
     def close() -> Deferred[None]:
-        """Finish what is being written, then let go of everything."""
+        """Finish what is being committed, then let go of everything."""

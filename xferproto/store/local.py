@@ -4,37 +4,41 @@ The store on a local disk: object files and a catalogue in one directory.
 An upload goes through these steps, and a crash between any two of them loses nothing that was
 acknowledged and lists nothing that was not:
 
- 1. its bytes are written to a file in C{incoming/};
+ 1. its bytes are written to a file in C{incoming/}, or under a token in C{partial/};
  2. that file is synced, a mark set, the file renamed to its id, the directory synced;
  3. the catalogue row is committed: from here on the file is listed;
  4. the mark is removed.
 
-The next start removes what is in C{incoming/}, and a marked object that has no row.
+Deleting sets the mark first, then removes the row, then the bytes, then the mark. The next start
+removes what is in C{incoming/}, and a marked object that has no row.
 """
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
-from collections.abc import Callable, Sequence
+import sqlite3
+from collections.abc import Callable, Collection, Coroutine, Hashable, Sequence
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred, DeferredList, DeferredLock
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from xferproto.entry import Digests, Entry, Status
-from xferproto.errors import Collision, NoSpace, StorageUnavailable
+from xferproto.entry import Digests, Entry, PartialStatus, Status
+from xferproto.errors import Busy, Collision, Corrupt, NoSpace, NoSuchFile, StorageUnavailable
 from xferproto.executor import Executor
 from xferproto.store.catalogue import Catalogue
-from xferproto.store.interface import IContent, IListing, IStore, IUpload
-from xferproto.store.objects import DIRECTORY_MODE, FILE_MODE, IncomingFile, Objects, read_exactly
+from xferproto.store.content import LocalContent, LocalListing
+from xferproto.store.interface import IContent, IListing, IPartial, IStore, IUpload
+from xferproto.store.objects import DIRECTORY_MODE, FILE_MODE, IncomingFile, Objects
+from xferproto.store.schema import BACKUP, CATALOGUE, Content, Partial, back_up
+from xferproto.store.space import Reservation, Space
+from xferproto.store.upload import LocalPartial, LocalUpload, translated
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+log = Logger("xfer")
 
 
 @implementer(IStore)
@@ -49,6 +53,7 @@ class LocalStore:
     @param writer: runs the catalogue's commits; one at a time.
     @param reader: runs the catalogue's queries; one at a time.
     @param now: the time, seconds since the epoch.
+    @param space: keeps account of the room on the disk.
     @raise StorageUnavailable: the directory can't be made, locked, read or written.
     """
 
@@ -59,38 +64,171 @@ class LocalStore:
         writer: Executor,
         reader: Executor,
         now: Callable[[], float],
+        space: Space | None = None,
     ) -> None:
-        self._files = files
+        self.files = files
+        self._root = root
         self._now = now
+        self._space = space or Space(root)
         self._id_locks: dict[str, DeferredLock] = {}
-        self._lock = _lock_directory(root)
+        self._active: set[str] = set()
+        self._closed = False
+        self._finishing: set[Deferred[Entry]] = set()
+        self._lock = lock_directory(root)
         try:
-            self._catalogue = Catalogue(root / "catalogue.sqlite", writer, reader)
-            self._objects = Objects(root)
+            self._catalogue = Catalogue(root / CATALOGUE, writer, reader)
+            self.objects = Objects(root)
             self._tidy_up()
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:
             os.close(self._lock)
+            reason = getattr(error, "strerror", None) or error
             raise StorageUnavailable(
-                f"The storage directory {root} can't be used: {error.strerror or error}."
+                f"The storage directory {root} can't be used: {reason}."
             ) from error
         except StorageUnavailable:
             os.close(self._lock)
             raise
 
     def _tidy_up(self) -> None:
-        for id in self._objects.marked():
+        for id in list(self.objects.marked()):
             if self._catalogue.has(id):
-                self._objects.confirm(id)
+                self.objects.confirm(id)
             else:
-                self._objects.remove(id)
-        self._objects.clean()
+                self.objects.remove(id)
+        self.objects.clean()
+        self.objects.clean_partials(self._catalogue.partial_tokens())
+
+    # Uploads
 
     async def _create(self, name: str, size: int) -> IUpload:
-        incoming = await self._files.run(_translated, self._objects.new)
-        return LocalUpload(self, incoming, name, size)
+        reservation = self._space.reserve(size)
+        try:
+            incoming = await self.files.run(translated, self._new)
+        except BaseException:
+            reservation.release()
+            raise
+        return LocalUpload(self, incoming, reservation, name, size)
+
+    def _new(self) -> IncomingFile:
+        self._space.check()
+        return self.objects.new()
 
     def create(self, name: str, size: int) -> Deferred[IUpload]:
         return Deferred.fromCoroutine(self._create(name, size))
+
+    async def _resume(self, name: str, size: int, token: str, sha256: str | None) -> IPartial:
+        if token in self._active:
+            raise Busy()
+        self._active.add(token)
+        try:
+            known = await self._known(size, token, sha256)
+            if known is not None:
+                digests = Digests(known.id, known.sha256)
+                room = self._space.reserve(0)
+                return LocalPartial(self, None, room, name, size, token, digests)
+            incoming = await self.open_partial(name, size, token)
+            return LocalPartial(self, *incoming, name, size, token, None)
+        except BaseException:
+            self._active.discard(token)
+            raise
+
+    def resume(self, name: str, size: int, token: str, sha256: str | None) -> Deferred[IPartial]:
+        return Deferred.fromCoroutine(self._resume(name, size, token, sha256))
+
+    async def _known(self, size: int, token: str, sha256: str | None) -> Content | None:
+        """The content that is stored already under a token or a SHA-256, of this size."""
+        known = None
+        if sha256 is not None:
+            known = await self._catalogue.by_sha256(sha256)
+        else:
+            partial = await self._catalogue.partial(token)
+            if partial is not None and partial.id is not None:
+                known = await self._catalogue.content(partial.id)
+        if known is None or known.damaged or known.size != size:
+            return None
+        return known if await self.files.run(self.objects.has, known.id, known.size) else None
+
+    async def open_partial(
+        self, name: str, size: int, token: str, anew: bool = False
+    ) -> tuple[IncomingFile, Reservation]:
+        """The file of an upload under a token, perhaps emptied, and room for what it lacks."""
+        incoming = await self.files.run(translated, self.objects.partial, token)
+        reservation = self._space.reserve(0)
+        try:
+            if anew or incoming.size > size:  # of another file that had the token
+                await self.files.run(incoming.empty)
+            reservation.missing = size - incoming.size
+            await self.files.run(translated, self._space.check)
+            await self._catalogue.begin_partial(Partial(token, name, size, self._now()))
+        except BaseException:
+            reservation.release()
+            await self.files.run(incoming.close if incoming.size else incoming.discard)
+            raise
+        return incoming, reservation
+
+    def ended(self, token: str) -> None:
+        """An upload under a token has ended, well or not."""
+        self._active.discard(token)
+
+    def finish(self, commit: Coroutine[Deferred[Any], Any, Entry]) -> Deferred[Entry]:
+        """Let an upload be committed; L{close} waits for it."""
+        finishing = Deferred.fromCoroutine(commit)
+        self._finishing.add(finishing)
+
+        def finished(outcome: Entry | Failure) -> Entry | Failure:
+            self._finishing.discard(finishing)
+            return outcome
+
+        return finishing.addBoth(finished)
+
+    async def store(
+        self, incoming: IncomingFile, entry: Entry, digests: Digests, token: str | None
+    ) -> None:
+        """Steps 2 to 4 for a file whose bytes are all written and whose hashes are known."""
+        lock = await self._locked(entry.id)
+        try:
+            known = await self._catalogue.content(entry.id)
+            if known is not None and known.sha256 != digests.sha256:
+                raise Collision()
+            # Also where the content is known: who knows what has become of its bytes since.
+            try:
+                await self.files.run(translated, self.objects.publish, incoming, entry.id)
+                await self._catalogue.add(entry, digests, self._now(), token)
+            except (OSError, NoSpace):
+                if known is None:
+                    await self.files.run(self.objects.take_back, entry.id, incoming.path)
+                raise
+            # After any other failure the row may yet be there: the mark stays, and the next start
+            # looks.
+            await self.files.run(self.objects.confirm, entry.id)
+        finally:
+            self._unlock(entry.id, lock)
+
+    async def name_known(self, entry: Entry, digests: Digests, token: str) -> Entry:
+        """
+        Record one more name of a content that is stored.
+
+        @raise NoSuchFile: it is not, any more.
+        @raise Corrupt: its bytes are not right, any more.
+        """
+        lock = await self._locked(entry.id)
+        try:
+            known = await self._catalogue.content(entry.id)
+            if known is None or known.sha256 != digests.sha256:
+                raise NoSuchFile("The file was deleted meanwhile; send it again.")
+            if known.damaged or not await self.files.run(self.objects.has, entry.id, entry.size):
+                raise Corrupt()
+            await self._catalogue.add(entry, digests, self._now(), token)
+            await self.files.run(self.objects.remove_partial, token)
+            return entry
+        finally:
+            self._unlock(entry.id, lock)
+
+    def forget(self, token: str) -> Deferred[None]:
+        """Forget an upload under a token; its file is gone."""
+        return self._catalogue.forget_partial(token)
+
+    # Contents
 
     def list(self, prefix: str) -> IListing:
         return LocalListing(self._catalogue, prefix)
@@ -100,116 +238,127 @@ class LocalStore:
 
     async def _open(self, id: str) -> IContent:
         entry = await self._catalogue.oldest(id)
-        fd = await self._files.run(self._objects.open, id, entry.size)
-        return LocalContent(self._files, entry, fd)
+        fd = await self.files.run(self.objects.open, id, entry.size)
+        return LocalContent(self.files, entry, fd)
 
     def open(self, id: str) -> Deferred[IContent]:
         return Deferred.fromCoroutine(self._open(id))
 
+    async def _delete(self, id: str, name: str | None) -> None:
+        lock = await self._locked(id)
+        try:
+            # Marked first: should the server be killed, the next start removes bytes without a row.
+            await self.files.run(translated, self.objects.mark, id)
+            try:
+                gone = await self._catalogue.delete(id, name)
+            except BaseException:
+                await self.files.run(self.objects.confirm, id)
+                raise
+            await self.files.run(self.objects.remove if gone else self.objects.confirm, id)
+        finally:
+            self._unlock(id, lock)
+
+    def delete(self, id: str, name: str | None) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._delete(id, name))
+
+    # Checks
+
+    def oldest_check(self, besides: Collection[str] = ()) -> Deferred[tuple[str, float] | None]:
+        return self._catalogue.least_recently_verified(self._now(), besides)
+
+    async def _checked(self, id: str, found: Digests | None, read: Hashable | None) -> bool | None:
+        lock = await self._locked(id)
+        try:
+            row = await self._catalogue.content(id)
+            if row is None:  # deleted meanwhile
+                return True
+            if found == Digests(row.id, row.sha256):
+                await self._catalogue.verified(id, self._now())
+                return True
+            if row.damaged:  # its file may be there yet, where a crash came before the quarantine
+                return False
+            there = await self.files.run(self.objects.identity, id, row.size)
+            if there is not None and read is not None and there != read:
+                return None
+            await self._catalogue.damaged(id, self._now())
+            await self.files.run(self.objects.quarantine, id, self._now())
+            log.error("{id} is damaged: quarantined, listed no more", id=id)
+            return False
+        finally:
+            self._unlock(id, lock)
+
+    def checked(
+        self, id: str, found: Digests | None, content: IContent | None = None
+    ) -> Deferred[bool | None]:
+        read = None if content is None else content.identity
+        return Deferred.fromCoroutine(self._checked(id, found, read))
+
+    def missed(self, id: str) -> Deferred[bool | None]:
+        return Deferred.fromCoroutine(self._checked(id, None, (0, 0)))  # no file is that
+
+    # Partials
+
+    async def _partials(self) -> Sequence[PartialStatus]:
+        rows = [row for row in await self._catalogue.partials() if row.id is None]
+        sizes = [await self.files.run(self.objects.partial_size, row.token) for row in rows]
+        return [
+            PartialStatus(row.token, row.name, row.size, held, row.started, row.idle)
+            for row, held in zip(rows, sizes, strict=True)
+        ]
+
+    def partials(self) -> Deferred[Sequence[PartialStatus]]:
+        return Deferred.fromCoroutine(self._partials())
+
+    async def _age_partials(self, seconds: float, ttl: float) -> None:
+        await self.files.run(self.objects.check)
+        await self._catalogue.age_partials(seconds, tuple(self._active))
+        for partial in await self._catalogue.partials():
+            if partial.idle <= ttl:
+                break
+            if partial.token not in self._active:
+                self._active.add(partial.token)
+                try:
+                    await self.files.run(self.objects.remove_partial, partial.token)
+                    await self._catalogue.forget_partial(partial.token)
+                finally:
+                    self._active.discard(partial.token)
+                log.info("partial {name} expired", name=partial.token)
+
+    def age_partials(self, seconds: float, ttl: float) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._age_partials(seconds, ttl))
+
+    # The whole
+
+    def check(self) -> Deferred[None]:
+        return self.files.run(self.objects.check)
+
+    def backup(self) -> Deferred[None]:
+        return self.files.run(back_up, self._root / CATALOGUE, self._root / BACKUP)
+
     async def _close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        while self._finishing:
+            await DeferredList(list(self._finishing))
         await self._catalogue.close()
         os.close(self._lock)
 
     def close(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._close())
 
-    async def store(self, incoming: IncomingFile, entry: Entry, digests: Digests) -> Entry:
-        """Steps 2 to 4 for a file whose bytes are all written and whose hashes are known."""
-        lock = self._id_locks.setdefault(entry.id, DeferredLock())
+    async def _locked(self, id: str) -> DeferredLock:
+        lock = self._id_locks.setdefault(id, DeferredLock())
         await lock.acquire()
-        try:
-            known = await self._catalogue.sha256(entry.id)
-            if known not in (None, digests.sha256):
-                raise Collision()
-            # Bytes that are gone, though their row is there, are put back by who has them.
-            there = known is not None and await self._files.run(
-                self._objects.has, entry.id, entry.size
-            )
-            if not there:
-                await self._files.run(_translated, self._objects.publish, incoming, entry.id)
-            try:
-                await self._catalogue.add(entry, digests, self._now())
-            except NoSpace:
-                if known is None:
-                    await self._files.run(self._objects.remove, entry.id)
-                raise
-            # After any other failure the row may yet be there: the mark stays, and the next start
-            # looks.
-            if not there:
-                await self._files.run(self._objects.confirm, entry.id)
-        finally:
-            lock.release()
-            if not lock.waiting and not lock.locked:
-                self._id_locks.pop(entry.id, None)
-        return entry
+        return lock
 
-    def discard(self, incoming: IncomingFile) -> Deferred[None]:
-        return self._files.run(incoming.discard)
+    def _unlock(self, id: str, lock: DeferredLock) -> None:
+        lock.release()
+        if not lock.locked:
+            self._id_locks.pop(id, None)
 
 
-@implementer(IUpload)
-class LocalUpload:
-    """An upload into a L{LocalStore}."""
-
-    def __init__(self, store: LocalStore, incoming: IncomingFile, name: str, size: int) -> None:
-        self._store = store
-        self._incoming = incoming
-        self._name = name
-        self._size = size
-
-    def write(self, blocks: Sequence[bytes]) -> None:
-        _translated(self._incoming.write, blocks)
-
-    async def _commit(self, digests: Digests) -> Entry:
-        try:
-            entry = Entry(digests.md5, self._name, self._size)
-            return await self._store.store(self._incoming, entry, digests)
-        finally:
-            await self.abort()
-
-    def commit(self, digests: Digests) -> Deferred[Entry]:
-        return Deferred.fromCoroutine(self._commit(digests))
-
-    def abort(self) -> Deferred[None]:
-        return self._store.discard(self._incoming)
-
-
-@implementer(IContent)
-class LocalContent:
-    """An object file, open."""
-
-    def __init__(self, files: Executor, entry: Entry, fd: int) -> None:
-        self.entry = entry
-        self._files = files
-        self._fd = fd
-
-    def read(self, offset: int, length: int) -> Deferred[bytes]:
-        return self._files.run(read_exactly, self._fd, offset, length)
-
-    def close(self) -> None:
-        os.close(self._fd)
-
-
-@implementer(IListing)
-class LocalListing:
-    """The pages of a catalogue."""
-
-    def __init__(self, catalogue: Catalogue, prefix: str) -> None:
-        self._catalogue = catalogue
-        self._prefix = prefix
-        self._last: Entry | None = None
-
-    async def _read(self) -> list[Entry]:
-        page = await self._catalogue.page(self._prefix, self._last)
-        if page:
-            self._last = page[-1]
-        return page
-
-    def read(self) -> Deferred[list[Entry]]:
-        return Deferred.fromCoroutine(self._read())
-
-
-def _lock_directory(root: Path) -> int:
+def lock_directory(root: Path) -> int:
     """Make the directory and take it for this process: a file descriptor that holds the lock."""
     try:
         root.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
@@ -226,12 +375,3 @@ def _lock_directory(root: Path) -> int:
             f"The storage directory {root} is in use by another server."
         ) from error
     return fd
-
-
-def _translated(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    try:
-        return work(*args, **kwargs)
-    except OSError as error:
-        if error.errno in _FULL:
-            raise NoSpace() from error
-        raise

@@ -6,6 +6,8 @@ Layout below the storage directory::
     objects/ab/abcdef…   a complete content; its name is its id
     incoming/RANDOM      an upload on its way
     incoming/ID.commit   an empty mark: this object may lack its catalogue row
+    partial/HASH         what has come of an upload under a token; named by the token's SHA-256
+    quarantine/ID.TIME   bytes that no longer hashed to their id, kept for whoever investigates
 
 Everything here blocks. A content is made visible as tahoe-lafs, restic and the like do it: written
 aside, synced, renamed, the directory synced.
@@ -13,12 +15,15 @@ aside, synced, renamed, the directory synced.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import hashlib
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from xferproto.errors import Corrupt
+from xferproto.errors import Corrupt, StorageLost
 
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
@@ -38,18 +43,39 @@ class Objects:
     def __init__(self, root: Path) -> None:
         self._objects = root / "objects"
         self._incoming = root / "incoming"
-        for directory in (self._incoming, self._objects):
+        self._root = root
+        self._partial = root / "partial"
+        self._quarantine = root / "quarantine"
+        self._synced: set[Path] = set()  # folders of objects that are known to be durable
+        for directory in (self._incoming, self._objects, self._partial, self._quarantine):
             directory.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
-        for number in range(256):
-            (self._objects / f"{number:02x}").mkdir(mode=DIRECTORY_MODE, exist_ok=True)
-        sync_directory(self._objects)
-        sync_directory(root)
+        self._identity = _identity(self._objects)
+        sync_path(root)
+
+    def check(self) -> None:
+        """
+        Whether the directory is the one that was opened, and not an empty mount point.
+
+        @raise StorageLost: it is not.
+        """
+        try:
+            if _identity(self._objects) == self._identity:
+                return
+        except OSError:
+            pass
+        raise StorageLost()
 
     def path(self, id: str) -> Path:
         return self._objects / id[:2] / id
 
     def _mark(self, id: str) -> Path:
         return self._incoming / (id + _MARK)
+
+    def ids(self) -> Iterator[str]:
+        """The ids of all objects, in no order."""
+        for folder in self._objects.iterdir():
+            for path in folder.iterdir():
+                yield path.name
 
     def marked(self) -> Iterator[str]:
         """The ids whose objects may lack a row: their server was killed before it could tell."""
@@ -59,7 +85,31 @@ class Objects:
 
     def new(self) -> IncomingFile:
         """A new, empty file to write a content into."""
-        return IncomingFile(self._incoming / secrets.token_hex(16))
+        self.check()
+        return IncomingFile.new(self._incoming / secrets.token_hex(16))
+
+    def partial(self, token: str) -> IncomingFile:
+        """The file of an upload under a token, with the bytes that came so far, or new."""
+        self.check()
+        return IncomingFile.open(partial_path(self._root, token))
+
+    def partial_size(self, token: str) -> int:
+        """How many bytes came so far under a token, 0 where there is no file."""
+        try:
+            return partial_path(self._root, token).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def remove_partial(self, token: str) -> None:
+        """Remove what came under a token."""
+        partial_path(self._root, token).unlink(missing_ok=True)
+
+    def clean_partials(self, tokens: Iterable[str]) -> None:
+        """Remove what came under all tokens but these."""
+        keep = {partial_path(self._root, token) for token in tokens}
+        for path in self._partial.iterdir():
+            if path not in keep:
+                path.unlink()
 
     def publish(self, incoming: IncomingFile, id: str) -> None:
         """
@@ -68,14 +118,39 @@ class Objects:
         An object of that name without a row is what a crash left; it is replaced.
         """
         incoming.sync()
-        os.close(os.open(self._mark(id), os.O_WRONLY | os.O_CREAT, FILE_MODE))
+        self.check()
+        self.mark(id)
         path = self.path(id)
+        if path.parent not in self._synced or not path.parent.is_dir():
+            path.parent.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+            sync_path(self._objects)
+            self._synced.add(path.parent)
         incoming.path.rename(path)
-        sync_directory(path.parent)
+        sync_path(path.parent)
+
+    def mark(self, id: str) -> None:
+        """From now on, and after a crash too, this object may lack its row."""
+        self.check()
+        os.close(os.open(self._mark(id), os.O_WRONLY | os.O_CREAT, FILE_MODE))
+
+    def quarantine(self, id: str, now: float) -> None:
+        """Put an object aside whose bytes are wrong."""
+        self.check()
+        path = self.path(id)
+        with contextlib.suppress(FileNotFoundError):
+            path.rename(self._quarantine / f"{id}.{now:.0f}")
+            sync_path(path.parent)
 
     def confirm(self, id: str) -> None:
         """Take the mark away: the row is in the catalogue."""
         self._mark(id).unlink(missing_ok=True)
+
+    def take_back(self, id: str, path: Path) -> None:
+        """Undo what L{publish} has done of its work, for an object that has no row."""
+        if not path.exists():
+            with contextlib.suppress(FileNotFoundError):
+                self.path(id).rename(path)
+        self.confirm(id)
 
     def remove(self, id: str) -> None:
         """Remove an object that has no row, and its mark."""
@@ -87,7 +162,16 @@ class Objects:
         try:
             return self.path(id).stat().st_size == size
         except FileNotFoundError:
+            self.check()
             return False
+
+    def identity(self, id: str, size: int) -> tuple[int, int] | None:
+        """Which file an object is: device and inode; None where there is none of this length."""
+        try:
+            status = self.path(id).stat()
+        except FileNotFoundError:
+            return None
+        return (status.st_dev, status.st_ino) if status.st_size == size else None
 
     def clean(self) -> None:
         """Remove the uploads that an earlier server left unfinished."""
@@ -104,6 +188,7 @@ class Objects:
         try:
             fd = os.open(self.path(id), os.O_RDONLY)
         except FileNotFoundError:
+            self.check()
             raise Corrupt() from None
         if (found := os.fstat(fd).st_size) != size:
             os.close(fd)
@@ -115,13 +200,54 @@ class IncomingFile:
     """
     A file that is being written aside.
 
-    @param mode: the permissions that it gets, less the process's umask.
+    @param path: where.
+    @param fd: its descriptor, open for reading and writing, at the end.
+    @param size: the bytes that it has.
     @ivar path: where.
+    @ivar size: the bytes that it has.
     """
 
-    def __init__(self, path: Path, mode: int = FILE_MODE) -> None:
+    def __init__(self, path: Path, fd: int, size: int) -> None:
         self.path = path
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        self.size = size
+        self._fd = fd
+
+    @classmethod
+    def new(cls, path: Path, mode: int = FILE_MODE) -> IncomingFile:
+        """
+        A file that is not there yet.
+
+        @param mode: the permissions that it gets, less the process's umask.
+        """
+        return cls(path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode), 0)
+
+    @classmethod
+    def open(cls, path: Path, mode: int = FILE_MODE) -> IncomingFile:
+        """A file that may be there already, to be written on."""
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, mode)
+        return cls(path, fd, os.lseek(fd, 0, os.SEEK_END))
+
+    def lock(self) -> None:
+        """
+        Keep other processes from it, while it is open.
+
+        @raise OSError: another one has it.
+        """
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self.close()
+            raise OSError(error.errno, "in use by another download", str(self.path)) from None
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes that were written already."""
+        return read_exactly(self._fd, offset, length)
+
+    def empty(self) -> None:
+        """Start over."""
+        os.ftruncate(self._fd, 0)
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        self.size = 0
 
     def write(self, blocks: Sequence[bytes]) -> None:
         """Append all of the blocks' bytes."""
@@ -129,6 +255,7 @@ class IncomingFile:
             rest = [memoryview(block) for block in blocks[start : start + _IOV_MAX]]
             while rest:
                 written = os.writev(self._fd, rest)
+                self.size += written
                 # A disk that fills up takes a part; the next call tells why.
                 while rest and written >= len(rest[0]):
                     written -= len(rest.pop(0))
@@ -151,6 +278,12 @@ class IncomingFile:
         self.path.unlink(missing_ok=True)
 
 
+def partial_path(root: Path, token: str) -> Path:
+    """Where what came under a token is kept, in a storage directory."""
+    # A hash, since tokens that differ in case alone would meet on some file systems.
+    return root / "partial" / hashlib.sha256(token.encode("ascii")).hexdigest()
+
+
 def read_exactly(fd: int, offset: int, length: int) -> bytes:
     """
     C{length} bytes of a file from C{offset} on.
@@ -169,9 +302,14 @@ def read_exactly(fd: int, offset: int, length: int) -> bytes:
     return b"".join(blocks)
 
 
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def sync_path(path: Path) -> None:
+    """Make the bytes of a file, or the names in a directory, durable."""
+    fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:

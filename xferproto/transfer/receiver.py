@@ -54,6 +54,7 @@ class Receiver:
         self._failed = failed
         self.failure: Failure | None = None
         self._stopped = False
+        self._left = False
         self._lanes = [
             Lane(executor, step, self._counted(lane), self._step_failed)
             for lane, step in enumerate(steps)
@@ -69,27 +70,30 @@ class Receiver:
         for number, lane in enumerate(self._lanes):
             self._held[number] += len(data)
             lane.put(data)
-        if max(self._held) > self._budget.share:
+        if not self._stopped and max(self._held) > self._budget.share:
             self.full = True
 
     async def finish(self) -> None:
         """
-        Wait until every step has done all bytes. The last call to make, unless L{stop} is.
+        Wait until every step has done all bytes; may be called again when it was cancelled.
 
         @raise Exception: what a step raised.
         """
-        for lane in self._lanes:
-            await lane.when_idle()
-        self._budget.leave()
+        await self._idle()
         if self.failure is not None:
             self.failure.raiseException()
 
     async def stop(self) -> None:
         """Drop what waits, and wait for what runs, however it ends."""
         self._drop()
+        await self._idle()
+
+    async def _idle(self) -> None:
         for lane in self._lanes:
             await lane.when_idle()
-        self._budget.leave()
+        if not self._left:
+            self._left = True
+            self._budget.leave()
 
     def _drop(self) -> None:
         self._stopped = True

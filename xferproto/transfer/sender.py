@@ -45,13 +45,15 @@ class Sender:
         """
         ahead = self._read()
         while block := await ahead:
+            while self._paused and not self._stopped:
+                self._resumed = Deferred()
+                await self._resumed
             if self._stopped:
                 raise ConnectionCut("The connection was lost.")
             ahead = self._read()
             self._transport.write(block)
-            if self._paused and not self._stopped:
-                self._resumed = Deferred()
-                await self._resumed
+        if self._stopped:
+            raise ConnectionCut("The connection was lost.")
 
     def pauseProducing(self) -> None:
         self._paused = True

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 
-from xferproto.entry import Digests, Entry
+from xferproto.entry import Entry
 from xferproto.executor import Executor
 from xferproto.store.interface import IUpload
 from xferproto.transfer.budget import MemoryBudget
-from xferproto.transfer.digest import md5, sha256
+from xferproto.transfer.hashing import ContentDigest
 from xferproto.transfer.receiver import Receiver
 
 
@@ -19,31 +20,39 @@ class VerifiedUpload:
     MD5 has a lane for itself; SHA-256, which processors help with, shares one with the writing.
 
     @param upload: where the bytes go.
-    @param size: how many there will be.
+    @param name: what the file is called.
+    @param size: how many there will be from now on.
     @param executor: the threads that hash and write.
     @param budget: says how many bytes may wait.
     @param drained: called when L{full} is true no longer.
     @param failed: called when hashing or writing has failed; L{finish} then tells why.
+    @param digest: the hashes of the bytes before these, where there are any.
+    @param keep: whether what came is kept when it is given up: all of it is written then.
     """
 
     def __init__(
         self,
         upload: IUpload,
+        name: str,
         size: int,
         executor: Executor,
         budget: MemoryBudget,
         drained: Callable[[], None],
         failed: Callable[[], None],
+        digest: ContentDigest | None = None,
+        keep: bool = False,
     ) -> None:
+        self.name = name
         self.size = size
         self._upload = upload
-        self._md5, self._sha256 = md5(), sha256()
+        self._digest = digest = digest or ContentDigest()
+        self._keep = keep
         self._receiver = Receiver(
-            size, [self._md5.update, self._hash_and_write], executor, budget, drained, failed
+            size, [digest.md5.update, self._hash_and_write], executor, budget, drained, failed
         )
 
     def _hash_and_write(self, blocks: Sequence[bytes]) -> None:
-        self._sha256.update(blocks)
+        self._digest.sha256.update(blocks)
         self._upload.write(blocks)
 
     @property
@@ -69,12 +78,17 @@ class VerifiedUpload:
         """
         try:
             await self._receiver.finish()
-        except BaseException:
+        except Exception:
             await self._upload.abort()
             raise
-        return await self._upload.commit(Digests(self._md5.hex(), self._sha256.hex()))
+        return await self._upload.commit(self._digest.digests())
 
     async def abort(self) -> None:
-        """Give up; nothing of it stays."""
-        await self._receiver.stop()
+        """Give up. Nothing of it stays, unless it is to be kept."""
+        if self._keep:
+            # What the disk refuses of it will be sent again.
+            with contextlib.suppress(Exception):
+                await self._receiver.finish()
+        else:
+            await self._receiver.stop()
         await self._upload.abort()

@@ -1,0 +1,300 @@
+"""
+The arrows between modules: who may import whom, read from the sources.
+
+A new module gets its place in L{ARROWS}, and where it needs them a line in the sets below.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = "xferproto"
+PLUGIN = ROOT / "twisted" / "plugins" / "xfer_plugin.py"
+
+STORE = ("entry", "errors", "escape", "executor", "lane")
+"""What a store may use."""
+
+TRANSFER = ("entry", "errors", "executor", "lane", "store.interface")
+"""What the pipeline of bytes may use: of the store, only the interface."""
+
+VALUES = ("command", "entry", "errors", "escape", "grammar")
+"""What knows neither a network nor a disk."""
+
+SIDE = (*VALUES, "executor", "store", "transfer", "twistd")
+"""What the server and the client have in common; neither knows of the other."""
+
+ARROWS: Mapping[str, tuple[str, ...]] = {
+    # no arrow leaves these
+    "entry": (),
+    "errors": (),
+    "escape": (),
+    "executor": (),
+    "version": (),
+    # what stands on them
+    "command": ("errors",),
+    "grammar": ("entry", "errors"),
+    "lane": ("executor",),
+    "twistd": ("errors",),
+    # the packages; within each, every module may import every other
+    "store": (*STORE, "store"),
+    "transfer": (*TRANSFER, "transfer"),
+    "server": (*SIDE, "server"),
+    "client": (*SIDE, "client", "version"),
+    # the operator's command
+    "depot": ("errors", "escape", "store", "version"),
+    # the Python API: a client's
+    "": ("client", "entry", "errors", "version"),
+}
+"""
+What each module of the package may import of it, C{""} being the package's own C{__init__}.
+
+A name stands for a module, or for a package with all in it; the longest name that fits counts.
+"""
+
+PURE = ("command", "entry", "errors", "escape", "grammar", "version")
+"""These know nothing of Twisted and zope.interface, and can be used without."""
+
+ENDPOINTS = ("client.factory", "client.service", "server.service")
+"""These alone know of L{twisted.internet.endpoints}."""
+
+REACTOR = ("client.service", "server.service")
+"""These alone know of the one and only reactor, and import it only inside of functions."""
+
+VAGUE = ("common", "engine", "handler", "helper", "manager", "misc", "util")
+"""What a module is not named, be it one or several: it would say nothing of what is in it."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """
+    A source file.
+
+    @ivar name: its dotted name below the package.
+    @ivar path: where it is.
+    @ivar imports: the full names of all that it imports.
+    @ivar at_start: those of them that are imported outside of functions.
+    """
+
+    name: str
+    path: Path
+    tree: ast.Module = field(repr=False)
+    imports: frozenset[str] = field(repr=False)
+    at_start: frozenset[str] = field(repr=False)
+
+
+def read_module(path: Path, name: str, package: str) -> Module:
+    """
+    Parse a source file.
+
+    @param package: the dotted name of the package that relative imports start from.
+    """
+    tree = ast.parse(path.read_bytes(), str(path))
+    return Module(
+        name,
+        path,
+        tree,
+        frozenset(imported(tree, package, functions=True)),
+        frozenset(imported(tree, package, functions=False)),
+    )
+
+
+def imported(node: ast.AST, package: str, functions: bool) -> Iterator[str]:
+    """
+    The full names of what is imported below a node: C{a.b.c} for C{from a.b import c}.
+
+    @param functions: whether to look into functions.
+    """
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            start = child.module or ""
+            if child.level:
+                above = package.split(".")[: len(package.split(".")) + 1 - child.level]
+                start = ".".join([*above, *([start] if start else [])])
+            yield from (f"{start}.{alias.name}" for alias in child.names)
+        elif functions or not isinstance(
+            child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+        ):
+            yield from imported(child, package, functions)
+
+
+def within(name: str, whole: str) -> bool:
+    """Whether a dotted name is C{whole}, or below it."""
+    return name == whole or name.startswith(whole + ".")
+
+
+def read_package() -> list[Module]:
+    """All modules of the package."""
+    modules = []
+    for path in sorted((ROOT / PACKAGE).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        package = ".".join(parts[:-1])
+        names = parts[1:-1] if parts[-1] == "__init__" else parts[1:]
+        modules.append(read_module(path, ".".join(names), package))
+    return modules
+
+
+class ArrowTests(SynchronousTestCase):
+    """The package."""
+
+    def setUp(self) -> None:
+        self.modules = read_package()
+
+    def assert_none(self, offences: list[str], rule: str) -> None:
+        """There are no offences against this rule."""
+        self.assertEqual(offences, [], rule)
+
+    def test_found(self) -> None:
+        """The sources are found: every module that the tables name is there."""
+        found = {module.name for module in self.modules}
+        for name in {*ARROWS, *PURE, *ENDPOINTS, *REACTOR}:
+            self.assertIn(name, found)
+
+    def test_arrows(self) -> None:
+        """Every module has a place in the table, and imports of the package what it says there."""
+        offences = []
+        for module in self.modules:
+            places = [place for place in ARROWS if place and within(module.name, place)]
+            if module.name and not places:
+                offences.append(f"{module.name} has no place in ARROWS")
+                continue
+            allowed = ARROWS[max(places, key=len, default="")]
+            for name in sorted(module.imports):
+                if within(name, PACKAGE) and not any(
+                    within(name, f"{PACKAGE}.{target}") for target in allowed
+                ):
+                    offences.append(f"{module.name or PACKAGE} imports {name}")
+        self.assert_none(offences, "the arrows of ARROWS")
+
+    def test_ends_apart(self) -> None:
+        """The table itself keeps the server and the client apart, and the inner parts from both."""
+        forbidden = {
+            "server": ("client",),
+            "client": ("server",),
+            "store": ("server", "client", "transfer", "grammar"),
+            "transfer": ("server", "client", "grammar"),
+            "grammar": ("server", "client", "transfer", "store"),
+        }
+        for place, targets in forbidden.items():
+            for target in targets:
+                for allowed in ARROWS[place]:
+                    self.assertFalse(within(allowed, target), f"{place} to {target}")
+
+    def test_pure(self) -> None:
+        """What is pure imports nothing of Twisted and zope."""
+        self.assert_none(
+            [
+                f"{module.name} imports {name}"
+                for module in self.modules
+                for name in sorted(module.imports)
+                if module.name in PURE and name.partition(".")[0] in ("twisted", "zope")
+            ],
+            f"{PURE} know nothing of Twisted",
+        )
+
+    def test_endpoints(self) -> None:
+        """Endpoints are for the service modules, and the factory that connects."""
+        self.assert_none(
+            [
+                module.name
+                for module in self.modules
+                if module.name not in ENDPOINTS
+                and any(within(name, "twisted.internet.endpoints") for name in module.imports)
+            ],
+            f"only {ENDPOINTS} import twisted.internet.endpoints",
+        )
+
+    def test_reactor(self) -> None:
+        """No module imports the reactor when it is imported, and only services do at all."""
+        self.assert_none(
+            [
+                module.name
+                for module in self.modules
+                if any(
+                    within(name, "twisted.internet.reactor")
+                    for name in (module.at_start if module.name in REACTOR else module.imports)
+                )
+            ],
+            f"only {REACTOR} import the reactor, and only inside of functions",
+        )
+
+    def test_names(self) -> None:
+        """Modules and packages are named for what they hold."""
+        self.assert_none(
+            [
+                module.name
+                for module in self.modules
+                for part in module.name.split(".")
+                if part.removesuffix("s") in VAGUE
+            ],
+            "no module has a vague name",
+        )
+
+    def test_docstrings(self) -> None:
+        """Every module of the package, the plugin and the tests says what it is for."""
+        paths = [PLUGIN, *(ROOT / "tests").glob("*.py")]
+        others = [read_module(path, path.stem, "") for path in sorted(paths)]
+        self.assert_none(
+            [
+                str(module.path.relative_to(ROOT))
+                for module in (*self.modules, *others)
+                if not ast.get_docstring(module.tree)
+            ],
+            "every module has a docstring",
+        )
+
+
+class PluginTests(SynchronousTestCase):
+    """What every C{twistd} of a machine imports."""
+
+    def test_plugin(self) -> None:
+        """The plugin imports nothing of the package: where that breaks, twistd does not."""
+        module = read_module(PLUGIN, "xfer_plugin", "twisted.plugins")
+        self.assertEqual([name for name in module.imports if within(name, PACKAGE)], [])
+
+    def test_no_packages(self) -> None:
+        """Nothing makes C{twisted} or C{twisted.plugins} a package of ours, hiding the real one."""
+        self.assertEqual(list((ROOT / "twisted").rglob("__init__.py")), [])
+
+
+class ImportedTests(SynchronousTestCase):
+    """What these tests see of a source."""
+
+    SOURCE = """
+import a.b
+from c import d
+from . import e
+from .f import g
+from ..h import i as j
+if TYPE_CHECKING:
+    from k import l
+class M:
+    import n
+    def o(self):
+        import p
+async def q():
+    from r import s, t
+"""
+
+    def test_imported(self) -> None:
+        """Every form of import is seen, wherever it stands."""
+        tree = ast.parse(self.SOURCE)
+        at_start = ["a.b", "c.d", "x.y.e", "x.y.f.g", "x.h.i", "k.l", "n"]
+        self.assertEqual(list(imported(tree, "x.y", functions=False)), at_start)
+        self.assertEqual(
+            list(imported(tree, "x.y", functions=True)), [*at_start, "p", "r.s", "r.t"]
+        )
+
+    def test_within(self) -> None:
+        """A name is within itself and what it is below, not what it merely begins with."""
+        self.assertTrue(within("a.b", "a.b"))
+        self.assertTrue(within("a.b.c", "a.b"))
+        self.assertFalse(within("a.bc", "a.b"))
+        self.assertFalse(within("a", "a.b"))

@@ -1,0 +1,260 @@
+"""
+A client's connection without its requests: turns, lines, payloads, flow in both directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from twisted.internet import tcp
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.interfaces import IDelayedCall, ITCPTransport
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+
+from xferproto import grammar
+from xferproto.command import Command
+from xferproto.errors import ConnectionCut, UnexpectedReply, XferError
+from xferproto.escape import printable, quoted
+from xferproto.transfer.receiver import Receiver
+from xferproto.transfer.sender import Sender
+
+if TYPE_CHECKING:
+    from xferproto.client.factory import XferClientFactory
+
+R = TypeVar("R")
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes that are through, and the bytes in all."""
+
+RAW_BUFFER = 1024 * 1024
+"""Bytes read from a socket at once in raw mode."""
+
+
+class ClientConnection(LineReceiver):
+    """
+    What an L{XferClientProtocol<xferproto.client.protocol.XferClientProtocol>} stands on: requests
+    are coroutines that take turns, send lines, and wait for lines or for a payload.
+
+    @ivar factory: what made it.
+    """
+
+    transport: tcp.Connection
+    delimiter = b"\n"
+    MAX_LENGTH = grammar.MAX_LINE
+
+    def __init__(self, factory: XferClientFactory) -> None:
+        self.factory: XferClientFactory = factory
+        self._turn = DeferredLock()
+        self._waiting: Deferred[bytes] | None = None
+        self._receiver: Receiver | None = None
+        self._received: Deferred[None] | None = None
+        self._progress: Callable[[], None] | None = None
+        self._sender: Sender | None = None
+        self._in_step = True
+        self._lost: XferError | None = None
+        self._aborted = False
+        self._watch: IDelayedCall | None = None
+        self._closed: list[Deferred[None]] = []
+
+    @property
+    def usable(self) -> bool:
+        """Whether a request made now may be answered: the connection is there, and in step."""
+        return self._lost is None and not self._aborted
+
+    # The steps that they are made of
+
+    def _request(self, work: Coroutine[Deferred[Any], Any, R]) -> Deferred[R]:
+        async def in_turn() -> R:
+            try:
+                await self._turn.acquire()
+            except BaseException:
+                work.close()
+                raise
+            try:
+                if not self.usable:
+                    work.close()
+                    raise self._lost or ConnectionCut("The connection was closed.")
+                return await work
+            finally:
+                if not self._in_step and self._lost is None:
+                    # What comes next on this connection belongs to nobody.
+                    self._abort()
+                self._unwatch()
+                self._regulate()
+                self._turn.release()
+
+        return Deferred.fromCoroutine(in_turn())
+
+    async def _ask(self, command: Command, argument: bytes, prompted: bool | None = None) -> None:
+        """Send a command with its argument: at the server's prompt or on the same line."""
+        word = command.spellings[0].encode("ascii")
+        if self.factory.prompted if prompted is None else prompted:
+            assert command.prompt is not None
+            self._send_line(word)
+            await self._expect(command.prompt)
+            self._send_line(argument)
+        else:
+            self._send_line(word + b" " + argument)
+
+    def _send_line(self, line: bytes) -> None:
+        if self._lost is not None:
+            raise self._lost
+        if self._in_step and self._buffer:
+            # It would be taken for the answer to what is asked now.
+            self._give_up(UnexpectedReply(f"The server says {quoted(self._buffer)} unasked."))
+            raise UnexpectedReply("The server said something unasked.")
+        self._in_step = False
+        self._moved()
+        self.factory.trace(">", line)
+        self.sendLine(line)
+
+    async def _expect(self, expected: bytes) -> None:
+        line = await self._line()
+        if line != expected:
+            raise UnexpectedReply(f"Expected {quoted(expected)}, the server says {quoted(line)}.")
+
+    async def _line(self) -> bytes:
+        """The next line; an error that it tells of is raised."""
+        return self._checked(await self._next_line())
+
+    def _checked(self, line: bytes) -> bytes:
+        if (error := grammar.parse_error(line)) is not None:
+            self._in_step = True
+            raise error
+        return line
+
+    def _next_line(self) -> Deferred[bytes]:
+        waiting: Deferred[bytes] = Deferred(lambda _: self._abort())
+        if self._lost is not None:
+            waiting.errback(self._lost)
+        else:
+            self._waiting = waiting
+            self._regulate()
+        return waiting
+
+    async def _receive(self, receiver: Receiver, size: int, progress: Progress | None) -> None:
+        """Feed a receiver all the bytes it wants."""
+        if self._lost is not None:
+            raise self._lost
+        self._receiver = receiver
+        received: Deferred[None] = Deferred(lambda _: self._abort())
+        self._received = received
+        self._progress = progress and (lambda: progress(size - receiver.remaining, size))
+        if hasattr(self.transport, "bufferSize"):
+            self.transport.bufferSize = min(RAW_BUFFER, max(self.transport.bufferSize, size))
+        self.setRawMode()
+        self._regulate()
+        try:
+            await received
+        finally:
+            self._progress = None
+
+    # Events of the transport
+
+    def connectionMade(self) -> None:
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
+            self.transport.setTcpKeepAlive(True)
+
+    def dataReceived(self, data: bytes) -> None:
+        if data and self._watch is not None:
+            self._moved()
+        super().dataReceived(data)
+
+    def lineReceived(self, line: bytes) -> None:
+        if self._aborted:
+            return
+        line = line.removesuffix(b"\r")
+        self.factory.trace("<", line)
+        if line.startswith(b"WAIT "):  # and nothing else yet
+            return
+        waiting, self._waiting = self._waiting, None
+        if waiting is None:
+            # Nothing was asked: all that a server may say then is why it closes.
+            self._unasked(line)
+            return
+        if self._sender is not None:  # before its end, an answer can only be a refusal
+            self._sender.stopProducing()
+        waiting.callback(line)
+        self._regulate()
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self._give_up(UnexpectedReply("The server sent a line that is too long."))
+
+    def rawDataReceived(self, data: bytes) -> None:
+        receiver = self._receiver
+        if receiver is None or self._aborted:
+            return
+        count = receiver.remaining
+        rest = data[count:]
+        receiver.write(data[:count] if rest else data)
+        if self._progress is not None:
+            self._progress()
+        if receiver.remaining:
+            self._regulate()
+            return
+        self._receiver = None
+        self.setLineMode(rest)
+        received, self._received = self._received, None
+        if received is not None:
+            received.callback(None)
+        self._regulate()
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        self._unwatch()
+        self._lost = self._lost or ConnectionCut(
+            "The connection was lost before the answer was complete."
+        )
+        if self._sender is not None:
+            self._sender.stopProducing()
+        for waiting in (self._waiting, self._received):
+            if waiting is not None and not waiting.called:  # as it is when it was cancelled
+                waiting.errback(self._lost)
+        self._waiting = self._received = None
+        closed, self._closed = self._closed, []
+        for waiter in closed:
+            waiter.callback(None)
+
+    def _moved(self) -> None:
+        """Bytes went, or came: from now on the server has so long to let more of them move."""
+        patience, clock = self.factory.patience, self.factory.clock
+        if patience is None or clock is None:
+            return
+        if self._watch is not None:
+            self._watch.reset(patience)
+        elif self.usable:
+            self._watch = clock.callLater(patience, self._stalled)
+
+    def _unwatch(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None and watch.active():
+            watch.cancel()
+
+    def _stalled(self) -> None:
+        self._watch = None
+        self._give_up(ConnectionCut(f"Nothing has moved for {self.factory.patience:.0f} s."))
+
+    def _abort(self) -> None:
+        self._aborted = True
+        self.transport.abortConnection()
+
+    def _unasked(self, line: bytes) -> None:
+        error = grammar.parse_error(line)
+        if error is None:
+            self._give_up(ConnectionCut(f"The server says {quoted(line)} unasked."))
+        else:
+            self._give_up(ConnectionCut(f"The server closes: {printable(error.text)}"))
+
+    def _give_up(self, reason: XferError) -> None:
+        self._lost = self._lost or reason
+        self._abort()
+
+    def _regulate(self) -> None:
+        """Read on while somebody waits for what may come, or nobody has asked for anything."""
+        hold = self._receiver.full if self._receiver else not (self._waiting or self._in_step)
+        if hold and not self.paused:
+            self.pauseProducing()
+        elif not hold and self.paused and self._lost is None:
+            self.resumeProducing()

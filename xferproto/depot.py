@@ -1,0 +1,76 @@
+"""The operator's command, C{xfer-depot}: looks into a storage directory, and mends it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sqlite3
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from xferproto.errors import StorageUnavailable
+from xferproto.escape import quoted
+from xferproto.store.local import lock_directory
+from xferproto.store.partials import stored_partials
+from xferproto.store.rebuild import rebuild
+from xferproto.version import __version__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command: its exit status."""
+    options = _parser().parse_args(arguments)
+    storage: Path = options.storage
+    try:
+        if not storage.is_dir():
+            raise StorageUnavailable(f"There is no directory {storage}.")
+        status: int = options.run(storage)
+    except StorageUnavailable as error:
+        print(f"xfer-depot: {error}", file=sys.stderr)
+        return 1
+    except (OSError, sqlite3.Error) as error:
+        print(f"xfer-depot: {storage}: {error}", file=sys.stderr)
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="xfer-depot", description="Look into the storage directory of an xfer server."
+    )
+    parser.add_argument("--version", action="version", version=f"xfer {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, run, what in (
+        ("partials", _partials, "list the unfinished uploads; also while the server runs"),
+        ("rebuild", _rebuild, "make a new catalogue from the objects; not while the server runs"),
+    ):
+        command = commands.add_parser(name, help=what, description=what.capitalize() + ".")
+        command.add_argument("storage", type=Path, metavar="DIR", help="the storage directory")
+        command.set_defaults(run=run)
+    return parser
+
+
+def _partials(storage: Path) -> int:
+    for partial in stored_partials(storage):
+        print(
+            f"{partial.held} of {partial.size} bytes, idle for {partial.idle / 3600:.1f} h: "
+            f"{quoted(partial.name)} {quoted(partial.token)}"
+        )
+    return 0
+
+
+def _rebuild(storage: Path) -> int:
+    lock = lock_directory(storage)
+    try:
+        result = rebuild(storage, print)
+    finally:
+        os.close(lock)
+    print(
+        f"{result.contents} contents under {result.entries} names, {result.nameless} of them "
+        f"recovered without a name; {result.missing} missing, {result.quarantined} quarantined"
+    )
+    return 1 if result.missing or result.quarantined else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

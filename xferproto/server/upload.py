@@ -1,0 +1,255 @@
+"""The commands that take a file: UPLOAD and RESUME, from the details to the id."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from xferproto import grammar
+from xferproto.entry import Entry
+from xferproto.errors import BadRange, Busy, ConnectionCut, RequestError, TooLarge
+from xferproto.escape import quoted
+from xferproto.grammar import Held, ResumeDetails, UploadDetails
+from xferproto.server.connection import Connection
+from xferproto.server.state import State
+from xferproto.server.wait import Waiting
+from xferproto.store.interface import IPartial, IUpload
+from xferproto.transfer.hashing import ContentDigest, hash_stored
+from xferproto.transfer.verified import VerifiedUpload
+
+log = Logger("xfer")
+
+PROBE = 5.0
+"""Seconds in which a peer that is gone shows itself, once L{probe_peer} asks."""
+
+
+def probe_peer(transport: object) -> None:
+    """
+    Let the system find out soon whether the peer of a connection is there: tcp(7), keep-alive.
+
+    After a second of silence it is asked thrice, a second apart; without an answer the connection
+    is lost. A peer that is there answers, whatever its program does.
+    """
+    handle = getattr(transport, "getHandle", lambda: None)()
+    if isinstance(handle, socket.socket) and hasattr(socket, "TCP_KEEPIDLE"):
+        with contextlib.suppress(OSError):  # of another family, or closed
+            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1)
+            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
+            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+
+
+class UploadConnection(Connection):
+    """A connection that can take files."""
+
+    _started = 0.0
+    _size = 0
+    _resumed: ResumeDetails | None = None
+    _partial: IPartial | None = None
+
+    def _check_size(self, size: int) -> None:
+        limit = self.factory.max_file_size
+        if limit is not None and size > limit:
+            raise TooLarge(f"This server takes files of at most {limit} bytes; send a smaller one.")
+
+    def _skip(self) -> int | None:
+        """How much to skip when a prompted upload is refused: what came unasked is no command."""
+        return None if self._buffer else 0
+
+    # UPLOAD
+
+    def _upload_asked(self, argument: bytes, prompted: bool) -> None:
+        skip = self._skip() if prompted else grammar.payload_size(argument)
+        try:
+            details = grammar.parse_upload(argument)
+            self._check_size(details.size)
+        except RequestError as error:
+            self._refuse(error, skip)
+        else:
+            self._start(self._open_upload(details, prompted), skip)
+
+    async def _open_upload(self, details: UploadDetails, prompted: bool) -> None:
+        incoming = await self.factory.store.create(details.name, details.size)
+        if self._lost:
+            await incoming.abort()
+            return
+        await self._take(incoming, details.name, details.size, None, ready=prompted)
+
+    # RESUME
+
+    def _resume_asked(self, argument: bytes, prompted: bool) -> None:
+        try:
+            details = grammar.parse_resume(argument)
+            self._check_size(details.size)
+        except RequestError as error:
+            self._refuse(error, self._skip())
+        else:
+            self._start(self._open_partial(details), self._skip())
+
+    async def _open_partial(self, details: ResumeDetails) -> None:
+        partial = await self._partial_of(details)
+        try:
+            if partial.known is not None:
+                held = Held(details.size, partial.known.md5)
+            else:
+                self._digest = await self._hash_held(partial)
+                held = Held(partial.offset, self._digest.md5.hex())
+            if self._lost:
+                raise ConnectionCut("The connection was lost.")
+        except BaseException:
+            await partial.abort()
+            raise
+        self._partial, self._resumed = partial, details
+        self.factory.sending[details.token] = self
+        self.sendLine(grammar.format_held(held))
+        self._ask(self._offset_told)
+
+    async def _partial_of(self, details: ResumeDetails) -> IPartial:
+        """Get hold of the upload; where another connection has it, see whether its peer is gone."""
+        clock, deadline = self.factory.clock, self.factory.clock.seconds() + PROBE
+        while True:
+            try:
+                return await self.factory.store.resume(
+                    details.name, details.size, details.token, details.sha256
+                )
+            except Busy:
+                if self._lost or clock.seconds() >= deadline:
+                    raise
+            if (other := self.factory.sending.get(details.token)) is not None:
+                probe_peer(other.transport)
+            await deferLater(clock, PROBE / 20)
+
+    async def _hash_held(self, partial: IPartial) -> ContentDigest:
+        length = partial.offset
+        with Waiting(self.factory.clock, self.sendLine, "hashing", length) as waiting:
+
+            async def pace(done: int) -> None:
+                waiting.progressed(done)
+                if self._lost:
+                    raise ConnectionCut("The connection was lost.")
+
+            return await hash_stored(partial.read, length, self.factory.executor, pace)
+
+    def _offset_told(self, line: bytes) -> None:
+        partial, details = self._partial, self._resumed
+        assert partial is not None and details is not None
+        skip = self._skip()
+        try:
+            offset = grammar.parse_offset(line)
+            if offset not in (0, partial.offset):
+                raise BadRange(f"Go on from {partial.offset}, or from 0 to start over.")
+        except RequestError as error:
+            self._let_go()
+            self._refuse(error, skip)
+        else:
+            self._start(self._go_on(partial, details, offset), skip)
+
+    async def _go_on(self, partial: IPartial, details: ResumeDetails, offset: int) -> None:
+        self._partial = None
+        try:
+            if partial.known is not None and offset == details.size:
+                self.sendLine(grammar.READY)
+                self._started = self.factory.clock.seconds()
+                self._stored(await partial.commit(partial.known), 0)
+                return
+            if offset != partial.offset or partial.known is not None:
+                await partial.restart()
+                self._digest = ContentDigest()
+        except BaseException:
+            await partial.abort()
+            self._forget_token()
+            raise
+        await self._take(partial, details.name, details.size - offset, self._digest, ready=True)
+
+    def _let_go(self) -> None:
+        """Leave an upload under a token as it is."""
+        partial, self._partial = self._partial, None
+        if partial is not None:
+            self.factory.start(partial.abort())
+        self._forget_token()
+
+    def _forget_token(self) -> None:
+        details, self._resumed = self._resumed, None
+        if details is not None and self.factory.sending.get(details.token) is self:
+            del self.factory.sending[details.token]
+
+    # Both, once they are open
+
+    async def _take(
+        self, incoming: IUpload, name: str, size: int, digest: ContentDigest | None, ready: bool
+    ) -> None:
+        """Wait for the payload; C{digest} is of the bytes that are kept before it."""
+        self._started = self.factory.clock.seconds()
+        self._upload = VerifiedUpload(
+            incoming,
+            name,
+            size,
+            self.factory.executor,
+            self.factory.budget,
+            self._regulate,
+            self._writing_failed,
+            digest=digest,
+            keep=digest is not None,
+        )
+        if self._lost:
+            self._cut_short()
+            return
+        if ready:
+            self.sendLine(grammar.READY)
+        if size:
+            self._enter(State.RECEIVING)
+        else:  # no byte will come that could end it
+            await self._store(self._upload)
+
+    def _payload_received(self, upload: VerifiedUpload) -> None:
+        self._start(self._store(upload))
+
+    async def _store(self, upload: VerifiedUpload) -> None:
+        self._upload = None
+        try:
+            if self._resumed is None:
+                entry = await upload.finish()
+            else:
+                with Waiting(self.factory.clock, self.sendLine, "storing", 0):
+                    entry = await upload.finish()
+        finally:
+            self._forget_token()
+        self._stored(entry, upload.size)
+
+    def _stored(self, entry: Entry, count: int) -> None:
+        self._forget_token()
+        self._log_transfer("stored", entry, count, self._started)
+        self._answer(entry.id.encode("ascii"))
+
+    def _writing_failed(self) -> None:
+        """The disk refuses before all bytes have come; the ones that still will are skipped."""
+        if self.state is State.RECEIVING and (upload := self._upload) is not None:
+            self._start(self._store(upload), skip=upload.remaining)
+
+    # The peer is gone
+
+    def _cut_short(self) -> str:
+        upload, self._upload = self._upload, None
+        assert upload is not None
+        self.factory.start(upload.abort())
+        kept = "nothing was stored" if self._resumed is None else "what came is kept"
+        declared = upload.size if self._resumed is None else self._resumed.size
+        came = f"{declared - upload.remaining} of {declared} declared bytes; {kept}"
+        log.warn(
+            "#{number} upload of {name} cut short after {came}",
+            number=self.number,
+            name=quoted(upload.name),
+            came=came,
+        )
+        return came
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        # Begun before the factory is told: a server that stops waits for what is begun by then.
+        partial, self._partial = self._partial, None
+        if partial is not None:
+            self.factory.start(partial.abort())
+        super().connectionLost(reason)
+        self._forget_token()

@@ -1,0 +1,51 @@
+"""What a local store gives to read: the bytes of a content, the pages of a listing."""
+
+from __future__ import annotations
+
+import os
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from xferproto.entry import Entry
+from xferproto.executor import Executor
+from xferproto.store.catalogue import Catalogue
+from xferproto.store.interface import IContent, IListing
+from xferproto.store.objects import read_exactly
+
+
+@implementer(IContent)
+class LocalContent:
+    """An object file, open."""
+
+    def __init__(self, files: Executor, entry: Entry, fd: int) -> None:
+        self.entry = entry
+        self._files = files
+        self._fd = fd
+        status = os.fstat(fd)
+        self.identity = (status.st_dev, status.st_ino)
+
+    def read(self, offset: int, length: int) -> Deferred[bytes]:
+        return self._files.run(read_exactly, self._fd, offset, length)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+@implementer(IListing)
+class LocalListing:
+    """The pages of a catalogue."""
+
+    def __init__(self, catalogue: Catalogue, prefix: str) -> None:
+        self._catalogue = catalogue
+        self._prefix = prefix
+        self._last: Entry | None = None
+
+    async def _read(self) -> list[Entry]:
+        page = await self._catalogue.page(self._prefix, self._last)
+        if page:
+            self._last = page[-1]
+        return page
+
+    def read(self) -> Deferred[list[Entry]]:
+        return Deferred.fromCoroutine(self._read())

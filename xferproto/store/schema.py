@@ -1,0 +1,151 @@
+"""The tables of the catalogue, and how its file is opened."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from xferproto.store.objects import sync_path
+
+APPLICATION_ID = 0x78666572
+"""'xfer' in ASCII; marks the file as a catalogue (SQLite's PRAGMA application_id)."""
+
+CATALOGUE = "catalogue.sqlite"
+BACKUP = "catalogue.backup.sqlite"
+"""The names of the catalogue and of its copy in the storage directory."""
+
+SCHEMA_VERSION = 1
+"""Counts the changes of L{SCHEMA} (PRAGMA user_version)."""
+
+SCHEMA = """
+CREATE TABLE content (
+    id       TEXT PRIMARY KEY,  -- MD5, 32 lower-case hex digits
+    sha256   TEXT NOT NULL,     -- 64 lower-case hex digits
+    size     INTEGER NOT NULL,  -- bytes
+    stored   REAL NOT NULL,     -- seconds since the epoch
+    verified REAL NOT NULL,     -- seconds since the epoch
+    damaged  REAL               -- when its bytes were found wrong, seconds since the epoch, or NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX content_by_sha256 ON content (sha256);
+CREATE INDEX content_by_verified ON content (verified) WHERE damaged IS NULL;
+CREATE TABLE entry (
+    name   TEXT NOT NULL,
+    id     TEXT NOT NULL REFERENCES content (id),
+    size   INTEGER NOT NULL,    -- of the content; here too, so that a listing reads one table
+    stored REAL NOT NULL,       -- seconds since the epoch
+    listed INTEGER NOT NULL DEFAULT 1,  -- 0 while the content is damaged
+    PRIMARY KEY (name, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX entry_of_content ON entry (id, stored, name);
+CREATE TABLE partial (
+    token   TEXT PRIMARY KEY,   -- what the client calls the upload
+    name    TEXT NOT NULL,
+    size    INTEGER NOT NULL,   -- declared, in bytes
+    started REAL NOT NULL,      -- seconds since the epoch
+    idle    REAL NOT NULL,      -- seconds of the server's running since it was last used
+    id      TEXT                -- the content it became, or NULL while bytes are missing
+) STRICT, WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """
+    A content as the catalogue knows it.
+
+    @ivar id: its MD5.
+    @ivar sha256: its SHA-256.
+    @ivar size: its length in bytes.
+    @ivar damaged: whether the stored bytes were found to be wrong.
+    """
+
+    id: str
+    sha256: str
+    size: int
+    damaged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """
+    An upload under a token.
+
+    @ivar token: what the client calls it.
+    @ivar name: the name it will have.
+    @ivar size: the declared size in bytes.
+    @ivar started: when it was begun, seconds since the epoch.
+    @ivar idle: seconds of the server's running since it was last used.
+    @ivar id: the content it became, or None while bytes are missing.
+    """
+
+    token: str
+    name: str
+    size: int
+    started: float
+    idle: float = 0.0
+    id: str | None = None
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """
+    Open a catalogue, making it when it is not there.
+
+    The connection may go from thread to thread, but must never be used on two at once.
+
+    @raise OSError: the file can't be made.
+    @raise sqlite3.Error: it can't be read, or is no catalogue of this version.
+    """
+    path.touch(mode=0o600)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        _check(connection)  # before anything is changed in a file that is not ours
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        if _is_new(connection):
+            connection.executescript(
+                f"BEGIN IMMEDIATE;{SCHEMA}"
+                f"PRAGMA application_id = {APPLICATION_ID};"
+                f"PRAGMA user_version = {SCHEMA_VERSION};COMMIT"
+            )
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def back_up(path: Path, copy: Path) -> None:
+    """
+    Copy a catalogue that is in use, while it is used. Blocks for as long as that takes.
+
+    The copy replaces an older one when it is complete and on the disk.
+    """
+    part = copy.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    with (
+        contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as old,
+        contextlib.closing(sqlite3.connect(part)) as new,
+    ):
+        old.backup(new, pages=1024, sleep=0.005)
+    sync_path(part)
+    part.rename(copy)
+    sync_path(copy.parent)
+
+
+def _is_new(connection: sqlite3.Connection) -> bool:
+    pragmas = ("schema_version", "application_id", "user_version")
+    return not any(_pragma(connection, name) for name in pragmas)
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    found = (_pragma(connection, "application_id"), _pragma(connection, "user_version"))
+    if not _is_new(connection) and found != (APPLICATION_ID, SCHEMA_VERSION):
+        raise sqlite3.DatabaseError(
+            f"it is no catalogue of version {SCHEMA_VERSION}, the one that this xfer reads"
+        )

@@ -1,0 +1,171 @@
+"""Uploads into a local store: new ones, and ones that go on where an earlier try ended."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from xferproto.entry import Digests, Entry
+from xferproto.errors import Collision, NoSpace
+from xferproto.store.interface import IPartial, IUpload
+from xferproto.store.objects import IncomingFile
+from xferproto.store.space import Reservation
+
+if TYPE_CHECKING:
+    from xferproto.store.local import LocalStore
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def translated(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """
+    Call C{work}; that the disk is full is an error of ours.
+
+    @raise NoSpace: it is.
+    """
+    try:
+        return work(*args, **kwargs)
+    except OSError as error:
+        if error.errno in _FULL:
+            raise NoSpace() from error
+        raise
+
+
+@implementer(IUpload)
+class LocalUpload:
+    """An upload that begins with nothing, and leaves nothing when it fails."""
+
+    def __init__(
+        self,
+        store: LocalStore,
+        incoming: IncomingFile,
+        reservation: Reservation,
+        name: str,
+        size: int,
+    ) -> None:
+        self._store = store
+        self._incoming = incoming
+        self._reservation = reservation
+        self._name = name
+        self._size = size
+
+    def write(self, blocks: Sequence[bytes]) -> None:
+        _write(self._incoming, self._reservation, blocks)
+
+    async def _commit(self, digests: Digests) -> Entry:
+        entry = Entry(digests.md5, self._name, self._size)
+        try:
+            await self._store.store(self._incoming, entry, digests, None)
+        finally:
+            await self._abort()
+        return entry
+
+    def commit(self, digests: Digests) -> Deferred[Entry]:
+        return self._store.finish(self._commit(digests))
+
+    async def _abort(self) -> None:
+        self._reservation.release()
+        await self._store.files.run(self._incoming.discard)
+
+    def abort(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._abort())
+
+
+@implementer(IPartial)
+class LocalPartial:
+    """
+    An upload under a token.
+
+    @param incoming: its file; None where the whole content is stored already.
+    @ivar known: the hashes of the whole content, where it is stored already; else None.
+    """
+
+    def __init__(
+        self,
+        store: LocalStore,
+        incoming: IncomingFile | None,
+        reservation: Reservation,
+        name: str,
+        size: int,
+        token: str,
+        known: Digests | None,
+    ) -> None:
+        self._store = store
+        self._incoming = incoming
+        self._reservation = reservation
+        self._name = name
+        self._size = size
+        self._token = token
+        self._ended = False
+        self.known = known
+
+    @property
+    def offset(self) -> int:
+        return self._size if self._incoming is None else self._incoming.size
+
+    def read(self, offset: int, length: int) -> Deferred[bytes]:
+        assert self._incoming is not None
+        return self._store.files.run(self._incoming.read, offset, length)
+
+    def write(self, blocks: Sequence[bytes]) -> None:
+        assert self._incoming is not None
+        _write(self._incoming, self._reservation, blocks)
+
+    async def _restart(self) -> None:
+        self.known = None
+        if self._incoming is not None:
+            await self._store.files.run(self._incoming.close)
+        self._reservation.release()
+        self._incoming, self._reservation = await self._store.open_partial(
+            self._name, self._size, self._token, anew=True
+        )
+
+    def restart(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._restart())
+
+    async def _commit(self, digests: Digests) -> Entry:
+        entry = Entry(digests.md5, self._name, self._size)
+        try:
+            if self._incoming is None:
+                await self._store.name_known(entry, digests, self._token)
+            else:
+                try:
+                    await self._store.store(self._incoming, entry, digests, self._token)
+                except Collision:  # however often it is tried
+                    await self._store.forget(self._token)
+                    await self._store.files.run(self._incoming.discard)
+                    raise
+                await self._store.files.run(self._incoming.discard)
+        finally:
+            await self._suspend()
+        return entry
+
+    def commit(self, digests: Digests) -> Deferred[Entry]:
+        return self._store.finish(self._commit(digests))
+
+    async def _suspend(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self._reservation.release()
+        if self._incoming is not None:
+            await self._store.files.run(self._incoming.close)
+        self._store.ended(self._token)
+
+    def abort(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._suspend())
+
+
+def _write(incoming: IncomingFile, reservation: Reservation, blocks: Sequence[bytes]) -> None:
+    before = incoming.size
+    try:
+        translated(incoming.write, blocks)
+    finally:
+        reservation.missing -= incoming.size - before

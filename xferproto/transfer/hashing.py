@@ -1,0 +1,62 @@
+"""The hashing of bytes that are stored already, from their beginning to their end."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from twisted.internet.defer import Deferred
+
+from xferproto.entry import Digests
+from xferproto.executor import Executor
+from xferproto.transfer.digest import Digest, md5, sha256
+
+HASH_BLOCK = 1024 * 1024
+"""Bytes read and hashed at a time."""
+
+Pace = Callable[[int], Awaitable[None]]
+"""Told how many bytes are hashed; what it returns is waited for before the next ones."""
+
+
+class ContentDigest:
+    """
+    Both hashes of one content, as far as it came by.
+
+    @ivar md5: the one that names it.
+    @ivar sha256: the one that tells contents with one MD5 apart.
+    """
+
+    def __init__(self) -> None:
+        self.md5: Digest = md5()
+        self.sha256: Digest = sha256()
+
+    def update(self, block: bytes) -> None:
+        """Add bytes to both. Blocks."""
+        self.md5.update([block])
+        self.sha256.update([block])
+
+    def digests(self) -> Digests:
+        """What they come to."""
+        return Digests(self.md5.hex(), self.sha256.hex())
+
+
+async def hash_stored(
+    read: Callable[[int, int], Deferred[bytes]],
+    length: int,
+    executor: Executor,
+    pace: Pace,
+) -> ContentDigest:
+    """
+    Hash the first C{length} bytes that C{read} gives, block by block.
+
+    @param read: gives exactly so many bytes from an offset on.
+    @raise Exception: what C{read} or C{pace} failed with.
+    """
+    digest = ContentDigest()
+    offset = 0
+    while offset < length:
+        count = min(HASH_BLOCK, length - offset)
+        block = await read(offset, count)
+        await executor.run(digest.update, block)
+        offset += count
+        await pace(offset)
+    return digest

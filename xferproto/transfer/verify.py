@@ -1,0 +1,36 @@
+"""Is what is stored still what was stored? One content at a time."""
+
+from __future__ import annotations
+
+from xferproto.errors import Corrupt
+from xferproto.executor import Executor
+from xferproto.store.interface import IStore
+from xferproto.transfer.hashing import Pace, hash_stored
+
+
+async def verify(store: IStore, id: str, executor: Executor, pace: Pace) -> bool:
+    """
+    Hash a stored content again, and tell the store what came out: whether it is right.
+
+    @raise NoSuchFile: there is no such content.
+    @raise Exception: its bytes can't be read now, which says nothing about them; or what C{pace}
+        raised.
+    """
+    while True:
+        right = await _verify_once(store, id, executor, pace)
+        if right is not None:
+            return right
+
+
+async def _verify_once(store: IStore, id: str, executor: Executor, pace: Pace) -> bool | None:
+    try:
+        content = await store.open(id)
+    except Corrupt:
+        return await store.missed(id)
+    try:
+        digest = await hash_stored(content.read, content.entry.size, executor, pace)
+    except Corrupt:
+        return await store.checked(id, None, content)
+    finally:
+        content.close()
+    return await store.checked(id, digest.digests(), content)
