@@ -110,6 +110,7 @@ class LocalStore:
         return LocalUpload(self, incoming, reservation, name, size)
 
     def _new(self) -> IncomingFile:
+        self.objects.check()  # before anything is asked of a directory that may be gone
         self._space.check()
         return self.objects.new()
 

@@ -85,7 +85,6 @@ class Objects:
 
     def new(self) -> IncomingFile:
         """A new, empty file to write a content into."""
-        self.check()
         return IncomingFile.new(self._incoming / secrets.token_hex(16))
 
     def partial(self, token: str) -> IncomingFile:
