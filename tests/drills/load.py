@@ -8,6 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import CancelledError
+from twisted.internet.error import ConnectError
 
 from tests.drills.depot import Content, content
 from xferproto import ConnectionCut, XferClientProtocol, XferError, connect
@@ -64,7 +65,12 @@ class Client:
 
     async def _one(self) -> None:
         if self._client is None or not self._client.usable:
-            self._client = await connect(self._drill.reactor, self._drill.gate, trace=self._traced)
+            try:
+                self._client = await connect(
+                    self._drill.reactor, self._drill.gate, trace=self._traced
+                )
+            except ConnectError:  # killed between the gate and the server
+                return
         kind, request = self._choose(self._client)
         try:
             await request()

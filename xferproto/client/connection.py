@@ -106,7 +106,7 @@ class ClientConnection(LineReceiver):
             self._give_up(UnexpectedReply(f"The server says {quoted(self._buffer)} unasked."))
             raise UnexpectedReply("The server said something unasked.")
         self._in_step = False
-        self._moved()
+        self._watch_out()
         self.factory.trace(">", line)
         self.sendLine(line)
 
@@ -159,7 +159,7 @@ class ClientConnection(LineReceiver):
             self.transport.setTcpKeepAlive(True)
 
     def dataReceived(self, data: bytes) -> None:
-        if data and self._watch is not None:
+        if data:
             self._moved()
         super().dataReceived(data)
 
@@ -218,14 +218,16 @@ class ClientConnection(LineReceiver):
             waiter.callback(None)
 
     def _moved(self) -> None:
-        """Bytes went, or came: from now on the server has so long to let more of them move."""
+        """Bytes went, or came: the server has its time again."""
+        if self._watch is not None and self.factory.patience is not None:
+            self._watch.reset(self.factory.patience)
+
+    def _watch_out(self) -> None:
+        """From now on the server has so long to let bytes move."""
         patience, clock = self.factory.patience, self.factory.clock
-        if patience is None or clock is None:
-            return
-        if self._watch is not None:
-            self._watch.reset(patience)
-        elif self.usable:
+        if self._watch is None and patience is not None and clock is not None:
             self._watch = clock.callLater(patience, self._stalled)
+        self._moved()
 
     def _unwatch(self) -> None:
         watch, self._watch = self._watch, None
