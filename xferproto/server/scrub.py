@@ -96,7 +96,7 @@ class Scrub:
             self._sleeping = None
 
     async def _verify_next(self) -> bool:
-        """Verify the content that is due: whether there was one, and it could be read."""
+        """Verify the content that is due, or leave it for a while: whether there was one."""
         now = self._clock.seconds()
         self._unreadable = {id: until for id, until in self._unreadable.items() if until > now}
         oldest = await self._store.oldest_check(self._unreadable)
@@ -106,11 +106,9 @@ class Scrub:
         # A time in the future is one of a clock that was wrong, and as good as none.
         if 0 <= self._now() - verified < INTERVAL:
             return False
-        began, hashed = self._clock.seconds(), 0
+        began = self._clock.seconds()
 
         async def pace(done: int) -> None:
-            nonlocal hashed
-            hashed = done
             ahead = done / self._rate - (self._clock.seconds() - began)
             # A clock that jumps back must not stop it for longer than a block may take.
             longest = max(PAUSE, hashing.HASH_BLOCK / self._rate)

@@ -46,7 +46,7 @@ class UploadConnection(Connection):
     """A connection that can take files."""
 
     _started = 0.0
-    _size = 0
+    _digest: ContentDigest
     _resumed: ResumeDetails | None = None
     _partial: IPartial | None = None
 
