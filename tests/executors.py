@@ -18,6 +18,9 @@ class InlineExecutor:
     def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Deferred[R]:
         return execute(work, *args, **kwargs)
 
+    def report(self, tell: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        tell(*args, **kwargs)
+
 
 class SteppedExecutor:
     """Does work when L{step} or L{run_all} is called, in the order in which it came."""
@@ -32,6 +35,9 @@ class SteppedExecutor:
         result: Deferred[R] = Deferred()
         self._waiting.append((result, lambda: work(*args, **kwargs)))
         return result
+
+    def report(self, tell: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        tell(*args, **kwargs)
 
     def step(self) -> None:
         """Do what has waited longest."""

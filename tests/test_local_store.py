@@ -425,6 +425,9 @@ class RecordedExecutor:
         self._about_to_run()
         return InlineExecutor().run(work, *args, **kwargs)
 
+    def report(self, tell: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        tell(*args, **kwargs)
+
 
 class CrashTests(LocalStoreTestCase):
     """

@@ -171,6 +171,42 @@ class LaneTests(SynchronousTestCase):
         self.assertEqual(self.done, [[1], [3]])
         self.successResultOf(self.lane.when_idle())
 
+    def test_turn(self) -> None:
+        """A lane with longer turns does what gathered meanwhile too, before others have theirs."""
+
+        def work(batch: list[int]) -> None:
+            self.work(batch)
+            if batch[0] < 5:  # as the other side does, while this one works
+                lane.put(batch[0] + 1)
+
+        lane = Lane(self.executor, work, self.done.append, self.note_failure, turn=3)
+        lane.put(1)
+        self.executor.step()
+        self.assertEqual(self.worked, [[1], [2], [3]])
+        self.assertEqual(self.done, self.worked)
+        self.assertEqual(len(self.executor), 1)
+        self.executor.run_all()
+        self.assertEqual(self.done, [[1], [2], [3], [4], [5]])
+        self.successResultOf(lane.when_idle())
+
+    def test_failure_ends_turn(self) -> None:
+        """After a batch that failed nothing is done before its failure was told."""
+
+        def work(batch: list[int]) -> None:
+            if batch == [-1]:
+                lane.put(2)
+            self.work(batch)
+
+        def drop(failure: Failure, batch: list[int]) -> None:
+            self.note_failure(failure, batch)
+            lane.drop()
+
+        lane = Lane(self.executor, work, self.done.append, drop, turn=3)
+        lane.put(-1)
+        self.executor.run_all()
+        self.assertEqual((self.worked, self.done), ([[-1]], []))
+        self.assertEqual(len(self.failed), 1)
+
     def test_callback_breaks(self) -> None:
         """A lane whose batch was told to something that breaks goes on, and does not hide it."""
 
@@ -355,15 +391,25 @@ class ReceiverTests(SynchronousTestCase):
 
     def test_drained_at_half(self) -> None:
         """Where more than half of the share still waits, the sender is held back further."""
-        receiver = self.receiver(100)
+        full = []
+
+        def look(blocks: Sequence[bytes]) -> None:
+            full.append((list(blocks), receiver.full, list(self.events)))
+
+        receiver = Receiver(
+            100,
+            [look],
+            self.executor,
+            self.budget,
+            lambda: self.events.append("drained"),
+            self.fail,
+        )
         for data in (b"01", b"234567", b"89a"):
             receiver.write(data)
         self.assertTrue(receiver.full)
-        self.executor.step()
-        self.executor.step()  # both steps have done 01; 9 bytes wait
-        self.assertTrue(receiver.full)
-        self.assertEqual(self.events, [])
         self.executor.run_all()
+        # After 01, 9 bytes of 10 that may wait do.
+        self.assertEqual(full, [([b"01"], True, []), ([b"234567", b"89a"], True, [])])
         self.assertFalse(receiver.full)
         self.assertEqual(self.events, ["drained"])
 
@@ -383,12 +429,18 @@ class ReceiverTests(SynchronousTestCase):
         quick = InlineExecutor()
 
         class Mixed:
-            """Gives the first step's work to one executor, the second one's to another."""
+            """Gives the first lane's work to one executor, the second one's to another."""
+
+            lanes: list[Any] = []
 
             def run(self, work: Any, *args: Any, **kwargs: Any) -> Deferred[Any]:
-                chosen: Any = slow if work is steps[1] else quick
+                chosen: Any = quick if not self.lanes or work == self.lanes[0] else slow
+                self.lanes.append(work)
                 result: Deferred[Any] = chosen.run(work, *args, **kwargs)
                 return result
+
+            def report(self, tell: Any, *args: Any, **kwargs: Any) -> None:
+                tell(*args, **kwargs)
 
         steps = [self.step(0), self.step(1)]
         receiver = Receiver(

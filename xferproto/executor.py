@@ -21,6 +21,11 @@ class Executor(Protocol):
     def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Deferred[R]:
         """Call C{work} elsewhere; the Deferred fires with what it returned or raised."""
 
+    def report(self, tell: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """
+        From within C{work}: have C{tell} called on the reactor's thread, before the Deferred fires.
+        """
+
 
 class ThreadExecutor:
     """
@@ -38,6 +43,9 @@ class ThreadExecutor:
     def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Deferred[R]:
         result: Deferred[Any] = deferToThreadPool(self._reactor, self._pool, work, *args, **kwargs)
         return result
+
+    def report(self, tell: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        self._reactor.callFromThread(tell, *args, **kwargs)
 
 
 def undone_if_cancelled(making: Deferred[R], undo: Callable[[R], object]) -> Deferred[R]:

@@ -15,6 +15,7 @@ from xferproto.server.connection import Connection
 from xferproto.server.protocol import XferServerProtocol
 from xferproto.store.interface import IStore
 from xferproto.transfer.budget import MemoryBudget
+from xferproto.transfer.sender import BLOCK
 
 log = Logger("xfer")
 
@@ -34,6 +35,7 @@ class XferServerFactory(ServerFactory):
     @ivar max_file_size: the largest file taken, in bytes, or None for no limit.
     @ivar sending: the connections that have an upload under a token, by the token.
     @ivar budget: how many bytes all uploads together may hold in memory.
+    @ivar outgoing: how many bytes all downloads together may read ahead.
     """
 
     store: IStore
@@ -49,6 +51,7 @@ class XferServerFactory(ServerFactory):
         self.clock = clock
         self.max_file_size = max_file_size
         self.budget = MemoryBudget()
+        self.outgoing = MemoryBudget(largest=BLOCK)
         self.sending: dict[str, Connection] = {}
         self._connections: set[Connection] = set()
         self._made = 0

@@ -115,7 +115,9 @@ class XferServerProtocol(UploadConnection):
             length = range.within(content.entry.size)
             started = self.factory.clock.seconds()
             self.sendLine(grammar.format_entry(content.entry))
-            await self._send(content_blocks(content, range.offset, length))
+            budget = self.factory.outgoing
+            with budget.membership():
+                await self._send(content_blocks(content, range.offset, length, budget))
         finally:
             content.close()
         self._log_transfer("sent", content.entry, length, started)

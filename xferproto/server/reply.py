@@ -10,7 +10,7 @@ from xferproto import grammar
 from xferproto.command import Command
 from xferproto.entry import Entry, Status
 from xferproto.store.interface import IContent, IListing
-from xferproto.transfer.sender import BLOCK
+from xferproto.transfer.budget import MemoryBudget
 
 
 def help_lines() -> list[bytes]:
@@ -39,13 +39,15 @@ def listing_pages(first: list[Entry], listing: IListing) -> Callable[[], Deferre
     return lambda: Deferred.fromCoroutine(read())
 
 
-def content_blocks(content: IContent, offset: int, length: int) -> Callable[[], Deferred[bytes]]:
-    """A reader for a L{Sender}: the bytes of a range, block by block."""
+def content_blocks(
+    content: IContent, offset: int, length: int, budget: MemoryBudget
+) -> Callable[[], Deferred[bytes]]:
+    """A reader for a L{Sender}: the bytes of a range, in blocks of a share of C{budget}."""
     position, end = offset, offset + length
 
     async def read() -> bytes:
         nonlocal position
-        start, position = position, min(position + BLOCK, end)
+        start, position = position, min(position + budget.share, end)
         return await content.read(start, position - start) if position > start else b""
 
     return lambda: Deferred.fromCoroutine(read())

@@ -28,6 +28,9 @@ from xferproto.errors import Corrupt, StorageLost
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 
+WRITE_BACK = 32 * 1024 * 1024
+"""Bytes after which the disk is set to work, so that the sync in the end has little left to do."""
+
 _MARK = ".commit"
 _IOV_MAX = 1024
 """The most buffers one writev(2) takes (IOV_MAX of Linux, limits.h)."""
@@ -210,6 +213,7 @@ class IncomingFile:
         self.path = path
         self.size = size
         self._fd = fd
+        self._written_back = size
 
     @classmethod
     def new(cls, path: Path, mode: int = FILE_MODE) -> IncomingFile:
@@ -246,7 +250,7 @@ class IncomingFile:
         """Start over."""
         os.ftruncate(self._fd, 0)
         os.lseek(self._fd, 0, os.SEEK_SET)
-        self.size = 0
+        self.size = self._written_back = 0
 
     def write(self, blocks: Sequence[bytes]) -> None:
         """Append all of the blocks' bytes."""
@@ -260,6 +264,14 @@ class IncomingFile:
                     written -= len(rest.pop(0))
                 if written:
                     rest[0] = rest[0][written:]
+        if self.size - self._written_back >= WRITE_BACK:
+            self._begin_write_back()
+
+    def _begin_write_back(self) -> None:
+        begin, self._written_back = self._written_back, self.size
+        if hasattr(os, "posix_fadvise"):
+            # On Linux this starts to write dirty pages and drops clean ones; these are all dirty.
+            os.posix_fadvise(self._fd, begin, self.size - begin, os.POSIX_FADV_DONTNEED)
 
     def sync(self) -> None:
         """Wait until the bytes are on the disk, and close."""

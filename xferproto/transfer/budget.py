@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 KIB = 1024
 MIB = 1024 * KIB
 
 
 class MemoryBudget:
     """
-    Splits a number of bytes between the receivers that run.
+    Splits a number of bytes between the transfers that run in one direction.
 
     @param total: bytes that all of them may hold together.
     @param largest: the most that one may hold; more than this gains no speed.
@@ -16,7 +19,7 @@ class MemoryBudget:
     """
 
     def __init__(
-        self, total: int = 32 * MIB, largest: int = 4 * MIB, smallest: int = 64 * KIB
+        self, total: int = 32 * MIB, largest: int = 6 * MIB, smallest: int = 64 * KIB
     ) -> None:
         self._total = total
         self._largest = largest
@@ -28,6 +31,15 @@ class MemoryBudget:
 
     def leave(self) -> None:
         self._members -= 1
+
+    @contextlib.contextmanager
+    def membership(self) -> Iterator[None]:
+        """A context in which one is a member."""
+        self.join()
+        try:
+            yield
+        finally:
+            self.leave()
 
     @property
     def share(self) -> int:

@@ -14,6 +14,9 @@ from xferproto.executor import Executor
 from xferproto.lane import Lane
 from xferproto.transfer.budget import MemoryBudget
 
+TURN = 8
+"""Batches of a step that are done in a row; the reactor's thread need not be asked for each."""
+
 Step = Callable[[Sequence[bytes]], None]
 """Does something with the next blocks of a content; runs on a thread, in order."""
 
@@ -56,7 +59,7 @@ class Receiver:
         self._stopped = False
         self._left = False
         self._lanes = [
-            Lane(executor, step, self._counted(lane), self._step_failed)
+            Lane(executor, step, self._counted(lane), self._step_failed, TURN)
             for lane, step in enumerate(steps)
         ]
         self._held = [0] * len(steps)
