@@ -71,11 +71,22 @@ async def damage(store: IStore, id: str) -> bool | None:
         content.close()
 
 
+def entries_of(page: bytes) -> list[Entry]:
+    """The entries on a page of a listing."""
+    assert not page or page.endswith(b"\n"), page
+    entries = []
+    for line in page.decode().split("\n")[:-1]:
+        id, _, rest = line.partition(";")
+        name, _, size = rest.rpartition(";")
+        entries.append(Entry(id, name, int(size)))
+    return entries
+
+
 async def pages(listing: IListing) -> list[list[Entry]]:
     """The pages that are left of a listing, without the empty one at the end."""
     read = []
     while page := await listing.read():
-        read.append(page)
+        read.append(entries_of(page))
     return read
 
 
@@ -331,7 +342,7 @@ class StoreContract(_TestCase):
         store = await self.new_store()
         listing = store.list("")
         for _ in range(2):
-            self.assertEqual(await listing.read(), [])
+            self.assertEqual(await listing.read(), b"")
 
     async def test_order(self) -> None:
         """Names are listed in the order of their code points, not of any language or encoding."""
@@ -395,7 +406,7 @@ class StoreContract(_TestCase):
         read = await pages(listing)
         self.assertGreater(len(read), 1)
         self.assertEqual([entry.name for page in read for entry in page], names)
-        self.assertEqual(await listing.read(), [])
+        self.assertEqual(await listing.read(), b"")
 
     async def test_pages_of_one_name(self) -> None:
         """A page may end between two entries of one name; none is left out or told twice."""
@@ -415,7 +426,7 @@ class StoreContract(_TestCase):
         names = [f"b{number:05}" for number in range(self.names_on_pages)]
         await self.put_names(store, names)
         listing = store.list("")
-        read = await listing.read()
+        read = entries_of(await listing.read())
         new = ["a", names[0] + "x", names[-1] + "x"]
         await self.put_names(store, new)
         read += [entry for page in await pages(listing) for entry in page]
@@ -432,7 +443,7 @@ class StoreContract(_TestCase):
         found: list[list[str]] = [[], []]
         for _ in names:
             for listing, seen in zip(listings, found, strict=True):
-                seen += [entry.name for entry in await listing.read()]
+                seen += [entry.name for entry in entries_of(await listing.read())]
         self.assertEqual(found, [names, names])
 
     # Status

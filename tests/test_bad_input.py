@@ -17,6 +17,7 @@ from xferproto.command import Command
 from xferproto.server.connection import CLOSE_TIMEOUT, DISCARD_LIMIT, LINGER, MAX_ERRORS
 from xferproto.server.reply import help_lines
 from xferproto.server.state import State
+from xferproto.store import catalogue
 from xferproto.transfer.sender import BLOCK
 
 HELLO = md5(b"hello").hexdigest().encode()
@@ -539,6 +540,7 @@ class NeverReadsTests(BadInputCase):
 
     def test_listing(self) -> None:
         """A listing is read from the catalogue no faster than it is taken."""
+        self.patch(catalogue, "PAGE", 1000)
         depot = Depot(self)
         session = self.connect(depot, buffer=0)
         names = [b"%04d" % number for number in range(2500)]

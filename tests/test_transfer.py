@@ -19,6 +19,7 @@ from zope.interface.verify import verifyObject
 
 from tests.depot import make_store
 from tests.executors import InlineExecutor, SteppedExecutor
+from tests.store_contract import entries_of
 from xferproto.entry import Digests, Entry
 from xferproto.errors import Collision, ConnectionCut, Corrupt
 from xferproto.executor import Executor
@@ -704,7 +705,7 @@ class VerifiedUploadTests(SynchronousTestCase):
         self.write(verified)
         entry = self.successResultOf(Deferred.fromCoroutine(verified.finish()))
         self.assertEqual(entry, Entry(self.digests().md5, "name", len(self.DATA)))
-        self.assertEqual(self.successResultOf(store.list("").read()), [entry])
+        self.assertEqual(entries_of(self.successResultOf(store.list("").read())), [entry])
         status = self.successResultOf(store.status(entry.id))
         self.assertEqual(status.sha256, self.digests().sha256)
 

@@ -64,11 +64,12 @@ class Command(Enum):
         self.usage = usage
 
 
-# Longest first, so that "LIST FILES x" is not read as "LIST FILE" and a rest.
-_SPELLINGS = sorted(
-    ((spelling.encode("ascii"), command) for command in Command for spelling in command.spellings),
-    key=lambda pair: -len(pair[0]),
-)
+_SPELLINGS = {
+    tuple(spelling.encode("ascii").split()): command
+    for command in Command
+    for spelling in command.spellings
+}
+"""The words of each spelling: one, or two."""
 
 
 def parse_command(line: bytes) -> tuple[Command, bytes | None]:
@@ -77,12 +78,11 @@ def parse_command(line: bytes) -> tuple[Command, bytes | None]:
 
     @raise BadCommand: the line is no command.
     """
-    upper = line.upper()
-    for spelling, command in _SPELLINGS:
-        if upper.startswith(spelling):
-            rest = line[len(spelling) :]
-            if not rest or rest == b" ":
-                return command, None
-            if rest.startswith(b" "):
-                return command, rest[1:]
-    raise BadCommand()
+    first, _, rest = line.partition(b" ")
+    command = _SPELLINGS.get((first.upper(),))
+    if command is None:
+        second, _, rest = rest.partition(b" ")
+        command = _SPELLINGS.get((first.upper(), second.upper()))
+        if command is None:
+            raise BadCommand()
+    return command, rest or None

@@ -9,7 +9,6 @@ line's end; each C{format_…} gives bytes without it.
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -50,6 +49,8 @@ DONE = b"DONE"
 _DIGITS = re.compile(rb"[0-9]{1,19}")
 _ID = re.compile(rb"[0-9a-fA-F]{32}")
 _TOKEN = re.compile(rb"[A-Za-z0-9._:-]{1,%d}" % MAX_TOKEN)
+_FORBIDDEN = re.compile("[\\\\\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""Backslash, and the characters of Unicode's categories Cc, Zl and Zp."""
 _SHA256 = re.compile(rb"[0-9a-f]{64}")
 _TIME = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 _ERROR = re.compile(r"ERROR ([a-z][a-z0-9-]*)(?: (.*))?")
@@ -158,11 +159,10 @@ def _decode(field: bytes) -> str:
 
 
 def _check_characters(name: str) -> None:
-    for character in name:
-        if character == "\\":
+    if (found := _FORBIDDEN.search(name)) is not None:
+        if found[0] == "\\":
             raise BadName("A name has no backslash; put / between the components of a path.")
-        if unicodedata.category(character) in ("Cc", "Zl", "Zp"):
-            raise BadName("A name has no control character and no line or paragraph separator.")
+        raise BadName("A name has no control character and no line or paragraph separator.")
 
 
 def parse_name(field: bytes) -> str:

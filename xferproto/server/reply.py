@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from xferproto import grammar
 from xferproto.command import Command
-from xferproto.entry import Entry, Status
+from xferproto.entry import Status
 from xferproto.store.interface import IContent, IListing
 from xferproto.transfer.budget import MemoryBudget
 
@@ -28,15 +28,10 @@ def status_lines(status: Status) -> list[bytes]:
     ]
 
 
-def listing_pages(first: list[Entry], listing: IListing) -> Callable[[], Deferred[bytes]]:
+def listing_pages(first: bytes, listing: IListing) -> Callable[[], Deferred[bytes]]:
     """A reader for a L{Sender}: a page of lines a call, beginning with the page that was read."""
     waiting = [first]
-
-    async def read() -> bytes:
-        page = waiting.pop() if waiting else await listing.read()
-        return b"".join(grammar.format_entry(entry) + b"\n" for entry in page)
-
-    return lambda: Deferred.fromCoroutine(read())
+    return lambda: succeed(waiting.pop()) if waiting else listing.read()
 
 
 def content_blocks(

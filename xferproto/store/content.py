@@ -39,13 +39,15 @@ class LocalListing:
     def __init__(self, catalogue: Catalogue, prefix: str) -> None:
         self._catalogue = catalogue
         self._prefix = prefix
-        self._last: Entry | None = None
+        self._last: tuple[str, str] | None = None
 
-    async def _read(self) -> list[Entry]:
+    async def _read(self) -> bytes:
         page = await self._catalogue.page(self._prefix, self._last)
         if page:
-            self._last = page[-1]
+            last = page[page.rfind(b"\n", 0, -1) + 1 :].decode()
+            id, _, rest = last.partition(";")
+            self._last = (rest.rpartition(";")[0], id)
         return page
 
-    def read(self) -> Deferred[list[Entry]]:
+    def read(self) -> Deferred[bytes]:
         return Deferred.fromCoroutine(self._read())

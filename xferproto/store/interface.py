@@ -88,9 +88,12 @@ class IContent(Interface):
 class IListing(Interface):
     """Entries in name order, and where names are the same in id order, page by page."""
 
-    def read() -> Deferred[list[Entry]]:
+    def read() -> Deferred[bytes]:
         """
-        The next page; an empty one is the end.
+        The next page: whole lines, each an entry as C{id;name;size} in UTF-8 and an LF. An empty
+        one is the end.
+
+        Text, since a million entries are on their way faster when none becomes an object first.
 
         Entries that come while the listing is read may or may not be on the pages to come.
         """
