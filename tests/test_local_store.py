@@ -779,7 +779,8 @@ class SharedCommitTests(SynchronousTestCase):
             self.begun.append(statement)
 
     def add(self, name: str, data: bytes) -> Deferred[Entry]:
-        return self.catalogue.add(entry_of(name, data), digests_of(data), 1e9)
+        entry = entry_of(name, data)
+        return self.catalogue.add(entry, digests_of(data), 1e9).addCallback(lambda _: entry)
 
     def names(self) -> list[str]:
         """All names, in order."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,10 +23,26 @@ from xferproto.store.schema import Content, Partial, open_database
 
 R = TypeVar("R")
 
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """
+    A content as one who asks for it needs it.
+
+    @ivar entry: under the oldest of its names.
+    @ivar small: its row among the small contents; None where it has an object file.
+    @ivar damaged: whether the stored bytes were found to be wrong.
+    """
+
+    entry: Entry
+    small: int | None
+    damaged: bool
+
+
 PAGE = 4000
 """Entries on a page of a listing: some 250 KB of text, and 2 ms of the reader's thread."""
 
-_CONTENT = "id, sha256, size, damaged IS NOT NULL"
+_CONTENT = "id, sha256, size, damaged IS NOT NULL, small"
 _PARTIAL = "token, name, size, started, idle, id"
 
 
@@ -37,20 +54,26 @@ class Catalogue:
     @param writer: runs the commits, one at a time.
     @param reader: runs the queries.
     @raise StorageUnavailable: the file can't be made or read, or is no catalogue of this version.
+    @ivar writing: the connection for writing, for who else commits to it on the writer's thread.
     """
 
     def __init__(self, path: Path, writer: Executor, reader: Executor) -> None:
         self._reader = reader
         try:
-            self._writing = open_database(path)
+            self.writing = open_database(path)
             self._reading = open_database(path)
         except (OSError, sqlite3.Error) as error:
             raise StorageUnavailable(f"The catalogue {path} can't be opened: {error}.") from error
-        self._commits = SharedCommits(self._writing, writer)
+        self._commits = SharedCommits(self.writing, writer)
 
     def has(self, id: str) -> bool:
         """Whether there is a content with this id. Blocks: for the start, before anything runs."""
         return self._content(id) is not None
+
+    def small(self, id: str) -> int | None:
+        """A content's row among the small ones. Blocks: for the start, before anything runs."""
+        content = self._content(id)
+        return None if content is None else content.small
 
     def partial_tokens(self) -> list[str]:
         """The tokens of uploads that lack bytes. Blocks: for the start, before anything runs."""
@@ -66,9 +89,10 @@ class Catalogue:
 
     def add(
         self, entry: Entry, digests: Digests, now: float, token: str | None = None
-    ) -> Deferred[Entry]:
+    ) -> Deferred[int | None]:
         """
-        Record a content, and a name of it; fires when both are durable.
+        Record a content that has an object file, and a name of it; fires when both are durable.
+        With its row among the small contents, where it had one so far.
 
         A content that was damaged is listed again, under all its names: its bytes are good now.
 
@@ -77,9 +101,17 @@ class Catalogue:
         """
         return self._commits.write(lambda connection: _add(connection, entry, digests, now, token))
 
-    def delete(self, id: str, name: str | None) -> Deferred[bool]:
+    def add_name(self, entry: Entry, now: float, token: str) -> Deferred[None]:
         """
-        Remove one name of a content, or all: whether it has none left, and is gone.
+        Record one more name of a content that is there; fires when it is durable.
+
+        @param token: which from now on stands for this content.
+        """
+        return self._commits.write(lambda connection: _add_name(connection, entry, now, token))
+
+    def delete(self, id: str, name: str | None) -> Deferred[Content | None]:
+        """
+        Remove one name of a content, or all: the content, where it has none left and is gone.
 
         @raise NoSuchFile: there is no such content, or it has no such name.
         """
@@ -166,20 +198,25 @@ class Catalogue:
         """
         return self._reader.run(self._status, id)
 
-    def oldest(self, id: str) -> Deferred[Entry]:
-        """
-        A content under the oldest of its names.
-
-        @raise NoSuchFile: there is none with that id.
-        """
-        return self._reader.run(self._oldest, id)
+    def oldest(self, ids: Collection[str]) -> dict[str, Found]:
+        """Contents, each under the oldest of its names, by their ids. Blocks: for the reader."""
+        rows = self._reading.execute(
+            "SELECT id, size, small, damaged IS NOT NULL,"
+            " (SELECT name FROM entry e WHERE e.id = c.id ORDER BY stored, name LIMIT 1)"
+            " FROM content c WHERE id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(ids)),),
+        )
+        return {
+            id: Found(Entry(id, name, size), small, bool(damaged))
+            for id, size, small, damaged, name in rows.fetchall()
+        }
 
     async def close(self) -> None:
         """Finish the commits and queries that wait, then close the file."""
         await self._commits.when_idle()
         await self._reader.run(lambda: None)  # behind the last query
         self._reading.close()
-        self._writing.close()
+        self.writing.close()
 
     def _content(self, id: str) -> Content | None:
         return self._one(Content, f"SELECT {_CONTENT} FROM content WHERE id = ?", id)
@@ -244,46 +281,44 @@ class Catalogue:
             raise Corrupt()
         return Status(tuple(Entry(*row[:3]) for row in rows), *rows[0][3:6])
 
-    def _oldest(self, id: str) -> Entry:
-        row = self._reading.execute(
-            "SELECT id, name, size, listed FROM entry WHERE id = ? ORDER BY stored, name LIMIT 1",
-            (id,),
-        ).fetchone()
-        if row is None:
-            raise NoSuchFile()
-        if not row[3]:
-            raise Corrupt()
-        return Entry(*row[:3])
-
 
 def _add(
     connection: sqlite3.Connection, entry: Entry, digests: Digests, now: float, token: str | None
-) -> Entry:
+) -> int | None:
     known = connection.execute(
-        "SELECT sha256, damaged FROM content WHERE id = ?", (entry.id,)
+        "SELECT sha256, damaged, small FROM content WHERE id = ?", (entry.id,)
     ).fetchone()
+    small: int | None = None
     if known is None:
         connection.execute(
-            "INSERT INTO content VALUES (?, ?, ?, ?, ?, NULL)",
+            "INSERT INTO content VALUES (?, ?, ?, ?, ?, NULL, NULL)",
             (digests.md5, digests.sha256, entry.size, now, now),
         )
     elif known[0] != digests.sha256:
         raise Collision()
-    elif known[1] is not None:
-        connection.execute(
-            "UPDATE content SET damaged = NULL, verified = ? WHERE id = ?", (now, entry.id)
-        )
-        connection.execute("UPDATE entry SET listed = 1 WHERE id = ?", (entry.id,))
+    else:
+        small = known[2]
+        if small is not None:
+            connection.execute("UPDATE content SET small = NULL WHERE id = ?", (entry.id,))
+        if known[1] is not None:
+            connection.execute(
+                "UPDATE content SET damaged = NULL, verified = ? WHERE id = ?", (now, entry.id)
+            )
+            connection.execute("UPDATE entry SET listed = 1 WHERE id = ?", (entry.id,))
+    _add_name(connection, entry, now, token)
+    return small
+
+
+def _add_name(connection: sqlite3.Connection, entry: Entry, now: float, token: str | None) -> None:
     connection.execute(
         "INSERT INTO entry VALUES (?, ?, ?, ?, 1) ON CONFLICT DO NOTHING",
         (entry.name, entry.id, entry.size, now),
     )
     if token is not None:
         connection.execute("UPDATE partial SET id = ?, idle = 0 WHERE token = ?", (entry.id, token))
-    return entry
 
 
-def _delete(connection: sqlite3.Connection, id: str, name: str | None) -> bool:
+def _delete(connection: sqlite3.Connection, id: str, name: str | None) -> Content | None:
     if name is None:
         removed = connection.execute("DELETE FROM entry WHERE id = ?", (id,))
     else:
@@ -291,10 +326,11 @@ def _delete(connection: sqlite3.Connection, id: str, name: str | None) -> bool:
     if not removed.rowcount:
         raise NoSuchFile()
     if connection.execute("SELECT 1 FROM entry WHERE id = ? LIMIT 1", (id,)).fetchone():
-        return False
+        return None
+    row = connection.execute(f"SELECT {_CONTENT} FROM content WHERE id = ?", (id,)).fetchone()
     connection.execute("DELETE FROM content WHERE id = ?", (id,))
     connection.execute("DELETE FROM partial WHERE id = ?", (id,))
-    return True
+    return Content(*row)
 
 
 def _behind(prefix: str) -> str | None:

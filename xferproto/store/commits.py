@@ -66,14 +66,14 @@ class SharedCommits:
                 except Exception as error:
                     if not connection.in_transaction:  # SQLite has given up all of it
                         raise
-                    write.outcome = Failure(NoSpace() if _is_full(error) else error)
+                    write.outcome = Failure(NoSpace() if is_full(error) else error)
                     connection.execute("ROLLBACK TO change")
                 connection.execute("RELEASE change")
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.rollback()
-            if _is_full(error):
+            if is_full(error):
                 raise NoSpace() from error
             raise
 
@@ -88,5 +88,5 @@ def _refuse(failure: Failure, batch: list[_Write[Any]]) -> None:
         write.committed.errback(failure)
 
 
-def _is_full(error: Exception) -> bool:
+def is_full(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL

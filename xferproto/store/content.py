@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Hashable
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from xferproto.entry import Entry
@@ -30,6 +31,22 @@ class LocalContent:
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+@implementer(IContent)
+class SmallContent:
+    """A small content, in memory."""
+
+    def __init__(self, entry: Entry, content: bytes, identity: Hashable) -> None:
+        self.entry = entry
+        self.identity = identity
+        self._content = content
+
+    def read(self, offset: int, length: int) -> Deferred[bytes]:
+        return succeed(self._content[offset : offset + length])
+
+    def close(self) -> None:
+        pass
 
 
 @implementer(IListing)

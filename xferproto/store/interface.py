@@ -120,6 +120,30 @@ class IStore(Interface):
         @raise NoSpace: there is no room.
         """
 
+    small: int = Attribute(
+        "The most bytes of a small content: one that is best put and got in one piece."
+    )
+
+    def put(name: str, content: bytes, digests: Digests) -> Deferred[Entry]:
+        """
+        Store a small content under C{name}; else as an upload that is committed.
+
+        Fires when bytes and entry would survive a power cut.
+
+        @param digests: of C{content}.
+        @raise Collision: other bytes with the same MD5 are stored already; they stay.
+        @raise NoSpace: the store is full; the entry is not listed.
+        """
+
+    def get(id: str) -> Deferred[tuple[Entry, bytes | None]]:
+        """
+        A content's entry, under the oldest of its names, and its bytes where it is a small one;
+        else None, and it is to be opened.
+
+        @raise NoSuchFile: there is none with that id.
+        @raise Corrupt: there should be, but its bytes are known to be damaged, or gone.
+        """
+
     def list(prefix: str) -> IListing:
         """The entries whose names begin with C{prefix}."""
 

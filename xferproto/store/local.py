@@ -1,5 +1,5 @@
 """
-The store on a local disk: object files and a catalogue in one directory.
+The store on a local disk: object files, small contents and a catalogue in one directory.
 
 An upload goes through these steps, and a crash between any two of them loses nothing that was
 acknowledged and lists nothing that was not:
@@ -10,7 +10,8 @@ acknowledged and lists nothing that was not:
  4. the mark is removed.
 
 Deleting sets the mark first, then removes the row, then the bytes, then the mark. The next start
-removes what is in C{incoming/}, and a marked object that has no row.
+removes what is in C{incoming/}, and a marked object that has no row. Small contents go the same
+way, many at once, as rows of a database of their own instead of files.
 """
 
 from __future__ import annotations
@@ -31,10 +32,13 @@ from xferproto.entry import Digests, Entry, PartialStatus, Status
 from xferproto.errors import Busy, Collision, Corrupt, NoSpace, NoSuchFile, StorageUnavailable
 from xferproto.executor import Executor
 from xferproto.store.catalogue import Catalogue
-from xferproto.store.content import LocalContent, LocalListing
+from xferproto.store.content import LocalContent, LocalListing, SmallContent
+from xferproto.store.gets import Gets
 from xferproto.store.interface import IContent, IListing, IPartial, IStore, IUpload
 from xferproto.store.objects import DIRECTORY_MODE, FILE_MODE, IncomingFile, Objects
+from xferproto.store.puts import SmallPuts
 from xferproto.store.schema import BACKUP, CATALOGUE, Content, Partial, back_up
+from xferproto.store.small import SMALL_SIZE, SmallObjects
 from xferproto.store.space import Reservation, Space
 from xferproto.store.upload import LocalPartial, LocalUpload, translated
 
@@ -70,6 +74,8 @@ class LocalStore:
         self._root = root
         self._now = now
         self._space = space or Space(root)
+        self._writer = writer
+        self._reader = reader
         self._id_locks: dict[str, DeferredLock] = {}
         self._active: set[str] = set()
         self._closed = False
@@ -77,6 +83,9 @@ class LocalStore:
         self._lock = lock_directory(root)
         try:
             self._catalogue = Catalogue(root / CATALOGUE, writer, reader)
+            self._small = SmallObjects(root)
+            self._puts = SmallPuts(self._small, self._catalogue.writing, writer, self._check, now)
+            self._gets = Gets(self._catalogue, self._small, reader)
             self.objects = Objects(root)
             self._tidy_up()
         except (OSError, sqlite3.Error) as error:
@@ -97,6 +106,7 @@ class LocalStore:
                 self.objects.remove(id)
         self.objects.clean()
         self.objects.clean_partials(self._catalogue.partial_tokens())
+        self._small.tidy_up(self._catalogue.small)
 
     # Uploads
 
@@ -109,13 +119,35 @@ class LocalStore:
             raise
         return LocalUpload(self, incoming, reservation, name, size)
 
-    def _new(self) -> IncomingFile:
+    def _check(self) -> None:
         self.objects.check()  # before anything is asked of a directory that may be gone
         self._space.check()
+
+    def _new(self) -> IncomingFile:
+        self._check()
         return self.objects.new()
 
     def create(self, name: str, size: int) -> Deferred[IUpload]:
         return Deferred.fromCoroutine(self._create(name, size))
+
+    small = SMALL_SIZE
+
+    async def _put_as_file(self, entry: Entry, content: bytes, digests: Digests) -> Entry:
+        upload = await self._create(entry.name, entry.size)
+        try:
+            await self.files.run(upload.write, [content])
+        except BaseException:
+            await upload.abort()
+            raise
+        return await upload.commit(digests)
+
+    def put(self, name: str, content: bytes, digests: Digests) -> Deferred[Entry]:
+        entry = Entry(digests.md5, name, len(content))
+
+        def put(stored: bool) -> Entry | Deferred[Entry]:
+            return entry if stored else self.finish(self._put_as_file(entry, content, digests))
+
+        return self._puts.put(entry, digests, content).addCallback(put)
 
     async def _resume(self, name: str, size: int, token: str, sha256: str | None) -> IPartial:
         if token in self._active:
@@ -147,7 +179,18 @@ class LocalStore:
                 known = await self._catalogue.content(partial.id)
         if known is None or known.damaged or known.size != size:
             return None
-        return known if await self.files.run(self.objects.has, known.id, known.size) else None
+        return known if await self._has(known) else None
+
+    async def _has(self, content: Content) -> bool:
+        return await self._identity(content) is not None
+
+    async def _identity(self, content: Content) -> Hashable | None:
+        """Which bytes a content has; None where it has none of its length."""
+        if content.small is None:
+            return await self.files.run(self.objects.identity, content.id, content.size)
+        found = await self._reader.run(self._small.read, [content.small])
+        there = found.get(content.small)
+        return content.small if there is not None and len(there) == content.size else None
 
     async def open_partial(
         self, name: str, size: int, token: str, anew: bool = False
@@ -194,7 +237,9 @@ class LocalStore:
             # Also where the content is known: who knows what has become of its bytes since.
             try:
                 await self.files.run(translated, self.objects.publish, incoming, entry.id)
-                await self._catalogue.add(entry, digests, self._now(), token)
+                if known is not None and known.small is not None:
+                    await self._writer.run(self._small.mark, known.small)
+                small = await self._catalogue.add(entry, digests, self._now(), token)
             except (OSError, NoSpace):
                 if known is None:
                     await self.files.run(self.objects.take_back, entry.id, incoming.path)
@@ -202,6 +247,8 @@ class LocalStore:
             # After any other failure the row may yet be there: the mark stays, and the next start
             # looks.
             await self.files.run(self.objects.confirm, entry.id)
+            if small is not None:
+                await self._writer.run(self._small.remove, [small])
         finally:
             self._unlock(entry.id, lock)
 
@@ -217,9 +264,9 @@ class LocalStore:
             known = await self._catalogue.content(entry.id)
             if known is None or known.sha256 != digests.sha256:
                 raise NoSuchFile("The file was deleted meanwhile; send it again.")
-            if known.damaged or not await self.files.run(self.objects.has, entry.id, entry.size):
+            if known.damaged or not await self._has(known):
                 raise Corrupt()
-            await self._catalogue.add(entry, digests, self._now(), token)
+            await self._catalogue.add_name(entry, self._now(), token)
             await self.files.run(self.objects.remove_partial, token)
             return entry
         finally:
@@ -237,10 +284,15 @@ class LocalStore:
     def status(self, id: str) -> Deferred[Status]:
         return self._catalogue.status(id)
 
+    def get(self, id: str) -> Deferred[tuple[Entry, bytes | None]]:
+        return self._gets.get(id).addCallback(lambda got: (got.entry, got.content))
+
     async def _open(self, id: str) -> IContent:
-        entry = await self._catalogue.oldest(id)
-        fd = await self.files.run(self.objects.open, id, entry.size)
-        return LocalContent(self.files, entry, fd)
+        got = await self._gets.get(id)
+        if got.content is not None:
+            return SmallContent(got.entry, got.content, got.small)
+        fd = await self.files.run(self.objects.open, id, got.entry.size)
+        return LocalContent(self.files, got.entry, fd)
 
     def open(self, id: str) -> Deferred[IContent]:
         return Deferred.fromCoroutine(self._open(id))
@@ -249,13 +301,22 @@ class LocalStore:
         lock = await self._locked(id)
         try:
             # Marked first: should the server be killed, the next start removes bytes without a row.
-            await self.files.run(translated, self.objects.mark, id)
+            known = await self._catalogue.content(id)
+            small = None if known is None else known.small
+            if small is None:
+                await self.files.run(translated, self.objects.mark, id)
+            else:
+                await self._writer.run(self._small.mark, small)
+            gone = None
             try:
                 gone = await self._catalogue.delete(id, name)
-            except BaseException:
-                await self.files.run(self.objects.confirm, id)
-                raise
-            await self.files.run(self.objects.remove if gone else self.objects.confirm, id)
+            finally:
+                if small is None:
+                    await self.files.run(self.objects.remove if gone else self.objects.confirm, id)
+                else:
+                    await self._writer.run(self._small.confirm, small)
+            if gone is not None and gone.small is not None:
+                await self._writer.run(self._small.remove, [gone.small])
         finally:
             self._unlock(id, lock)
 
@@ -278,15 +339,25 @@ class LocalStore:
                 return True
             if row.damaged:  # its file may be there yet, where a crash came before the quarantine
                 return False
-            there = await self.files.run(self.objects.identity, id, row.size)
+            there = await self._identity(row)
             if there is not None and read is not None and there != read:
                 return None
             await self._catalogue.damaged(id, self._now())
-            await self.files.run(self.objects.quarantine, id, self._now())
+            await self._quarantine(row)
             log.error("{id} is damaged: quarantined, listed no more", id=id)
             return False
         finally:
             self._unlock(id, lock)
+
+    async def _quarantine(self, content: Content) -> None:
+        if content.small is None:
+            await self.files.run(self.objects.quarantine, content.id, self._now())
+            return
+        found = await self._reader.run(self._small.read, [content.small])
+        if content.small in found:
+            rotten = found[content.small]
+            await self.files.run(self.objects.quarantine_bytes, content.id, self._now(), rotten)
+        await self._writer.run(self._small.remove, [content.small])
 
     def checked(
         self, id: str, found: Digests | None, content: IContent | None = None
@@ -340,9 +411,12 @@ class LocalStore:
         if self._closed:
             return
         self._closed = True
+        await self._puts.when_idle()
         while self._finishing:
             await DeferredList(list(self._finishing))
+        await self._gets.when_idle()
         await self._catalogue.close()
+        self._small.close()
         os.close(self._lock)
 
     def close(self) -> Deferred[None]:

@@ -143,6 +143,14 @@ class Objects:
             path.rename(self._quarantine / f"{id}.{now:.0f}")
             sync_path(path.parent)
 
+    def quarantine_bytes(self, id: str, now: float, content: bytes) -> None:
+        """Put bytes aside that had no file of their own."""
+        self.check()
+        path = self._quarantine / f"{id}.{now:.0f}"
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+
     def confirm(self, id: str) -> None:
         """Take the mark away: the row is in the catalogue."""
         self._mark(id).unlink(missing_ok=True)

@@ -76,7 +76,7 @@ def rebuild(root: Path, say: Callable[[str], None]) -> Rebuilt:
             stored = objects.path(id).stat().st_mtime
             known = names.get(id) or {RECOVERED + id: stored}
             connection.execute(
-                "INSERT INTO content VALUES (?, ?, ?, ?, ?, NULL)",
+                "INSERT INTO content VALUES (?, ?, ?, ?, ?, NULL, NULL)",
                 (id, sha256, size, min(known.values()), time.time()),
             )
             connection.executemany(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from xferproto.store.objects import sync_path
 
@@ -16,8 +18,17 @@ CATALOGUE = "catalogue.sqlite"
 BACKUP = "catalogue.backup.sqlite"
 """The names of the catalogue and of its copy in the storage directory."""
 
-SCHEMA_VERSION = 1
+CHECKPOINT = 4000
+"""
+Pages in a write-ahead log, of 4 KiB each, that go into the database together: a page that many
+commits change is written there once.
+"""
+
+SCHEMA_VERSION = 2
 """Counts the changes of L{SCHEMA} (PRAGMA user_version)."""
+
+MIGRATIONS = {1: "ALTER TABLE content ADD COLUMN small INTEGER;"}
+"""How a catalogue of a version becomes one of the next."""
 
 SCHEMA = """
 CREATE TABLE content (
@@ -26,7 +37,8 @@ CREATE TABLE content (
     size     INTEGER NOT NULL,  -- bytes
     stored   REAL NOT NULL,     -- seconds since the epoch
     verified REAL NOT NULL,     -- seconds since the epoch
-    damaged  REAL               -- when its bytes were found wrong, seconds since the epoch, or NULL
+    damaged  REAL,              -- when its bytes were found wrong, seconds since the epoch, or NULL
+    small    INTEGER            -- its row among the small contents, or NULL: it has a file
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX content_by_sha256 ON content (sha256);
 CREATE INDEX content_by_verified ON content (verified) WHERE damaged IS NULL;
@@ -59,12 +71,15 @@ class Content:
     @ivar sha256: its SHA-256.
     @ivar size: its length in bytes.
     @ivar damaged: whether the stored bytes were found to be wrong.
+    @ivar small: its row in L{SmallObjects<xferproto.store.small.SmallObjects>}; None where it has
+        an object file.
     """
 
     id: str
     sha256: str
     size: int
     damaged: bool
+    small: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +112,46 @@ def open_database(path: Path) -> sqlite3.Connection:
     @raise OSError: the file can't be made.
     @raise sqlite3.Error: it can't be read, or is no catalogue of this version.
     """
+    return open_durable(path, APPLICATION_ID, SCHEMA, SCHEMA_VERSION, MIGRATIONS)
+
+
+def open_durable(
+    path: Path,
+    application_id: int,
+    schema: str,
+    version: int,
+    migrations: Mapping[int, str] = MappingProxyType({}),
+) -> sqlite3.Connection:
+    """
+    Open a database whose commits survive a power cut, making it when it is not there.
+
+    @param path: the file.
+    @param application_id: marks it as one of this kind.
+    @param schema: makes its tables.
+    @param version: of C{schema}.
+    @param migrations: what turns an older version into the one after it.
+    @raise OSError: the file can't be made.
+    @raise sqlite3.Error: it can't be read, or is none of this kind and version.
+    """
     path.touch(mode=0o600)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
-        _check(connection)  # before anything is changed in a file that is not ours
+        found = _version(connection, application_id)  # before anything is changed in it
+        if found is not None and found != version and found not in migrations:
+            raise sqlite3.DatabaseError(
+                f"it is none of version {version}, the one that this xfer reads"
+            )
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-        if _is_new(connection):
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
+        while found != version:
+            changes = schema if found is None else migrations[found]
+            found = version if found is None else found + 1
             connection.executescript(
-                f"BEGIN IMMEDIATE;{SCHEMA}"
-                f"PRAGMA application_id = {APPLICATION_ID};"
-                f"PRAGMA user_version = {SCHEMA_VERSION};COMMIT"
+                f"BEGIN IMMEDIATE;{changes}"
+                f"PRAGMA application_id = {application_id};"
+                f"PRAGMA user_version = {found};COMMIT"
             )
     except sqlite3.Error:
         connection.close()
@@ -143,9 +186,10 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
     return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
 
-def _check(connection: sqlite3.Connection) -> None:
-    found = (_pragma(connection, "application_id"), _pragma(connection, "user_version"))
-    if not _is_new(connection) and found != (APPLICATION_ID, SCHEMA_VERSION):
-        raise sqlite3.DatabaseError(
-            f"it is no catalogue of version {SCHEMA_VERSION}, the one that this xfer reads"
-        )
+def _version(connection: sqlite3.Connection, application_id: int) -> int | None:
+    """The version of a database of this kind; None where it is new, -1 where it is of another."""
+    if _is_new(connection):
+        return None
+    if _pragma(connection, "application_id") != application_id:
+        return -1
+    return _pragma(connection, "user_version")

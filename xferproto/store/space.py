@@ -8,8 +8,8 @@ from pathlib import Path
 
 from xferproto.errors import NoSpace
 
-SPARE = 16 * 1024 * 1024
-"""Bytes left for the catalogue (a WAL grows to about 4 MiB, SQLite's wal_autocheckpoint)."""
+SPARE = 64 * 1024 * 1024
+"""Bytes left for the databases: two write-ahead logs of 16 MiB (schema.CHECKPOINT), and growth."""
 
 
 def free_bytes(path: Path) -> tuple[int, int]:

@@ -1,0 +1,164 @@
+"""Small contents on their way in: what gathers while a commit runs goes into the next one."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from xferproto.entry import Digests, Entry
+from xferproto.errors import Collision, NoSpace
+from xferproto.executor import Executor
+from xferproto.lane import Lane
+from xferproto.store.commits import is_full
+from xferproto.store.small import SmallObjects, insert
+
+
+@dataclass(slots=True)
+class _Put:
+    """
+    A content that waits for its commit.
+
+    @ivar outcome: whether it was stored; false where the content has an object file already, which
+        must then be written anew.
+    """
+
+    entry: Entry
+    sha256: str
+    content: bytes
+    committed: Deferred[bool] = field(default_factory=Deferred)
+    outcome: bool | Failure = True
+
+
+class SmallPuts:
+    """
+    Stores small contents, many to a commit: first the bytes, then what makes them listed.
+
+    @param small: where the bytes go.
+    @param catalogue: the catalogue's connection for writing.
+    @param writer: runs both commits; one thing at a time, as it runs all that writes to either.
+    @param check: called on the writer's thread before each commit.
+    @param now: the time, seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        small: SmallObjects,
+        catalogue: sqlite3.Connection,
+        writer: Executor,
+        check: Callable[[], None],
+        now: Callable[[], float],
+    ) -> None:
+        self._small = small
+        self._catalogue = catalogue
+        self._check = check
+        self._now = now
+        self._unsure = False
+        self._lane: Lane[_Put] = Lane(writer, self._commit, _answer, _refuse)
+
+    def put(self, entry: Entry, digests: Digests, content: bytes) -> Deferred[bool]:
+        """
+        Store a content: fires when it is durable. With false where it must be stored as a file.
+
+        @raise Collision: other bytes with the same MD5 are stored already; they stay.
+        @raise NoSpace: the disk is full.
+        """
+        put = _Put(entry, digests.sha256, content)
+        self._lane.put(put)
+        return put.committed
+
+    def when_idle(self) -> Deferred[None]:
+        """Fires when nothing waits for its commit."""
+        return self._lane.when_idle()
+
+    def _commit(self, batch: list[_Put]) -> None:
+        try:
+            self._check()
+            if self._unsure:
+                self._small.tidy_up(self._number_of)
+                self._unsure = False
+            self._store(batch)
+        except sqlite3.Error as error:
+            if is_full(error):
+                raise NoSpace() from error
+            raise
+
+    def _store(self, batch: list[_Put]) -> None:
+        now = self._now()
+        known = self._known([put.entry.id for put in batch])
+        first = self._small.next
+        contents: list[tuple[str, bytes]] = []
+        new: list[tuple[object, ...]] = []
+        anew: list[tuple[object, ...]] = []
+        replaced: list[int] = []
+        entries: list[tuple[object, ...]] = []
+        for put in batch:
+            entry = put.entry
+            sha256, number = known.get(entry.id, (put.sha256, -1))
+            if sha256 != put.sha256:
+                put.outcome = Failure(Collision())
+                continue
+            if number is None:
+                put.outcome = False
+                continue
+            entries.append((entry.name, entry.id, entry.size, now))
+            if number >= first:  # its bytes are in this batch already
+                continue
+            current = first + len(contents)
+            contents.append((entry.id, put.content))
+            known[entry.id] = (sha256, current)
+            if number < 0:
+                new.append((entry.id, sha256, entry.size, now, now, current))
+            else:  # who knows what has become of its bytes since: they are written anew
+                anew.append((current, now, entry.id))
+                replaced.append(number)
+        self._small.add(contents)
+        self._unsure = True
+        connection = self._catalogue
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            insert(connection, "content (id, sha256, size, stored, verified, small)", sorted(new))
+            for row in anew:
+                connection.execute(
+                    "UPDATE content SET small = ?, verified = ?, damaged = NULL WHERE id = ?", row
+                )
+                connection.execute("UPDATE entry SET listed = 1 WHERE id = ?", row[2:])
+            insert(
+                connection,
+                "entry (name, id, size, stored)",
+                entries,
+                "ON CONFLICT DO NOTHING",
+            )
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.rollback()
+            raise
+        self._unsure = False
+        self._small.confirm(first)
+        if replaced:
+            self._small.remove(replaced)
+
+    def _known(self, ids: list[str]) -> dict[str, tuple[str, int | None]]:
+        rows = self._catalogue.execute(
+            "SELECT id, sha256, small FROM content WHERE id IN (SELECT value FROM json_each(?))",
+            (json.dumps(ids),),
+        )
+        return {id: (sha256, number) for id, sha256, number in rows.fetchall()}
+
+    def _number_of(self, id: str) -> int | None:
+        return self._known([id]).get(id, ("", None))[1]
+
+
+def _answer(batch: list[_Put]) -> None:
+    for put in batch:
+        put.committed.callback(put.outcome)
+
+
+def _refuse(failure: Failure, batch: list[_Put]) -> None:
+    for put in batch:
+        put.committed.errback(failure)
