@@ -18,11 +18,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from xferproto import grammar
+from xferproto.command import Command
 from xferproto.entry import Entry
 from xferproto.errors import BadDetails, ConnectionCut, Internal, LineTooLong, RequestError
 from xferproto.escape import quoted
+from xferproto.server.answers import Answer, Answers, Transferred
 from xferproto.server.state import HELD, RAW, State
 from xferproto.transfer.sender import Sender
+from xferproto.transfer.small import SmallUpload
 from xferproto.transfer.verified import VerifiedUpload
 
 if TYPE_CHECKING:
@@ -41,6 +44,9 @@ LINGER = 2.0
 Seconds for which a server still reads, once its last line is on its way: closing with bytes unread
 makes a reset, and that would take the line away from the peer.
 """
+
+LOGGED_TOGETHER = 256
+"""The most small files that share one event of the log, each a line of it."""
 
 CLOSE_TIMEOUT = 60.0
 """Seconds that a peer has to read what it is sent before the server closes."""
@@ -72,7 +78,10 @@ class Connection(LineReceiver):
         self.number = number
         self.state = State.COMMAND
         self._asked: Callable[[bytes], None] = self.lineReceived
-        self._upload: VerifiedUpload | None = None
+        self._upload: VerifiedUpload | SmallUpload | None = None
+        self._answers = Answers(factory.small)
+        self._transferred: list[Transferred] = []
+        self._serving = False
         self._sender: Sender | None = None
         self._errors = 0
         self._discarding = 0
@@ -93,7 +102,7 @@ class Connection(LineReceiver):
         self.factory.opened(self)
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        self._refuse(LineTooLong(), skip=None)
+        self._in_turn(lambda: self._refuse(LineTooLong(), skip=None))
 
     def rawDataReceived(self, data: bytes) -> None:
         rest = b""
@@ -143,24 +152,27 @@ class Connection(LineReceiver):
             self._sender.stopProducing()
         if self.state is State.RECEIVING:
             self._cut_short()
+        self._log_transferred()
+        self._answers.drop()
         self.state = State.CLOSING
         self.factory.closed(self)
 
     def _input_exhausted(self) -> bool:
         """The peer sends no more, and all it sent has been looked at: whether to look again."""
         if self.state is State.RECEIVING:
-            self._refuse(BadDetails(f"The input ended after {self._cut_short()}."), skip=None)
+            error = BadDetails(f"The input ended after {self._cut_short()}.")
+            self._in_turn(lambda: self._refuse(error, skip=None))
         elif self.state in (State.COMMAND, State.ARGUMENT):
             line = self.clearLineBuffer()
             if line:  # an unfinished last line counts as ended
                 self.lineReceived(line)
                 return True
-        self._disconnect()
+        self._in_turn(self._disconnect)
         return False
 
     # For the commands to define
 
-    def _payload_received(self, upload: VerifiedUpload) -> None:
+    def _payload_received(self, upload: VerifiedUpload | SmallUpload) -> None:
         """All bytes of the upload have come."""
         raise NotImplementedError
 
@@ -182,7 +194,7 @@ class Connection(LineReceiver):
         large = self._upload is not None and self._upload.remaining > RAW_BUFFER
         if hasattr(self.transport, "bufferSize"):
             self.transport.bufferSize = RAW_BUFFER if large else LINE_BUFFER
-        if state is State.COMMAND and self._stopping:
+        if state is State.COMMAND and self._stopping and not self._answers:
             self._close()
         else:
             self._regulate()
@@ -192,6 +204,7 @@ class Connection(LineReceiver):
         hold = self.state is not State.CLOSING and (
             self.state in HELD
             or self._output_full
+            or self._answers.full
             or (self._upload is not None and self._upload.full)
         )
         if hold and not self.paused:
@@ -236,20 +249,105 @@ class Connection(LineReceiver):
         self._enter(State.WORKING)
         self.factory.start(work).addErrback(self._failed, skip)
 
+    def _error_of(self, failure: Failure) -> RequestError:
+        """What a peer is told of a failure; the log has the rest."""
+        if isinstance(failure.value, RequestError):
+            return failure.value
+        log.failure("#{number} failed", failure, number=self.number)
+        return Internal()
+
     def _failed(self, failure: Failure, skip: int | None) -> None:
-        error = failure.value
-        if isinstance(error, ConnectionCut):
+        if isinstance(failure.value, ConnectionCut):
             log.warn("#{number} cut off by its peer", number=self.number)
             return
-        if not isinstance(error, RequestError):
-            log.failure("#{number} failed", failure, number=self.number)
-            error = Internal()
+        error = self._error_of(failure)
         if self.state is State.SENDING:
             # Neither padding nor a line can follow part of a file: nothing is left but to cut off.
             log.error("#{number} cut off: {text}", number=self.number, text=error.text)
             self._cut_off()
         elif not self._lost:
             self._refuse(error, skip)
+
+    # Pipelined requests: taken in before the ones before them are answered
+
+    def _in_turn(self, request: Callable[[], None]) -> None:
+        """Begin a request when all before it are answered; the input is held back until then."""
+        if self._answers:
+            self._answers.wait(request)
+            self._enter(State.WORKING)
+        else:
+            request()
+
+    def _owe(self, command: Command, held: int, work: Deferred[Answer]) -> None:
+        """
+        Owe the answer that C{work} fires with, and take more requests of this kind meanwhile.
+
+        @param held: how many bytes of memory that may take.
+        """
+        owed = self._answers.owe(command, held)
+
+        def known(answer: Answer) -> None:
+            owed.answer = answer
+            self._pay()
+
+        def failed(failure: Failure) -> None:
+            known(self._error_of(failure))
+
+        work.addCallbacks(known, failed)
+
+    def _pay(self) -> None:
+        """Send the answers that are known, in order, up to a request whose turn it is."""
+        while not self._serving and not self._lost:
+            answer = self._answers.next()
+            if answer is None:
+                break
+            if isinstance(answer, Transferred):
+                self._errors = 0
+                self._transferred.append(answer)
+                self.transport.write(answer.answer)
+            elif isinstance(answer, RequestError):
+                self._tell(answer)
+                if self._errors >= MAX_ERRORS:
+                    self._close()
+            else:
+                self._serving = True
+                try:
+                    answer()
+                except RequestError as error:
+                    self._refuse(error)
+        if not self._answers or len(self._transferred) >= LOGGED_TOGETHER:
+            self._log_transferred()
+        if self._stopping and not self._answers and self.state is State.COMMAND:
+            self._close()
+        else:
+            self._regulate()
+
+    def _next(self) -> None:
+        """A request is answered: on with what is owed, then with what comes."""
+        self._serving = False
+        self._enter(State.WORKING if self._answers.waiting else State.COMMAND)
+        if self._answers:
+            self._pay()
+
+    def _log_transferred(self) -> None:
+        """Log the small files that went since the last time, many in one event."""
+        transferred, self._transferred = self._transferred, []
+        what = "stored" if self._answers.command is Command.UPLOAD else "sent"
+        if len(transferred) < 2:
+            for one in transferred:
+                self._log_transfer(what, one.entry, one.count, one.started)
+            return
+        log.info(
+            "#{number} {what} {files} files, {count} bytes:\n{lines}",
+            number=self.number,
+            what=what,
+            files=len(transferred),
+            count=sum(one.count for one in transferred),
+            lines="\n".join(
+                f"{quoted(one.entry.name)} size={one.entry.size} id={one.entry.id}"
+                for one in transferred
+            ),
+        )
 
     def _log_transfer(self, what: str, entry: Entry, count: int, started: float) -> None:
         seconds = self.factory.clock.seconds() - started
@@ -270,7 +368,7 @@ class Connection(LineReceiver):
         """Answer a command in full, and wait for the next one."""
         self._errors = 0
         self.transport.write(b"".join(line + b"\n" for line in lines))
-        self._enter(State.COMMAND)
+        self._next()
 
     def _refuse(self, error: RequestError, skip: int | None = 0) -> None:
         """
@@ -279,6 +377,17 @@ class Connection(LineReceiver):
         @param skip: bytes of payload that follow the refused request and must not be read as
             commands; None where nobody knows how many, which closes the connection.
         """
+        self._tell(error)
+        if skip is None or skip > DISCARD_LIMIT or self._errors >= MAX_ERRORS:
+            self._close()
+        elif skip:
+            self._discarding = skip
+            self._serving = False
+            self._enter(State.DISCARDING)
+        else:
+            self._next()
+
+    def _tell(self, error: RequestError) -> None:
         self._errors += 1
         log.info(
             "#{number} refused: {symbol} {text}",
@@ -287,13 +396,6 @@ class Connection(LineReceiver):
             text=error.text,
         )
         self.sendLine(grammar.format_error(error))
-        if skip is None or skip > DISCARD_LIMIT or self._errors >= MAX_ERRORS:
-            self._close()
-        elif skip:
-            self._discarding = skip
-            self._enter(State.DISCARDING)
-        else:
-            self._enter(State.COMMAND)
 
     # Closing
 
@@ -335,5 +437,5 @@ class Connection(LineReceiver):
     def stop(self) -> None:
         """The server stops: close now, or when the transfer that runs is through."""
         self._stopping = True
-        if self.state in (State.COMMAND, State.ARGUMENT):
+        if self.state in (State.COMMAND, State.ARGUMENT) and not self._answers:
             self._disconnect()

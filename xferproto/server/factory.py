@@ -14,7 +14,7 @@ from xferproto.executor import Executor
 from xferproto.server.connection import Connection
 from xferproto.server.protocol import XferServerProtocol
 from xferproto.store.interface import IStore
-from xferproto.transfer.budget import MemoryBudget
+from xferproto.transfer.budget import MIB, MemoryBudget
 from xferproto.transfer.sender import BLOCK
 
 log = Logger("xfer")
@@ -35,6 +35,7 @@ class XferServerFactory(ServerFactory):
     @ivar max_file_size: the largest file taken, in bytes, or None for no limit.
     @ivar sending: the connections that have an upload under a token, by the token.
     @ivar budget: how many bytes all uploads together may hold in memory.
+    @ivar small: how many bytes all pipelined small files together may hold in memory.
     @ivar outgoing: how many bytes all downloads together may read ahead.
     """
 
@@ -51,6 +52,7 @@ class XferServerFactory(ServerFactory):
         self.clock = clock
         self.max_file_size = max_file_size
         self.budget = MemoryBudget()
+        self.small = MemoryBudget(largest=6 * MIB)
         self.outgoing = MemoryBudget(largest=BLOCK)
         self.sending: dict[str, Connection] = {}
         self._connections: set[Connection] = set()
