@@ -11,7 +11,7 @@ from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
 from xferproto.executor import Executor
-from xferproto.server.connection import Connection
+from xferproto.server.framing import FramedConnection
 from xferproto.server.protocol import XferServerProtocol
 from xferproto.store.interface import IStore
 from xferproto.transfer.budget import MIB, MemoryBudget
@@ -54,8 +54,8 @@ class XferServerFactory(ServerFactory):
         self.budget = MemoryBudget()
         self.small = MemoryBudget(largest=6 * MIB)
         self.outgoing = MemoryBudget(largest=BLOCK)
-        self.sending: dict[str, Connection] = {}
-        self._connections: set[Connection] = set()
+        self.sending: dict[str, FramedConnection] = {}
+        self._connections: set[FramedConnection] = set()
         self._made = 0
         self._work: set[Deferred[Any]] = set()
         self._stopping = False
@@ -65,7 +65,7 @@ class XferServerFactory(ServerFactory):
         self._made += 1
         return XferServerProtocol(self, self._made)
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: FramedConnection) -> None:
         """A connection was made."""
         self._connections.add(connection)
         peer = connection.transport.getPeer()
@@ -76,7 +76,7 @@ class XferServerFactory(ServerFactory):
         if self._stopping:
             connection.stop()
 
-    def closed(self, connection: Connection) -> None:
+    def closed(self, connection: FramedConnection) -> None:
         """A connection was lost."""
         self._connections.discard(connection)
         log.info("#{number} disconnected", number=connection.number)
