@@ -326,7 +326,7 @@ class XferClientProtocol(ClientConnection):
         receiver = Receiver(
             missing,
             [digest.update, part.write],
-            executor,
+            self.factory.lanes,
             self.factory.budget,
             self._regulate,
             self._abort,

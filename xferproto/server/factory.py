@@ -11,10 +11,12 @@ from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
 from xferproto.executor import Executor
+from xferproto.server.admission import Admission
 from xferproto.server.framing import FramedConnection
 from xferproto.server.protocol import XferServerProtocol
 from xferproto.store.interface import IStore
-from xferproto.transfer.budget import MIB, MemoryBudget
+from xferproto.transfer.budget import MemoryBudget
+from xferproto.transfer.lanes import Lanes
 from xferproto.transfer.sender import BLOCK
 
 log = Logger("xfer")
@@ -31,6 +33,8 @@ class XferServerFactory(ServerFactory):
 
     @ivar store: where the files are; set before the first connection.
     @ivar executor: the threads that hash and write.
+    @ivar lanes: where uploads are hashed and written.
+    @ivar admission: lets uploads begin, a few at a time.
     @ivar clock: times transfers and the closing of connections.
     @ivar max_file_size: the largest file taken, in bytes, or None for no limit.
     @ivar sending: the connections that have an upload under a token, by the token.
@@ -51,8 +55,10 @@ class XferServerFactory(ServerFactory):
         self.executor = executor
         self.clock = clock
         self.max_file_size = max_file_size
+        self.lanes = Lanes(executor)
+        self.admission = Admission(clock)
         self.budget = MemoryBudget()
-        self.small = MemoryBudget(largest=6 * MIB)
+        self.small = MemoryBudget()
         self.outgoing = MemoryBudget(largest=BLOCK)
         self.sending: dict[str, FramedConnection] = {}
         self._connections: set[FramedConnection] = set()

@@ -179,9 +179,6 @@ class FramedConnection(LineReceiver):
             self.setRawMode()
         else:
             self.setLineMode()
-        large = self._upload is not None and self._upload.remaining > RAW_BUFFER
-        if hasattr(self.transport, "bufferSize"):
-            self.transport.bufferSize = RAW_BUFFER if large else LINE_BUFFER
         if state is State.COMMAND and self._stopping and not self._answers:
             self._close()
         else:
@@ -195,6 +192,9 @@ class FramedConnection(LineReceiver):
             or self._answers.full
             or (self._upload is not None and self._upload.full)
         )
+        if hasattr(self.transport, "bufferSize"):
+            block = 0 if self._upload is None else self._upload.block
+            self.transport.bufferSize = max(LINE_BUFFER, min(RAW_BUFFER, block))
         if hold and not self.paused:
             super().pauseProducing()
         elif self.paused and not hold and not self._lost:

@@ -16,6 +16,7 @@ from xferproto.entry import Entry
 from xferproto.errors import BadRange, Busy, ConnectionCut, RequestError, TooLarge
 from xferproto.escape import quoted
 from xferproto.grammar import Held, ResumeDetails, UploadDetails
+from xferproto.server.admission import Place
 from xferproto.server.answers import Transferred
 from xferproto.server.connection import Connection
 from xferproto.server.state import State
@@ -53,6 +54,7 @@ class UploadConnection(Connection):
     """A connection that can take files."""
 
     _started = 0.0
+    _admitted = Place()
     _digest: ContentDigest
     _resumed: ResumeDetails | None = None
     _partial: IPartial | None = None
@@ -113,10 +115,17 @@ class UploadConnection(Connection):
         self._owe(Command.UPLOAD, upload.size + OVERHEAD, putting.addCallback(stored))
 
     async def _open_upload(self, details: UploadDetails, prompted: bool) -> None:
-        incoming = await self.factory.store.create(details.name, details.size)
-        if self._lost:
-            await incoming.abort()
-            return
+        self._admitted = await self.factory.admission.enter()
+        try:
+            if self._lost:
+                raise ConnectionCut("The connection was lost.")
+            incoming = await self.factory.store.create(details.name, details.size)
+            if self._lost:
+                await incoming.abort()
+                raise ConnectionCut("The connection was lost.")
+        except BaseException:
+            self._admitted.leave()
+            raise
         await self._take(incoming, details.name, details.size, None, ready=prompted)
 
     # RESUME
@@ -228,7 +237,7 @@ class UploadConnection(Connection):
             incoming,
             name,
             size,
-            self.factory.executor,
+            self.factory.lanes,
             self.factory.budget,
             self._regulate,
             self._writing_failed,
@@ -253,6 +262,7 @@ class UploadConnection(Connection):
 
     async def _store(self, upload: VerifiedUpload) -> None:
         self._upload = None
+        self._admitted.leave()
         try:
             if self._resumed is None:
                 entry = await upload.finish()
@@ -279,6 +289,7 @@ class UploadConnection(Connection):
     def _cut_short(self) -> str:
         upload, self._upload = self._upload, None
         assert upload is not None
+        self._admitted.leave()
         self.factory.start(upload.abort())
         kept = "nothing was stored" if self._resumed is None else "what came is kept"
         declared = upload.size if self._resumed is None else self._resumed.size

@@ -17,6 +17,7 @@ class SmallUpload:
     """
 
     full = False
+    block = 0
 
     def __init__(self, name: str, size: int) -> None:
         self.name = name
