@@ -30,6 +30,7 @@ class PartFile:
         self._target = target
         self._replace = replace
         self._keep = id is not None
+        self._placed = False
         self._check()
         if id is None:
             part = target.with_name(f".{secrets.token_hex(8)}.part")
@@ -55,8 +56,7 @@ class PartFile:
         self._file.empty()
 
     def _check(self) -> None:
-        if self._target.is_dir() or (not self._replace and os.path.lexists(self._target)):
-            raise TargetExists(f"{self._target} is there already; nothing was written.")
+        check_target(self._target, self._replace)
 
     def write(self, blocks: Sequence[bytes]) -> None:
         """Append bytes."""
@@ -79,8 +79,25 @@ class PartFile:
 
         @raise TargetExists: another file took the name meanwhile.
         """
+        self.sync()
+        self.place()
+        sync_path(self._target.parent)
+
+    def sync(self) -> None:
+        """Make the bytes durable: the first step of L{publish}."""
         with self._named():
             self._file.sync()
+
+    def begin_write_back(self) -> None:
+        """Set the disk to work, so that L{sync} has less to wait for."""
+        self._file._begin_write_back()
+
+    def place(self) -> None:
+        """
+        Give the durable bytes their final name; its directory is not synced yet.
+
+        @raise TargetExists: another file took the name meanwhile.
+        """
         if self._replace:
             self._file.path.rename(self._target)
         else:
@@ -89,14 +106,24 @@ class PartFile:
             except FileExistsError:
                 raise TargetExists(f"{self._target} is there already.") from None
             self._file.path.unlink()
-        sync_path(self._target.parent)
+        self._placed = True
 
     def leave(self) -> None:
         """Close it; remove it unless it has bytes to be kept. Does nothing once it is published."""
         if self._keep and self._file.size:
             self._file.close()
-        else:
+        elif not self._placed:
             self._file.discard()
+
+
+def check_target(target: Path, replace: bool) -> None:
+    """
+    Whether a download may get this path. Blocks.
+
+    @raise TargetExists: it may not.
+    """
+    if target.is_dir() if replace else os.path.lexists(target):
+        raise TargetExists(f"{target} is there already; nothing was written.")
 
 
 def local_name(name: str) -> str:
