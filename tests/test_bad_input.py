@@ -14,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.depot import Depot, Session, Transport
 from xferproto import grammar
 from xferproto.command import Command
-from xferproto.server.connection import CLOSE_TIMEOUT, DISCARD_LIMIT, LINGER, MAX_ERRORS
+from xferproto.server.connection import DISCARD_LIMIT, MAX_ERRORS
+from xferproto.server.framing import CLOSE_TIMEOUT, LINGER
 from xferproto.server.reply import help_lines
 from xferproto.server.state import State
 from xferproto.store import catalogue

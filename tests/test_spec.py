@@ -20,7 +20,7 @@ from tests.executors import InlineExecutor
 from xferproto import grammar
 from xferproto.command import Command
 from xferproto.errors import REQUEST_ERRORS, BadToken
-from xferproto.server import connection, factory, upload, wait
+from xferproto.server import connection, factory, framing, upload, wait
 from xferproto.server.service import Options
 from xferproto.server.state import State
 from xferproto.store.local import LocalStore
@@ -187,8 +187,8 @@ class TableTests(SynchronousTestCase):
                 "partial that no connection has, while the server runs": (
                     Options()["partial-ttl"] / 86400
                 ),
-                "reading on while closing": connection.LINGER,
-                "reading what a closing server has sent": connection.CLOSE_TIMEOUT,
+                "reading on while closing": framing.LINGER,
+                "reading what a closing server has sent": framing.CLOSE_TIMEOUT,
                 "running transfers when the server stops": factory.GRACE,
             },
         )

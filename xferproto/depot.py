@@ -11,7 +11,7 @@ from pathlib import Path
 
 from xferproto.errors import StorageUnavailable
 from xferproto.escape import quoted
-from xferproto.store.local import lock_directory
+from xferproto.store.lock import lock_directory
 from xferproto.store.partials import stored_partials
 from xferproto.store.rebuild import rebuild
 from xferproto.version import __version__
