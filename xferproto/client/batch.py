@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,17 +131,21 @@ def write_batch(downloads: Sequence[Download], replace: bool) -> None:
     def each(step: Callable[[PartFile], None]) -> None:
         for download, part in parts:
             if isinstance(download.outcome, Entry):
-                with _kept(download):
+                try:
                     step(part)
+                except OF_ONE_FILE as error:
+                    download.outcome = error
 
     try:
         for download in downloads:
             if download.content is not None and isinstance(download.outcome, Entry):
-                with _kept(download):
+                try:
                     check_md5(_md5(download.content), download.outcome)
                     part = PartFile(download.target, replace)
                     parts.append((download, part))
                     part.write([download.content])
+                except OF_ONE_FILE as error:
+                    download.outcome = error
         each(PartFile.begin_write_back)  # on all of them, so that each sync finds its work done
         each(PartFile.sync)
         each(PartFile.place)
@@ -150,15 +153,6 @@ def write_batch(downloads: Sequence[Download], replace: bool) -> None:
         for _, part in parts:
             part.leave()
     _sync_directories([download for download, _ in parts if isinstance(download.outcome, Entry)])
-
-
-@contextlib.contextmanager
-def _kept(download: Download) -> Iterator[None]:
-    """What goes wrong with this file is its outcome, and nothing to the others."""
-    try:
-        yield
-    except OF_ONE_FILE as error:
-        download.outcome = error
 
 
 def check_md5(md5: str, entry: Entry) -> None:

@@ -197,9 +197,11 @@ class BulkConnection(ClientConnection):
 
     async def _collect(self, size: int) -> bytes:
         """Take a payload that is small enough to be kept in memory."""
+        if len(self._buffer) >= size:  # as a rule it came with its line
+            content, self._buffer = self._buffer[:size], self._buffer[size:]
+            return content
         collected = _Collected(size)
-        if size:
-            await self._receive(collected, size, None)
+        await self._receive(collected, size, None)
         return collected.content()
 
     async def _at_leisure(self, work: Awaitable[T]) -> T:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from xferproto.errors import TargetExists
@@ -60,18 +59,16 @@ class PartFile:
 
     def write(self, blocks: Sequence[bytes]) -> None:
         """Append bytes."""
-        with self._named():
-            self._file.write(blocks)
-
-    @contextlib.contextmanager
-    def _named(self) -> Iterator[None]:
-        """Let an error of the disk say which file it is about."""
         try:
-            yield
+            self._file.write(blocks)
         except OSError as error:
-            if error.filename is None:
-                error.filename = str(self._target)
-            raise
+            raise self._named(error) from None
+
+    def _named(self, error: OSError) -> OSError:
+        """Let an error of the disk say which file it is about."""
+        if error.filename is None:
+            error.filename = str(self._target)
+        return error
 
     def publish(self) -> None:
         """
@@ -85,8 +82,10 @@ class PartFile:
 
     def sync(self) -> None:
         """Make the bytes durable: the first step of L{publish}."""
-        with self._named():
+        try:
             self._file.sync()
+        except OSError as error:
+            raise self._named(error) from None
 
     def begin_write_back(self) -> None:
         """Set the disk to work, so that L{sync} has less to wait for."""
