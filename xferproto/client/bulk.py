@@ -58,16 +58,24 @@ class BulkConnection(ClientConnection):
         pipeline.begin()
         sender = Sender(self.transport, lambda: Deferred.fromCoroutine(self._next_batch(pipeline)))
         self.transport.registerProducer(sender, True)
-        sending = Deferred.fromCoroutine(sender.run())
-        sending.addCallbacks(
-            lambda _: pipeline.end(), lambda failure: pipeline.end(self._lost or failure.value)
-        )
+        ended: Deferred[None] = Deferred()
+
+        async def send() -> None:
+            failure: Exception | None = None
+            try:
+                await sender.run()
+            except Exception as error:
+                failure = self._lost or error
+            ended.callback(None)
+            pipeline.end(failure)
+
+        Deferred.fromCoroutine(send())
         try:
             yield
         finally:
             sender.stopProducing()
             pipeline.end()
-            await sending
+            await ended
             self.transport.unregisterProducer()
 
     async def _next_batch(self, pipeline: Pipeline[Any, Any]) -> bytes:
@@ -110,7 +118,9 @@ class BulkConnection(ClientConnection):
             upload, pipeline.alone = pipeline.alone, None
             if upload is None:
                 return
-            told(upload.name, await self._upload_alone(upload))
+            outcome = await self._upload_alone(upload)
+            self._unwatch()
+            told(upload.name, outcome)
             if not self._in_step:
                 raise ConnectionCut(f"The upload of {quoted(upload.name)} was left unfinished.")
 
@@ -208,7 +218,8 @@ class BulkConnection(ClientConnection):
         """Wait for this machine; the server, which is held back meanwhile, is not to blame."""
         self._unwatch()
         result = await work
-        self._watch_out()
+        if not self._in_step:
+            self._watch_out()
         return result
 
     def _end_waiting(self) -> None:
