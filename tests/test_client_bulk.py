@@ -20,6 +20,7 @@ from tests.test_client import LARGE, Case, Pair, Script, entry_of, line_of, name
 from xferproto.client.bulk import DOWNLOADS, UPLOADS
 from xferproto.client.pipeline import BATCH_BYTES, BATCH_FILES, WINDOW_BYTES
 from xferproto.client.source import ONE_LINE
+from xferproto.client.writer import Told
 from xferproto.entry import Entry
 from xferproto.errors import (
     BadId,
@@ -35,6 +36,7 @@ from xferproto.errors import (
 )
 from xferproto.executor import Executor
 from xferproto.server.framing import CLOSE_TIMEOUT
+from xferproto.transfer.budget import MemoryBudget
 
 
 class Spoiled(Exception):
@@ -288,6 +290,19 @@ class UploadWindowTests(BulkCase):
         request.cancel()
         self.failureResultOf(request, CancelledError)
 
+    def test_batch_of_large_ones(self) -> None:
+        """Files are read no further ahead than a batch has bytes."""
+        executor = SteppedExecutor()
+        script = Script(executor=executor)
+        source = self.file(bytes(ONE_LINE))
+        files = ((source, "x") for _ in range(BATCH_FILES))
+        request = script.client.upload_many(files, self.tell)
+        executor.step()
+        self.assertEqual(script.asked().count(b"UPLOAD x;"), BATCH_BYTES // ONE_LINE)
+        request.cancel()
+        executor.run_all()
+        self.failureResultOf(request, CancelledError)
+
     def test_full_transport(self) -> None:
         """A transport that takes no more holds the reading back, not the answers."""
         script = Script()
@@ -392,6 +407,17 @@ class UploadWindowTests(BulkCase):
         self.assertIn("Too slow.", str(error))
         self.assertEqual(script.asked(), b"")
         self.assert_told()
+
+    def test_begun_while_nothing_is_asked(self) -> None:
+        """The beginning of a line that nobody asked for is not taken for that of an answer."""
+        executor = SteppedExecutor()
+        script = Script(executor=executor)
+        request = script.client.upload_many([(b"a", "1")], self.tell)
+        script.says(id_line(b"a")[:10])
+        executor.run_all()
+        self.assertEqual(script.asked(), b"")
+        self.failureResultOf(request, UnexpectedReply)
+        self.assert_cut(script)
 
     def test_answer_too_many(self) -> None:
         """An answer that nobody waits for is not taken for that to the next file."""
@@ -640,14 +666,13 @@ class DownloadWindowTests(BulkCase):
         self,
         wanted: Sequence[bytes],
         executor: Executor | None = None,
-        **options: Any,
+        told: Told | None = None,
     ) -> tuple[Script, Path, Deferred[None]]:
         script = Script(executor=executor)
         folder = self.directory()
         request = script.client.download_many(
             ((md5(content).hexdigest(), folder / str(n)) for n, content in enumerate(wanted)),
-            self.tell,
-            **options,
+            told or self.tell,
         )
         return script, folder, request
 
@@ -781,14 +806,17 @@ class DownloadWindowTests(BulkCase):
             self.assertEqual(names_in(folder), ["0"])
 
     def test_cut_in_a_large_one(self) -> None:
-        """Of a large file that is cut, no part stays, whether or not its target can be written."""
+        """Of a large file that is cut, no part stays, and no share of the memory."""
         script, folder, request = self.begin([LARGE])
+        script.factory.budget = budget = MemoryBudget(total=100, largest=100, smallest=1)
         script.says(line_of(entry_of(LARGE, "a")) + LARGE[:-1])
         self.assertEqual(len(names_in(folder)), 1)
         script.lose()
         self.failureResultOf(request, ConnectionCut)
         self.assert_told()
         self.assertEqual(names_in(folder), [])
+        budget.join()
+        self.assertEqual(budget.share, 100)
 
     def test_cancelled(self) -> None:
         """Taking it back takes the connection; no part of a file stays."""
@@ -812,8 +840,10 @@ class DownloadWindowTests(BulkCase):
 
         def spoil(id: str, outcome: Entry | Exception) -> None:
             self.tell(id, outcome)
-            raise Spoiled
+            if len(self.told) == raises_at:
+                raise Spoiled
 
+        raises_at = 1
         for wanted in ([b"a"], [b"a", b"b"], [b"a", b"b", b"c"]):
             self.told.clear()
             executor = SteppedExecutor()
@@ -830,6 +860,34 @@ class DownloadWindowTests(BulkCase):
             self.failureResultOf(request, Spoiled)
             self.assertEqual(len(self.told), 1)
             self.assertEqual(names_in(folder), ["a"])
+        raises_at = 2
+        self.told.clear()
+        executor = SteppedExecutor()
+        script, _, request = self.begin([b"a", b"b", b"c"], executor, told=spoil)
+        executor.run_all()
+        script.says(*map(self.answer, (b"a", b"b", b"c")))
+        executor.run_all()
+        self.failureResultOf(request, Spoiled)
+        self.assertEqual(len(self.told), 2)
+
+    def test_large_behind_small_ones(self) -> None:
+        """A large file is begun when all before it are written: it may have their target."""
+        executor = SteppedExecutor()
+        script, folder, request = self.begin([b"a", b"b", LARGE], executor)
+        executor.run_all()
+        script.says(self.answer(b"a"), self.answer(b"b"), line_of(entry_of(LARGE, "a")))
+        self.assertEqual(script.transport.producerState, "paused")
+        executor.step()
+        self.assertEqual(len(self.told), 1)
+        executor.step()
+        self.assertEqual(len(self.told), 2)
+        self.assertEqual(names_in(folder), ["0", "1"])
+        executor.step()
+        self.assertEqual(script.transport.producerState, "producing")
+        script.says(LARGE)
+        executor.run_all()
+        self.successResultOf(request)
+        self.assertEqual(names_in(folder), ["0", "1", "2"])
 
     def test_files_raise(self) -> None:
         """What the files raise ends the request, when those before are there."""

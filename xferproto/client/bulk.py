@@ -65,7 +65,7 @@ class BulkConnection(ClientConnection):
             try:
                 await sender.run()
             except Exception as error:
-                failure = self._lost or error
+                failure = error
             ended.callback(None)
             pipeline.end(failure)
 
