@@ -183,7 +183,7 @@ class BulkConnection(ClientConnection):
         receiver = Receiver(
             entry.size,
             [digest.update, part.write],
-            self.factory.executor,
+            self.factory.lanes,
             self.factory.budget,
             self._regulate,
             lambda: None,  # what the disk refuses is taken away
