@@ -125,7 +125,9 @@ class SmallPuts:
             insert(connection, "content (id, sha256, size, stored, verified, small)", sorted(new))
             for row in anew:
                 connection.execute(
-                    "UPDATE content SET small = ?, verified = ?, damaged = NULL WHERE id = ?", row
+                    "UPDATE content SET small = ?, damaged = NULL,"
+                    " verified = CASE WHEN damaged IS NULL THEN verified ELSE ? END WHERE id = ?",
+                    row,
                 )
                 connection.execute("UPDATE entry SET listed = 1 WHERE id = ?", row[2:])
             insert(
