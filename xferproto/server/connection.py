@@ -103,6 +103,8 @@ class Connection(FramedConnection):
         self._serving = False  # where it waited for its turn, it has its place in the queue now
         if self.state is not State.COMMAND:
             self._enter(State.COMMAND)
+        elif self._answers.full:
+            self._regulate()
 
         def known(answer: Answer) -> None:
             owed.answer = answer
