@@ -144,6 +144,8 @@ class LocalStore:
 
     def put(self, name: str, content: bytes, digests: Digests) -> Deferred[Entry]:
         entry = Entry(digests.md5, name, len(content))
+        if entry.size > self.small:
+            return self.finish(self._put_as_file(entry, content, digests))
 
         def put(stored: bool) -> Entry | Deferred[Entry]:
             return entry if stored else self.finish(self._put_as_file(entry, content, digests))
