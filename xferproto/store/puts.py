@@ -92,6 +92,7 @@ class SmallPuts:
         now = self._now()
         known = self._known([put.entry.id for put in batch])
         first = self._small.next
+        written: set[str] = set()  # by this batch
         contents: list[tuple[str, bytes]] = []
         new: list[tuple[object, ...]] = []
         anew: list[tuple[object, ...]] = []
@@ -107,8 +108,9 @@ class SmallPuts:
                 put.outcome = False
                 continue
             entries.append((entry.name, entry.id, entry.size, now))
-            if number >= first:  # its bytes are in this batch already
+            if entry.id in written:
                 continue
+            written.add(entry.id)
             current = first + len(contents)
             contents.append((entry.id, put.content))
             known[entry.id] = (sha256, current)
@@ -116,7 +118,8 @@ class SmallPuts:
                 new.append((entry.id, sha256, entry.size, now, now, current))
             else:  # who knows what has become of its bytes since: they are written anew
                 anew.append((current, now, entry.id))
-                replaced.append((number, entry.id))
+                if number != current:  # it is where its row was quarantined or lost
+                    replaced.append((number, entry.id))
         self._small.add(contents, [number for number, _ in replaced])
         self._unsure = [first, *(number for number, _ in replaced)]
         connection = self._catalogue
