@@ -125,6 +125,11 @@ class SmallObjects:
         """The catalogue knows these rows: their mark goes with the next change."""
         self._sure.append(first)
 
+    def confirm_all(self) -> None:
+        """The catalogue knows every row that is there."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM unsure")
+
     def remove(self, rows: Sequence[tuple[int, str]]) -> None:
         """
         Remove rows that the catalogue does not know, with their marks.
@@ -176,8 +181,16 @@ class SmallObjects:
         return {number: content for number, id, content in found.fetchall() if rows[number] == id}
 
     def all(self) -> Iterator[tuple[int, str, bytes]]:
-        """Every row: number, id, bytes."""
-        yield from self._reading.execute("SELECT number, id, bytes FROM small")
+        """Every row: number, id, bytes, in order of the numbers."""
+        yield from self._reading.execute("SELECT number, id, bytes FROM small ORDER BY number")
+
+    def problem(self) -> str | None:
+        """What is wrong with the database as such, if anything is. Reads all of it."""
+        try:
+            (found,) = self._reading.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.Error as error:
+            return str(error)
+        return None if found == "ok" else str(found).splitlines()[-1]
 
     def close(self) -> None:
         self._reading.close()
