@@ -100,9 +100,16 @@ class Connection(FramedConnection):
         @param held: how many bytes of memory that may take.
         """
         owed = self._answers.owe(command, held)
+        self._serving = False  # where it waited for its turn, it has its place in the queue now
+        if self.state is not State.COMMAND:
+            self._enter(State.COMMAND)
+        elif self._answers.full:
+            self._regulate()
 
         def known(answer: Answer) -> None:
             owed.answer = answer
+            if self._lost and command is Command.UPLOAD and isinstance(answer, Transferred):
+                self._log_transfer("stored", answer.entry, answer.count, answer.started)
             self._pay()
 
         def failed(failure: Failure) -> None:
@@ -112,25 +119,28 @@ class Connection(FramedConnection):
 
     def _pay(self) -> None:
         """Send the answers that are known, in order, up to a request whose turn it is."""
-        while not self._serving and not self._lost:
+        while not self._serving and self.state is not State.CLOSING:
             answer = self._answers.next()
             if answer is None:
                 break
             if isinstance(answer, Transferred):
                 self._errors = 0
                 self._transferred.append(answer)
+                if len(self._transferred) >= LOGGED_TOGETHER:
+                    self._log_transferred()
                 self.transport.write(answer.answer)
             elif isinstance(answer, RequestError):
                 self._tell(answer)
                 if self._errors >= MAX_ERRORS:
                     self._close()
             else:
+                self._log_transferred()
                 self._serving = True
                 try:
                     answer()
                 except RequestError as error:
                     self._refuse(error)
-        if not self._answers or len(self._transferred) >= LOGGED_TOGETHER:
+        if not self._answers:
             self._log_transferred()
         if self._stopping and not self._answers and self.state is State.COMMAND:
             self._close()

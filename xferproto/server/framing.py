@@ -188,6 +188,7 @@ class FramedConnection(LineReceiver):
         """Hold the input back or let it come: as the state, the disk and the peer allow."""
         hold = self.state is not State.CLOSING and (
             self.state in HELD
+            or (self._stopping and self.state is State.COMMAND)  # no request is begun any more
             or self._output_full
             or self._answers.full
             or (self._upload is not None and self._upload.full)
@@ -235,6 +236,7 @@ class FramedConnection(LineReceiver):
             self._disconnect()
             return
         self._enter(State.CLOSING)
+        self._answers.drop()
         self.transport.unregisterProducer()
         self._close_in(CLOSE_TIMEOUT, self.transport.abortConnection)
         self.transport.loseWriteConnection()
@@ -243,6 +245,7 @@ class FramedConnection(LineReceiver):
         """Close once the last line is on its way: the peer has nothing more to say."""
         if self.state is not State.CLOSING:
             self._enter(State.CLOSING)
+            self._answers.drop()
             self.transport.unregisterProducer()
         self.transport.loseConnection()
 
@@ -263,3 +266,5 @@ class FramedConnection(LineReceiver):
         self._stopping = True
         if self.state in (State.COMMAND, State.ARGUMENT) and not self._answers:
             self._disconnect()
+        else:
+            self._regulate()

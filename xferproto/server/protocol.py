@@ -18,7 +18,7 @@ from xferproto.grammar import Range
 from xferproto.server.answers import Answer, Transferred
 from xferproto.server.reply import content_blocks, help_lines, listing_pages, status_lines
 from xferproto.server.state import State
-from xferproto.server.upload import UploadConnection
+from xferproto.server.upload import OVERHEAD, UploadConnection
 from xferproto.server.wait import Waiting
 from xferproto.transfer.sender import Sender
 from xferproto.transfer.verify import verify
@@ -128,8 +128,6 @@ class XferServerProtocol(UploadConnection):
             self._in_turn(partial(self._refuse, error))
             return
         started = self.factory.clock.seconds()
-        if prompted:
-            self._enter(State.COMMAND)
 
         def got(found: tuple[Entry, bytes | None]) -> Answer:
             entry, content = found
@@ -140,8 +138,9 @@ class XferServerProtocol(UploadConnection):
             answer = grammar.format_entry(entry) + b"\n" + part
             return Transferred(answer, entry, length, started)
 
+        held = max(0, self.factory.store.small) + OVERHEAD
         getting = self.factory.start(self.factory.store.get(range.id))
-        self._owe(Command.DOWNLOAD, self.factory.store.small, getting.addCallback(got))
+        self._owe(Command.DOWNLOAD, held, getting.addCallback(got))
 
     async def _send_content(self, range: Range) -> None:
         content = await self.factory.store.open(range.id)

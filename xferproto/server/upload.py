@@ -29,7 +29,7 @@ from xferproto.transfer.verified import VerifiedUpload
 log = Logger("xfer")
 
 OVERHEAD = 1024
-"""About how many bytes of memory a small upload takes beside its content."""
+"""About how many bytes of memory a pipelined request takes beside its content."""
 
 PROBE = 5.0
 """Seconds in which a peer that is gone shows itself, once L{probe_peer} asks."""
@@ -93,8 +93,8 @@ class UploadConnection(Connection):
         elif len(self._buffer) >= details.size:  # all of it is here: no need to go to raw mode
             came = self.clearLineBuffer()
             upload.write(came[: details.size])
+            self._buffer = came[details.size :]  # before anything can look for the next line
             self._put(upload)
-            self.setLineMode(came[details.size :])
             return
         if details.size:
             self._enter(State.RECEIVING)
@@ -105,8 +105,6 @@ class UploadConnection(Connection):
         self._upload = None
         started = self._started
         content, digests = upload.content()
-        if self.state is not State.COMMAND:
-            self._enter(State.COMMAND)
 
         def stored(entry: Entry) -> Transferred:
             return Transferred(entry.id.encode("ascii") + b"\n", entry, entry.size, started)

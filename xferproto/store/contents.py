@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Hashable
 
+from xferproto.errors import NoSpace
 from xferproto.executor import Executor
+from xferproto.store.commits import is_full
 from xferproto.store.objects import Objects
 from xferproto.store.schema import Content
 from xferproto.store.small import SmallObjects
@@ -43,7 +46,7 @@ class Contents:
         """Which bytes a content has; None where it has none of its length."""
         if content.small is None:
             return await self._files.run(self._objects.identity, content.id, content.size)
-        there = await self._row(content.small)
+        there = await self._bytes(content)
         return content.small if there is not None and len(there) == content.size else None
 
     async def has(self, content: Content) -> bool:
@@ -59,7 +62,8 @@ class Contents:
         if small is None:
             await self._files.run(translated, self._objects.mark, id)
         else:
-            await self._writer.run(self._small.mark, small)
+            await self._files.run(self._objects.check)
+            await self._writer.run(_translated, self._small.mark, small)
 
     async def confirm(self, id: str, small: int | None) -> None:
         """Take the mark away: the row is there."""
@@ -73,17 +77,28 @@ class Contents:
         if small is None:
             await self._files.run(self._objects.remove, id)
         else:
-            await self._writer.run(self._small.remove, [small])
+            await self._writer.run(self._small.remove, [(small, id)])
 
     async def quarantine(self, content: Content) -> None:
         """Put bytes aside that are wrong."""
         if content.small is None:
             await self._files.run(self._objects.quarantine, content.id, self._now())
             return
-        rotten = await self._row(content.small)
+        rotten = await self._bytes(content)
         if rotten is not None:
             await self._files.run(self._objects.quarantine_bytes, content.id, self._now(), rotten)
-        await self._writer.run(self._small.remove, [content.small])
+        await self._writer.run(self._small.remove, [(content.small, content.id)])
 
-    async def _row(self, number: int) -> bytes | None:
-        return (await self._reader.run(self._small.read, [number])).get(number)
+    async def _bytes(self, content: Content) -> bytes | None:
+        assert content.small is not None
+        row = {content.small: content.id}
+        return (await self._reader.run(self._small.read, row)).get(content.small)
+
+
+def _translated(work: Callable[[int], None], number: int) -> None:
+    try:
+        work(number)
+    except sqlite3.Error as error:
+        if is_full(error):
+            raise NoSpace() from error
+        raise

@@ -103,7 +103,7 @@ class LocalStore:
 
     def _tidy_up(self) -> None:
         for id in list(self.objects.marked()):
-            if self._catalogue.has(id):
+            if self._catalogue.has_file(id):
                 self.objects.confirm(id)
             else:
                 self.objects.remove(id)
@@ -144,6 +144,8 @@ class LocalStore:
 
     def put(self, name: str, content: bytes, digests: Digests) -> Deferred[Entry]:
         entry = Entry(digests.md5, name, len(content))
+        if entry.size > self.small:
+            return self.finish(self._put_as_file(entry, content, digests))
 
         def put(stored: bool) -> Entry | Deferred[Entry]:
             return entry if stored else self.finish(self._put_as_file(entry, content, digests))
@@ -231,7 +233,7 @@ class LocalStore:
                     await self._contents.mark(entry.id, known.small)
                 small = await self._catalogue.add(entry, digests, self._now(), token)
             except (OSError, NoSpace):
-                if known is None:
+                if known is None or known.small is not None:  # the file was none of a content's yet
                     await self.files.run(self.objects.take_back, entry.id, incoming.path)
                 raise
             # After any other failure the row may yet be there: the mark stays, and the next start
@@ -252,10 +254,14 @@ class LocalStore:
         lock = await self._locked(entry.id)
         try:
             known = await self._catalogue.content(entry.id)
-            if known is None or known.sha256 != digests.sha256:
-                raise NoSuchFile("The file was deleted meanwhile; send it again.")
-            if known.damaged or not await self._contents.has(known):
-                raise Corrupt()
+            while True:
+                if known is None or known.sha256 != digests.sha256:
+                    raise NoSuchFile("The file was deleted meanwhile; send it again.")
+                if not known.damaged and await self._contents.has(known):
+                    break
+                before, known = known, await self._catalogue.content(entry.id)
+                if known == before:  # it was not stored anew between the two questions
+                    raise Corrupt()
             await self._catalogue.add_name(entry, self._now(), token)
             await self.files.run(self.objects.remove_partial, token)
             return entry
@@ -328,7 +334,8 @@ class LocalStore:
             there = await self._contents.identity(row)
             if there is not None and read is not None and there != read:
                 return None
-            await self._catalogue.damaged(id, self._now())
+            if not await self._catalogue.damaged(row, self._now()):
+                return None
             await self._contents.quarantine(row)
             log.error("{id} is damaged: quarantined, listed no more", id=id)
             return False
