@@ -1,0 +1,9 @@
+"""The peers: other servers and their clients, each with its settings in a temporary directory."""
+
+from bench.peers.ftp import PyFtpdLib, VsFtpd
+from bench.peers.nginx import Nginx
+from bench.peers.peer import Peer
+from bench.peers.rsync import Rsync
+from bench.peers.sftp import Sftp
+
+PEERS: tuple[type[Peer], ...] = (Rsync, Nginx, VsFtpd, PyFtpdLib, Sftp)
