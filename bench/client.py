@@ -21,8 +21,6 @@ from xferproto import XferClientProtocol, connect
 from xferproto.entry import Entry
 
 
-
-
 class Outcomes:
     """Collects what became of many requests, and stops at the first that failed."""
 

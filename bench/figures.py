@@ -93,9 +93,7 @@ class Goal:
         return self.value >= self.limit
 
 
-def ratio(
-    number: int, text: str, over: Figure, under: Figure, sense: Sense, limit: float
-) -> Goal:
+def ratio(number: int, text: str, over: Figure, under: Figure, sense: Sense, limit: float) -> Goal:
     """The goal for one figure divided by another; the rounds belong together."""
     each = [a / b for a, b in zip(over.values, under.values, strict=True)]
     return Goal(number, text, over.median / under.median, min(each), max(each), "×", sense, limit)

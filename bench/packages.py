@@ -36,6 +36,8 @@ def available(install: bool, say: Callable[[str], None]) -> tuple[list[type[Peer
             left_out.append(f"{peer.name}: not installed here ({', '.join(lacking)})")
         elif peer.module and find_spec(peer.module) is None:
             left_out.append(f"{peer.name}: not installed here (pip install .[bench])")
+        elif peer.root_only and os.getuid() != 0:
+            left_out.append(f"{peer.name}: only root can run its server")
         else:
             present.append(peer)
     for sentence in left_out:

@@ -6,8 +6,8 @@ import socket
 import time
 from collections.abc import Collection
 from hashlib import md5
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from bench.contents import WrongArrival
 
@@ -21,6 +21,10 @@ def connected(port: int) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
+
+
+def _answers(connection: socket.socket) -> BufferedReader:
+    return BufferedReader(connection.makefile("rb", buffering=0), 1 << 20)
 
 
 def send_file(connection: socket.socket, path: Path) -> None:
@@ -39,7 +43,7 @@ def upload(port: int, path: Path, name: str) -> tuple[float, str]:
     with connected(port) as connection:
         connection.sendall(f"UPLOAD {name};{path.stat().st_size}\n".encode())
         send_file(connection, path)
-        with connection.makefile("rb") as answers:
+        with _answers(connection) as answers:
             id = _line(answers)
         return time.perf_counter() - started, id
 
@@ -49,7 +53,7 @@ def send_plain(port: int, path: Path) -> tuple[float, str]:
     started = time.perf_counter()
     with connected(port) as connection:
         send_file(connection, path)
-        with connection.makefile("rb") as answers:
+        with _answers(connection) as answers:
             id = _line(answers)
         return time.perf_counter() - started, id
 
@@ -62,7 +66,7 @@ def check_stored(port: int, ids: Collection[str]) -> None:
     """
     asked = list(ids)
     buffer = bytearray(1 << 20)
-    with connected(port) as connection, connection.makefile("rb", 1 << 20) as answers:
+    with connected(port) as connection, _answers(connection) as answers:
         for start in range(0, len(asked), WINDOW):
             window = asked[start : start + WINDOW]
             connection.sendall(b"".join(f"DOWNLOAD {id}\n".encode() for id in window))
@@ -73,11 +77,11 @@ def check_stored(port: int, ids: Collection[str]) -> None:
                 _check_content(answers, id, int(entry.rpartition(";")[2]), buffer)
 
 
-def _check_content(answers: BinaryIO, id: str, size: int, buffer: bytearray) -> None:
+def _check_content(answers: BufferedReader, id: str, size: int, buffer: bytearray) -> None:
     digest = md5()
     while size:
         view = memoryview(buffer)[: min(size, len(buffer))]
-        count = answers.readinto(view)  # type: ignore[attr-defined]
+        count = answers.readinto(view)
         if not count:
             raise WrongArrival(f"The depot sent {size} bytes less of {id} than it said.")
         digest.update(view[:count])
@@ -86,7 +90,9 @@ def _check_content(answers: BinaryIO, id: str, size: int, buffer: bytearray) -> 
         raise WrongArrival(f"What the depot holds as {id} hashes to {digest.hexdigest()}.")
 
 
-def ask(connection: socket.socket, command: str, last: bytes = b"DONE\n") -> tuple[float, float, bytes]:
+def ask(
+    connection: socket.socket, command: str, last: bytes = b"DONE\n"
+) -> tuple[float, float, bytes]:
     """
     Send a command, and read its answer as fast as it comes.
 
@@ -109,10 +115,8 @@ def ask(connection: socket.socket, command: str, last: bytes = b"DONE\n") -> tup
     return first, time.perf_counter() - started, bytes(answer)
 
 
-def _line(answers: BinaryIO) -> str:
+def _line(answers: BufferedReader) -> str:
     line = answers.readline().decode(errors="replace")
     if not line.endswith("\n") or line.startswith("ERROR"):
         raise WrongArrival(f"The depot answered {line!r}.")
     return line[:-1]
-
-

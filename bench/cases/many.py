@@ -123,7 +123,11 @@ def run_case(lab: Lab) -> Result:
         content = make_content(place / "one", lab.sizes.clients * lab.sizes.client_size)
         depot = Depot(place / "xfer")
         running.callback(depot.stop)
-        contenders = [one_stream(depot, content), crowd(depot, lab, place), idle(depot, connections)]
+        contenders = [
+            one_stream(depot, content),
+            crowd(depot, lab, place),
+            idle(depot, connections),
+        ]
         figures = lab.measure(contenders)
     return Result(tuple(figures.all((ONE, CROWD))), tuple(goals(figures)), tuple(left_out))
 

@@ -6,4 +6,6 @@ from bench.peers.peer import Peer
 from bench.peers.rsync import Rsync
 from bench.peers.sftp import Sftp
 
+__all__ = ["PEERS", "Peer"]
+
 PEERS: tuple[type[Peer], ...] = (Rsync, Nginx, VsFtpd, PyFtpdLib, Sftp)

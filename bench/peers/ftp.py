@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -59,15 +58,15 @@ class VsFtpd(_Ftp):
 
     name = "vsftpd, curl"
     programs = {"vsftpd": "vsftpd", "curl": "curl"}
+    root_only = True
     path = "root/"
 
     def serve(self) -> list[str]:
         settings = self.directory / "vsftpd.conf"
         empty = self.directory / "empty"
         empty.mkdir(exist_ok=True)
-        user = "nobody"
-        if os.getuid() == 0:
-            shutil.chown(self.root, user)
+        user = "daemon"  # any user will do who has a home directory
+        shutil.chown(self.root, user)
         settings.write_text(
             SETTINGS.format(port=self.port, user=user, jail=self.directory, empty=empty)
         )

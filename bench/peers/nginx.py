@@ -48,7 +48,15 @@ class Nginx(Peer):
         settings.write_text(
             SETTINGS.format(user=user, directory=self.directory, port=self.port, root=self.root)
         )
-        return ["nginx", "-p", str(self.directory), "-c", str(settings), "-e", str(self.directory / "error.log")]
+        return [
+            "nginx",
+            "-p",
+            str(self.directory),
+            "-c",
+            str(settings),
+            "-e",
+            str(self.directory / "error.log"),
+        ]
 
     def _url(self, name: str = "") -> str:
         return f"http://127.0.0.1:{self.port}/{name}"

@@ -20,6 +20,7 @@ class Peer(ABC):
     @cvar name: what it and its client are called in tables.
     @cvar programs: what must be installed for it, each with the system package that has it.
     @cvar module: the Python module that must be there too, if any.
+    @cvar root_only: whether nobody but root can run the server.
     @ivar root: the directory that holds the files it has received, and those it offers.
     @ivar port: where it listens on 127.0.0.1.
     """
@@ -27,6 +28,7 @@ class Peer(ABC):
     name: ClassVar[str]
     programs: ClassVar[dict[str, str]] = {}
     module: ClassVar[str] = ""
+    root_only: ClassVar[bool] = False
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir()

@@ -23,7 +23,11 @@ class Rsync(Peer):
         )
         return [
             *("rsync", "--daemon", "--no-detach", f"--config={settings}"),
-            *("--address=127.0.0.1", f"--port={self.port}", f"--log-file={self.directory / 'rsyncd.log'}"),
+            *(
+                "--address=127.0.0.1",
+                f"--port={self.port}",
+                f"--log-file={self.directory / 'rsyncd.log'}",
+            ),
         ]
 
     def _url(self, name: str = "") -> str:

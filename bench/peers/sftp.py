@@ -69,7 +69,16 @@ class Sftp(Peer):
             "LogLevel": "ERROR",
         }
         given = [word for item in options.items() for word in ("-o", "{}={}".format(*item))]
-        return ["sftp", "-q", "-F", "none", *given, "-b", str(batch), f"{getpass.getuser()}@127.0.0.1"]
+        return [
+            "sftp",
+            "-q",
+            "-F",
+            "none",
+            *given,
+            "-b",
+            str(batch),
+            f"{getpass.getuser()}@127.0.0.1",
+        ]
 
     def upload(self, source: Path, name: str) -> list[str]:
         return self._batch(f"put {source} {self.root / name}")
