@@ -75,6 +75,8 @@ def measure(asked: argparse.Namespace) -> dict[str, Record]:
             records[case] = Record(CASES[case].title, date, asked.rounds, machine, result)
             for line in terminal(records[case]):
                 tell(line)
+            if asked.quick:
+                tell("  (with --quick, sizes are too small for the goals to mean anything)")
             if not (asked.quick or asked.no_write):
                 write({case: records[case]})
     return records

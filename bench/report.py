@@ -59,7 +59,7 @@ def goal_row(goal: Goal) -> list[str]:
     """Number, text, the goal, what was reached, its spread, and whether that is enough."""
     unit = goal.unit if goal.unit == "×" else f" {goal.unit}"
     return [
-        str(goal.number),
+        str(goal.number) if goal.number else "–",
         goal.text,
         f"{goal.sense} {number(goal.limit)}{unit}",
         f"{number(goal.value)}{unit}",

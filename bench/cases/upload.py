@@ -12,7 +12,7 @@ from bench.depot import Depot
 from bench.figures import Figures, Goal, Result, Sample, ratio
 from bench.lab import MIB, Contender, Lab
 from bench.peers.peer import Peer
-from bench.peers.rsync import Rsync
+from bench.peers.rsync import Rsync, RsyncMd5
 from bench.processes import Process, free_port, python, run
 
 TITLE = "A big file up"
@@ -116,5 +116,8 @@ def goals(figures: Figures) -> Iterable[Goal]:
     if Rsync.name in figures:
         text = "1 GiB up: xfer's time to the rsync daemon's"
         yield ratio(1, text, xfer, figures[Rsync.name], "at most", 0.6)
+    if RsyncMd5.name in figures:
+        text = "the same, where rsync uses MD5 too"
+        yield ratio(0, text, xfer, figures[RsyncMd5.name], "at most", 0.6)
     text = "1 GiB up from a plain sender: xfer's rate to the plain program's"
     yield ratio(1, text, figures[TO_XFER], figures[TO_PLAIN], "at least", 0.9)
