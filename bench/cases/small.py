@@ -46,13 +46,15 @@ def run_case(lab: Lab) -> Result:
     batch = lab.small
     with lab.place() as place, ExitStack() as running:
         peers: list[Peer] = [Depot(place / "xfer")]
-        peers += [kind(place / kind.__name__) for kind in lab.peers]
+        peers += [kind(place / kind.__name__) for kind in lab.peers if not kind.not_small]
         for peer in peers:
             running.callback(peer.stop)
             peer.start()
         figures = lab.measure([moving(peer, batch, place / "received") for peer in peers])
     ways = {way: [f for f in figures.all() if f.label.startswith(way)] for way in ("up", "down")}
-    return Result((*ways["up"], *ways["down"]), tuple(goals(figures)), tuple(lab.left_out))
+    left_out = [f"{kind.name}: {kind.not_small}" for kind in lab.peers if kind.not_small]
+    every = (*ways["up"], *ways["down"])
+    return Result(every, tuple(goals(figures)), (*lab.left_out, *left_out))
 
 
 def goals(figures: Figures) -> Iterable[Goal]:

@@ -79,6 +79,7 @@ class PyFtpdLib(_Ftp):
     name = "pyftpdlib, curl"
     programs = {"curl": "curl"}
     module = "pyftpdlib"
+    not_small = "FTP takes a connection for each file; vsftpd shows what that costs"
 
     def serve(self) -> list[str]:
         return [

@@ -21,6 +21,7 @@ class Peer(ABC):
     @cvar programs: what must be installed for it, each with the system package that has it.
     @cvar module: the Python module that must be there too, if any.
     @cvar root_only: whether nobody but root can run the server.
+    @cvar not_small: why it takes no part where many small files are moved, if it does not.
     @ivar root: the directory that holds the files it has received, and those it offers.
     @ivar port: where it listens on 127.0.0.1.
     """
@@ -29,6 +30,7 @@ class Peer(ABC):
     programs: ClassVar[dict[str, str]] = {}
     module: ClassVar[str] = ""
     root_only: ClassVar[bool] = False
+    not_small: ClassVar[str] = ""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir()

@@ -57,3 +57,4 @@ class RsyncMd5(Rsync):
 
     name = "rsync daemon with MD5"
     options = ("--whole-file", "--checksum-choice=md5")
+    not_small = "with small files the hash makes no difference"
