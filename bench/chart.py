@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib
 
+from bench.cases.upload import DISK, MD5SUM
 from bench.figures import Figure
 from bench.report import Record, number
 
@@ -66,7 +67,7 @@ def _draw_panel(area: Any, title: str, bars: Sequence[tuple[str, Figure]]) -> No
     low = [figure.median - min(figure.values) for _, figure in bars]
     high = [max(figure.values) - figure.median for _, figure in bars]
     colours = [
-        OURS if label.startswith("xfer") else YARDSTICK if label == "md5sum" else PEERS
+        OURS if label.startswith("xfer") else YARDSTICK if label in (MD5SUM, DISK) else PEERS
         for label in labels
     ]
     drawn = area.barh(labels, values, xerr=[low, high], color=colours, ecolor="#444444")

@@ -8,7 +8,8 @@ import sqlite3
 import ssl
 import subprocess
 from collections.abc import Iterable
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 
@@ -31,6 +32,8 @@ def describe(directory: Path, packages: Iterable[str] = ()) -> dict[str, str]:
         "SQLite": sqlite3.sqlite_version,
         "Twisted": version("Twisted"),
     }
+    with suppress(PackageNotFoundError):
+        told["pyftpdlib"] = version("pyftpdlib")
     for package in packages:
         if found := package_version(package):
             told[package] = found

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.cases.upload import MD5SUM, md5sum
+from bench.cases.upload import DISK, MD5SUM, md5sum, writing
 from bench.contents import Content, check_file
 from bench.depot import Depot
 from bench.figures import Figures, Goal, Result, Sample, ratio
@@ -44,8 +44,9 @@ def run_case(lab: Lab) -> Result:
             peer.start()
             peer.offer(content.path, "big")
         fetched = (fetching(peer, content, place / "received") for peer in peers)
-        figures = lab.measure([md5sum(content), *fetched])
-    order = (MD5SUM, Depot.name, INSIDE)
+        yardsticks = (md5sum(content), writing(content, place / "written"))
+        figures = lab.measure([*yardsticks, *fetched])
+    order = (MD5SUM, DISK, Depot.name, INSIDE)
     return Result(tuple(figures.all(order)), tuple(goals(figures)), tuple(lab.left_out))
 
 

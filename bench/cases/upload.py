@@ -18,6 +18,7 @@ from bench.processes import Process, free_port, python, run
 TITLE = "A big file up"
 
 MD5SUM = "md5sum"
+DISK = "dd with fsync"
 INSIDE = "xfer, connected to acknowledged"
 TO_XFER = "plain sender to xfer"
 TO_PLAIN = "plain sender to the plain program"
@@ -33,6 +34,19 @@ def md5sum(content: Content) -> Contender:
         yield Sample(MD5SUM, "s", seconds)
 
     return Contender(MD5SUM, once)
+
+
+def writing(content: Content, target: Path) -> Contender:
+    """The other yardstick: the disk alone, as all that is durable has to wait for it."""
+
+    def once() -> Iterable[Sample]:
+        command = ["dd", f"if={content.path}", f"of={target}", "bs=1M", "conv=fsync"]
+        seconds, _ = run(command)
+        check_file(target, content.md5)
+        target.unlink()
+        yield Sample(DISK, "s", seconds)
+
+    return Contender(DISK, once)
 
 
 def sending(peer: Peer, content: Content) -> Contender:
@@ -100,12 +114,13 @@ def run_case(lab: Lab) -> Result:
         figures = lab.measure(
             [
                 md5sum(content),
+                writing(content, place / "written"),
                 *(sending(peer, content) for peer in peers),
                 sending_plainly(depot, content),
                 yardstick(port, content, received),
             ]
         )
-    order = (MD5SUM, Depot.name, INSIDE)
+    order = (MD5SUM, DISK, Depot.name, INSIDE)
     return Result(tuple(figures.all(order)), tuple(goals(figures)), tuple(lab.left_out))
 
 
