@@ -3,7 +3,7 @@ Listings read at a pace, and how long they take.
 
 C{python -m bench.pace list PORT COUNT MD5} reads the list COUNT times as fast as it can;
 C{python -m bench.pace poll PORT INTERVAL} asks for it every INTERVAL seconds until it is
-terminated, and then writes the seconds that each took, as JSON.
+terminated. It writes a line when it begins, and in the end one of JSON: the seconds that each took.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def poll(port: int, interval: float) -> None:
 
     signal.signal(signal.SIGTERM, end)
     with wire.connected(port) as connection:
-        while not ending:
+        print("asking", flush=True)
+        while not (ending and taken):
             taken.append(wire.ask(connection, "LIST_FILES")[1])
             time.sleep(interval)
     print(json.dumps(taken), flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import socket
@@ -100,6 +101,17 @@ class Process:
                 raise Failed(f"{self._name} does not listen: {self.written()[-2000:]}")
             time.sleep(pause)
 
+    def wait_for_output(self) -> None:
+        """
+        Wait until it has written a line.
+
+        @raise Failed: it ends without one.
+        """
+        while "\n" not in self.written():
+            if self._process.poll() is not None:
+                raise Failed(f"{self._name}: {self.written()[-2000:]}")
+            time.sleep(0.01)
+
     def written(self) -> str:
         """What it has written so far."""
         return self._log.read_text(errors="replace")
@@ -157,7 +169,13 @@ def status_field(pid: int | str, name: str) -> int:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """
+    A TCP port of 127.0.0.1 that nobody listens on now.
+
+    It is none of those that the system gives to clients: one of thousands could take it first.
+    """
+    first_of_clients = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(10_000, max(first_of_clients, 11_000))
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port

@@ -75,10 +75,10 @@ def latencies(depot: Depot, stock: Stock, until: Process | None, seconds: float)
 
     @param until: goes on for as long as that runs, where it is given; else for C{seconds}.
     """
-    taken = []
+    taken: list[float] = []
     deadline = time.monotonic() + seconds
     with wire.connected(depot.port) as connection:
-        while until.running() if until else time.monotonic() < deadline:
+        while not taken or (until.running() if until else time.monotonic() < deadline):
             for command in (f"STAT {stock.id}", "HELP"):
                 taken.append(wire.ask(connection, command)[1])
                 time.sleep(0.005)

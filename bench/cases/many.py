@@ -51,11 +51,12 @@ def crowd(depot: Depot, lab: Lab, place: Path) -> Contender:
         depot.clear()
         poll = Process(python("bench.pace", "poll", depot.port, INTERVAL), place, place / "poll")
         try:
+            poll.wait_for_output()
             _, output = run(python("bench.crowd", depot.port, count, size), place)
         finally:
             poll.terminate()
         told = json.loads(output)
-        taken = json.loads(poll.wait())
+        taken = json.loads(poll.wait().splitlines()[-1])
         if told["wrong"]:
             raise WrongArrival(f"{told['wrong']} of {count} clients got a wrong id.")
         yield Sample(CROWD, "MiB/s", count * size / MIB / told["seconds"])
