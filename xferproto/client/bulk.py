@@ -83,6 +83,7 @@ class BulkConnection(ClientConnection):
         while (batch := await pipeline.prepared()) is not None:
             if batch.wire:
                 self._step_out()
+                self._regulate()  # who takes the answers may be waiting for the disk
                 for request in batch.requests:
                     if request.line:
                         self.factory.trace(">", request.line)
