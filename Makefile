@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run demo test pytest lint clean
+.PHONY: run demo test pytest lint bench clean
 
 run: $(VENV)/run.stamp
 	@$(BIN)/twistd -n xfer --port 9000
@@ -28,6 +28,10 @@ lint: $(VENV)/lint.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# All cases take about half an hour; BENCH="--case upload --rounds 3" for less, BENCH=--help for all.
+bench: $(VENV)/bench.stamp
+	$(BIN)/python -m bench $(BENCH)
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info _trial_temp* .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -47,4 +51,8 @@ $(VENV)/test.stamp: $(VENV)/run.stamp
 
 $(VENV)/lint.stamp: $(VENV)/test.stamp
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .[test,lint]
+	@touch $@
+
+$(VENV)/bench.stamp: $(VENV)/run.stamp
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .[bench]
 	@touch $@

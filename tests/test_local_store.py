@@ -886,7 +886,7 @@ class CloseTests(LocalStoreTestCase):
 
     def test_each_moment(self) -> None:
         """Closing at any step of a commit finishes it, and lets the next store in only then."""
-        for steps in range(4):
+        for steps in range(3):
             root = Path(self.mktemp()).absolute()
             work = SteppedExecutor()
             store = open_store(root, files=work, writer=work)
