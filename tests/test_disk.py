@@ -17,6 +17,8 @@ from tests.processes import Server, new_directory, read_line
 
 CONTENT = os.urandom(300_000)
 ID = md5(CONTENT).hexdigest().encode()
+SMALL = os.urandom(1000)
+"""A content that is a row of a database."""
 EMPTY = [b"No files available at the moment\n"]
 
 
@@ -79,6 +81,8 @@ class OrderTests(DiskCase):
         connection = server.connect(self)
         self.assertEqual(upload(connection, b"first", b"another content")[-1:], b"\n")
         self.assertEqual(upload(connection, b"name", CONTENT), ID + b"\n")
+        small = md5(SMALL).hexdigest()
+        self.assertEqual(upload(connection, b"small", SMALL), small.encode() + b"\n")
         server.signal(signal.SIGTERM)
         server.wait()
         lines = trace.read_text("utf-8", "replace").splitlines()
@@ -95,6 +99,10 @@ class OrderTests(DiskCase):
         self.assertLess(named, folder)
         self.assertLess(folder, row)
         self.assertLess(row, told)
+        told_small = self.find(lines, rf'(sendto|write)\(\d+<.*"{small}\\n"', told)
+        bytes_synced = self.find(lines, r"(fsync|fdatasync)\(\d+<[^>]*small\.sqlite-wal>", told)
+        row = self.find(lines, r"(fsync|fdatasync)\(\d+<[^>]*catalogue\.sqlite-wal>", bytes_synced)
+        self.assertLess(row, told_small)
 
     def find(self, lines: list[str], pattern: str, start: int) -> int:
         """The number of the first line from C{start} on that has the pattern."""
@@ -149,6 +157,8 @@ class FullTests(DiskCase):
         server = Server(self, self.directory)
         connection = server.connect(self)
         self.assertEqual(upload(connection, b"before", CONTENT), ID + b"\n")
+        small = md5(SMALL).hexdigest().encode()
+        self.assertEqual(upload(connection, b"small", SMALL), small + b"\n")
         connection.sendall(b"UPLOAD\n")
         read_line(connection)
         connection.sendall(b"big;3000000\n")
@@ -161,16 +171,19 @@ class FullTests(DiskCase):
         self.assertTrue(read_line(connection).startswith(b"ERROR no-space "))
         # The catalogue has no room either: nothing hangs, what is stored is served.
         for number in range(3):
-            answer = upload(connection, b"more%d" % number, b"%d" % number * 2000)
-            self.assertTrue(answer.startswith(b"ERROR no-space "), answer)
-        self.assertEqual(listed(connection), [self.entry("before")])
+            for size in (2000, 20_000):
+                answer = upload(connection, b"more%d" % number, b"%d" % number * size)
+                self.assertTrue(answer.startswith(b"ERROR no-space "), answer)
+        stored = [self.entry("before"), self.entry("small", SMALL)]
+        self.assertEqual(listed(connection), stored)
         self.assertEqual(fetched(connection, ID, len(CONTENT)), CONTENT)
+        self.assertEqual(fetched(connection, small, len(SMALL)), SMALL)
         (storage / "filler").unlink()
         after = os.urandom(1000)
         self.assertEqual(
             upload(connection, b"after", after), md5(after).hexdigest().encode() + b"\n"
         )
-        self.assertEqual(listed(connection), [self.entry("after", after), self.entry("before")])
+        self.assertEqual(listed(connection), [self.entry("after", after), *stored])
         self.assertEqual(list((storage / "incoming").iterdir()), [])
 
     def test_limited_files(self) -> None:
@@ -249,7 +262,8 @@ class LostTests(DiskCase):
         for request in (b"DOWNLOAD %s\n" % ID, b"VERIFY %s\n" % ID, b"DELETE %s\n" % ID):
             connection.sendall(request)
             self.assertTrue(read_line(connection).startswith(b"ERROR internal "), request)
-        self.assertIn(b"storage is not there", upload(connection, b"other", b"other"))
+        for content in (b"other", bytes(20_000)):
+            self.assertIn(b"storage is not there", upload(connection, b"other", content))
         server.storage.mkdir()  # an empty mount point
         self.assertTrue(upload(connection, b"other", b"other").startswith(b"ERROR internal "))
         self.assertEqual(list(server.storage.iterdir()), [])

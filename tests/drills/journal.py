@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.depot import small_rows
 from tests.drills.depot import Content
 from xferproto import Entry, XferClientProtocol, XferError
 
@@ -110,6 +111,13 @@ async def check_listing(
     ids = {id for id, _ in listed}
     for id in files - ids:
         journal.fail(f"the object {id} is stored and not listed")
+    rows = Counter(id for _, id in small_rows(storage))
+    for id in rows.keys() - ids:
+        journal.fail(f"the small content {id} is stored and not listed")
+    for id in rows.keys() & files:
+        journal.fail(f"{id} has a file and is a small content")
+    for id in (id for id, count in rows.items() if count > 1):
+        journal.fail(f"the small content {id} is stored more than once")
     for id in sorted(ids):
         try:
             await _check_content(client, id, entries, fetched, journal)

@@ -17,7 +17,13 @@ from tests.drills.depot import Content, DepotProcess, Gate, clean_connection, co
 from tests.drills.journal import Journal, check_files, check_listing
 from tests.drills.load import Client
 
-UPLOADS = ("one-line upload", "prompted upload", "resumed upload", "known content")
+UPLOADS = (
+    "one-line upload",
+    "pipelined uploads",
+    "prompted upload",
+    "resumed upload",
+    "known content",
+)
 """The kinds of requests that store something."""
 
 PARKED = 60.0

@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectError
 
 from tests.drills.depot import Content, content
-from xferproto import ConnectionCut, XferClientProtocol, XferError, connect
+from xferproto import ConnectionCut, Entry, XferClientProtocol, XferError, connect
 from xferproto.client.retry import RetryingClient
 from xferproto.errors import Busy, NoSuchFile
 
@@ -106,9 +106,11 @@ class Client:
             if rng.random() < 0.3:
                 return "one-line upload", partial(self._upload, client, name, what)
             return "known content", partial(self._known, client, name, what)
-        if draw < 0.55:
+        if draw < 0.45:
             what = content(rng, 0, 64 * 1024)
             return "one-line upload", partial(self._upload, client, name, what)
+        if draw < 0.55:
+            return "pipelined uploads", partial(self._upload_many, client, name)
         if draw < 0.7:
             what = content(rng, 65 * 1024, 1024 * 1024)
             return "prompted upload", partial(self._upload, client, name, what)
@@ -124,6 +126,22 @@ class Client:
         self._journal.asked_to_store(name, what)
         await client.upload(what.data, name)
         self._journal.stored(name, what)
+
+    async def _upload_many(self, client: XferClientProtocol, name: str) -> None:
+        rng = self._rng
+        whats = [content(rng, 0, 20 * 1024) for _ in range(rng.randint(2, 12))]
+        whats += rng.choices([*whats, *self._shared], k=4)
+        files = {f"{name}/{number}": what for number, what in enumerate(whats)}
+        for each, what in files.items():
+            self._journal.asked_to_store(each, what)
+
+        def told(each: str, outcome: Entry | Exception) -> None:
+            if isinstance(outcome, Exception):
+                self._journal.fail(f"{each}: {type(outcome).__name__}: {outcome}")
+            else:
+                self._journal.stored(each, files[each])
+
+        await client.upload_many([(what.data, each) for each, what in files.items()], told)
 
     async def _known(self, client: XferClientProtocol, name: str, what: Content) -> None:
         self._journal.asked_to_store(name, what)

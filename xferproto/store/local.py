@@ -28,7 +28,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from xferproto.entry import Digests, Entry, PartialStatus, Status
-from xferproto.errors import Busy, Collision, Corrupt, NoSpace, NoSuchFile, StorageUnavailable
+from xferproto.errors import Collision, Corrupt, NoSpace, NoSuchFile, StorageUnavailable
 from xferproto.executor import Executor
 from xferproto.store.catalogue import Catalogue
 from xferproto.store.content import LocalContent, LocalListing, SmallContent
@@ -38,10 +38,11 @@ from xferproto.store.interface import IContent, IListing, IPartial, IStore, IUpl
 from xferproto.store.lock import lock_directory
 from xferproto.store.objects import IncomingFile, Objects
 from xferproto.store.puts import SmallPuts
-from xferproto.store.schema import BACKUP, CATALOGUE, Content, Partial, back_up
+from xferproto.store.schema import BACKUP, CATALOGUE, back_up
 from xferproto.store.small import SMALL_SIZE, SmallObjects
-from xferproto.store.space import Reservation, Space
-from xferproto.store.upload import LocalPartial, LocalUpload, translated
+from xferproto.store.space import Space
+from xferproto.store.tokens import Tokens
+from xferproto.store.upload import LocalUpload, translated
 
 log = Logger("xfer")
 
@@ -79,7 +80,6 @@ class LocalStore:
         self._now = now
         self._space = space or Space(root)
         self._id_locks: dict[str, DeferredLock] = {}
-        self._active: set[str] = set()
         self._closed = False
         self._finishing: set[Deferred[Entry]] = set()
         self._lock = lock_directory(root)
@@ -90,6 +90,7 @@ class LocalStore:
             self._gets = Gets(self._catalogue, self._small, reader)
             self.objects = Objects(root)
             self._contents = Contents(self.objects, self._small, files, writer, reader, now)
+            self.tokens = Tokens(self, self._catalogue, self._contents, self._space, now)
             self._tidy_up()
         except (OSError, sqlite3.Error) as error:
             os.close(self._lock)
@@ -152,59 +153,8 @@ class LocalStore:
 
         return self._puts.put(entry, digests, content).addCallback(put)
 
-    async def _resume(self, name: str, size: int, token: str, sha256: str | None) -> IPartial:
-        if token in self._active:
-            raise Busy()
-        self._active.add(token)
-        try:
-            known = await self._known(size, token, sha256)
-            if known is not None:
-                digests = Digests(known.id, known.sha256)
-                room = self._space.reserve(0)
-                return LocalPartial(self, None, room, name, size, token, digests)
-            incoming = await self.open_partial(name, size, token)
-            return LocalPartial(self, *incoming, name, size, token, None)
-        except BaseException:
-            self._active.discard(token)
-            raise
-
     def resume(self, name: str, size: int, token: str, sha256: str | None) -> Deferred[IPartial]:
-        return Deferred.fromCoroutine(self._resume(name, size, token, sha256))
-
-    async def _known(self, size: int, token: str, sha256: str | None) -> Content | None:
-        """The content that is stored already under a token or a SHA-256, of this size."""
-        known = None
-        if sha256 is not None:
-            known = await self._catalogue.by_sha256(sha256)
-        else:
-            partial = await self._catalogue.partial(token)
-            if partial is not None and partial.id is not None:
-                known = await self._catalogue.content(partial.id)
-        if known is None or known.damaged or known.size != size:
-            return None
-        return known if await self._contents.has(known) else None
-
-    async def open_partial(
-        self, name: str, size: int, token: str, anew: bool = False
-    ) -> tuple[IncomingFile, Reservation]:
-        """The file of an upload under a token, perhaps emptied, and room for what it lacks."""
-        incoming = await self.files.run(translated, self.objects.partial, token)
-        reservation = self._space.reserve(0)
-        try:
-            if anew or incoming.size > size:  # of another file that had the token
-                await self.files.run(incoming.empty)
-            reservation.missing = size - incoming.size
-            await self.files.run(translated, self._space.check)
-            await self._catalogue.begin_partial(Partial(token, name, size, self._now()))
-        except BaseException:
-            reservation.release()
-            await self.files.run(incoming.close if incoming.size else incoming.discard)
-            raise
-        return incoming, reservation
-
-    def ended(self, token: str) -> None:
-        """An upload under a token has ended, well or not."""
-        self._active.discard(token)
+        return Deferred.fromCoroutine(self.tokens.resume(name, size, token, sha256))
 
     def finish(self, commit: Coroutine[Deferred[Any], Any, Entry]) -> Deferred[Entry]:
         """Let an upload be committed; L{close} waits for it."""
@@ -267,10 +217,6 @@ class LocalStore:
             return entry
         finally:
             self._unlock(entry.id, lock)
-
-    def forget(self, token: str) -> Deferred[None]:
-        """Forget an upload under a token; its file is gone."""
-        return self._catalogue.forget_partial(token)
 
     # Contents
 
@@ -353,34 +299,11 @@ class LocalStore:
 
     # Partials
 
-    async def _partials(self) -> Sequence[PartialStatus]:
-        rows = [row for row in await self._catalogue.partials() if row.id is None]
-        sizes = [await self.files.run(self.objects.partial_size, row.token) for row in rows]
-        return [
-            PartialStatus(row.token, row.name, row.size, held, row.started, row.idle)
-            for row, held in zip(rows, sizes, strict=True)
-        ]
-
     def partials(self) -> Deferred[Sequence[PartialStatus]]:
-        return Deferred.fromCoroutine(self._partials())
-
-    async def _age_partials(self, seconds: float, ttl: float) -> None:
-        await self.files.run(self.objects.check)
-        await self._catalogue.age_partials(seconds, tuple(self._active))
-        for partial in await self._catalogue.partials():
-            if partial.idle <= ttl:
-                break
-            if partial.token not in self._active:
-                self._active.add(partial.token)
-                try:
-                    await self.files.run(self.objects.remove_partial, partial.token)
-                    await self._catalogue.forget_partial(partial.token)
-                finally:
-                    self._active.discard(partial.token)
-                log.info("partial {name} expired", name=partial.token)
+        return Deferred.fromCoroutine(self.tokens.all())
 
     def age_partials(self, seconds: float, ttl: float) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._age_partials(seconds, ttl))
+        return Deferred.fromCoroutine(self.tokens.age(seconds, ttl))
 
     # The whole
 

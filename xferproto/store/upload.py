@@ -125,7 +125,7 @@ class LocalPartial:
         if self._incoming is not None:
             await self._store.files.run(self._incoming.close)
         self._reservation.release()
-        self._incoming, self._reservation = await self._store.open_partial(
+        self._incoming, self._reservation = await self._store.tokens.open(
             self._name, self._size, self._token, anew=True
         )
 
@@ -141,7 +141,7 @@ class LocalPartial:
                 try:
                     await self._store.store(self._incoming, entry, digests, self._token)
                 except Collision:  # however often it is tried
-                    await self._store.forget(self._token)
+                    await self._store.tokens.forget(self._token)
                     await self._store.files.run(self._incoming.discard)
                     raise
                 await self._store.files.run(self._incoming.discard)
@@ -159,7 +159,7 @@ class LocalPartial:
         self._reservation.release()
         if self._incoming is not None:
             await self._store.files.run(self._incoming.close)
-        self._store.ended(self._token)
+        self._store.tokens.ended(self._token)
 
     def abort(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._suspend())

@@ -1,0 +1,133 @@
+"""The uploads under tokens of a local store: what came of them, and for how long it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from xferproto.entry import Digests, PartialStatus
+from xferproto.errors import Busy
+from xferproto.store.catalogue import Catalogue
+from xferproto.store.contents import Contents
+from xferproto.store.objects import IncomingFile
+from xferproto.store.schema import Content, Partial
+from xferproto.store.space import Reservation, Space
+from xferproto.store.upload import LocalPartial, translated
+
+if TYPE_CHECKING:
+    from xferproto.store.local import LocalStore
+
+log = Logger("xfer")
+
+
+class Tokens:
+    """
+    Which uploads under tokens there are.
+
+    @param store: whose they are.
+    @param catalogue: its catalogue.
+    @param contents: its stored bytes.
+    @param space: keeps account of the room on its disk.
+    @param now: the time, seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        store: LocalStore,
+        catalogue: Catalogue,
+        contents: Contents,
+        space: Space,
+        now: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._contents = contents
+        self._space = space
+        self._now = now
+        self._active: set[str] = set()
+
+    async def resume(self, name: str, size: int, token: str, sha256: str | None) -> LocalPartial:
+        """Begin an upload under a token, or go on with one, as C{IStore.resume} does."""
+        if token in self._active:
+            raise Busy()
+        self._active.add(token)
+        try:
+            known = await self._known(size, token, sha256)
+            if known is not None:
+                digests = Digests(known.id, known.sha256)
+                room = self._space.reserve(0)
+                return LocalPartial(self._store, None, room, name, size, token, digests)
+            incoming = await self.open(name, size, token)
+            return LocalPartial(self._store, *incoming, name, size, token, None)
+        except BaseException:
+            self._active.discard(token)
+            raise
+
+    async def _known(self, size: int, token: str, sha256: str | None) -> Content | None:
+        """The content that is stored already under a token or a SHA-256, of this size."""
+        known = None
+        if sha256 is not None:
+            known = await self._catalogue.by_sha256(sha256)
+        else:
+            partial = await self._catalogue.partial(token)
+            if partial is not None and partial.id is not None:
+                known = await self._catalogue.content(partial.id)
+        if known is None or known.damaged or known.size != size:
+            return None
+        return known if await self._contents.has(known) else None
+
+    async def open(
+        self, name: str, size: int, token: str, anew: bool = False
+    ) -> tuple[IncomingFile, Reservation]:
+        """The file of an upload under a token, perhaps emptied, and room for what it lacks."""
+        incoming = await self._store.files.run(translated, self._store.objects.partial, token)
+        reservation = self._space.reserve(0)
+        try:
+            if anew or incoming.size > size:  # of another file that had the token
+                await self._store.files.run(incoming.empty)
+            reservation.missing = size - incoming.size
+            await self._store.files.run(translated, self._space.check)
+            await self._catalogue.begin_partial(Partial(token, name, size, self._now()))
+        except BaseException:
+            reservation.release()
+            await self._store.files.run(incoming.close if incoming.size else incoming.discard)
+            raise
+        return incoming, reservation
+
+    def ended(self, token: str) -> None:
+        """An upload under a token has ended, well or not."""
+        self._active.discard(token)
+
+    def forget(self, token: str) -> Deferred[None]:
+        """Forget an upload under a token; its file is gone."""
+        return self._catalogue.forget_partial(token)
+
+    async def all(self) -> Sequence[PartialStatus]:
+        """The ones that lack bytes, the longest idle first."""
+        rows = [row for row in await self._catalogue.partials() if row.id is None]
+        sizes = [
+            await self._store.files.run(self._store.objects.partial_size, row.token) for row in rows
+        ]
+        return [
+            PartialStatus(row.token, row.name, row.size, held, row.started, row.idle)
+            for row, held in zip(rows, sizes, strict=True)
+        ]
+
+    async def age(self, seconds: float, ttl: float) -> None:
+        """Let time pass, and remove those that were idle for longer than C{ttl}; in seconds."""
+        await self._store.files.run(self._store.objects.check)
+        await self._catalogue.age_partials(seconds, tuple(self._active))
+        for partial in await self._catalogue.partials():
+            if partial.idle <= ttl:
+                break
+            if partial.token not in self._active:
+                self._active.add(partial.token)
+                try:
+                    await self._store.files.run(self._store.objects.remove_partial, partial.token)
+                    await self._catalogue.forget_partial(partial.token)
+                finally:
+                    self._active.discard(partial.token)
+                log.info("partial {name} expired", name=partial.token)
