@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 from twisted.internet.error import ConnectionDone
@@ -16,23 +18,70 @@ from xferproto.executor import Executor
 from xferproto.server.factory import XferServerFactory
 from xferproto.server.protocol import XferServerProtocol
 from xferproto.store.local import LocalStore
+from xferproto.store.small import SMALL, SMALL_SIZE
+
+NO_SMALL = -1
+"""The greatest size of a small content, for a store in which every content has an object file."""
 
 
 def make_store(
-    case: SynchronousTestCase, root: Path | None = None, files: Executor | None = None
+    case: SynchronousTestCase,
+    root: Path | None = None,
+    files: Executor | None = None,
+    database: Executor | None = None,
+    small: int = SMALL_SIZE,
 ) -> LocalStore:
-    """A local store that does everything inline, or its file work on C{files}."""
+    """
+    A local store that does everything inline, or its file work on C{files}.
+
+    @param database: runs its commits and queries; inline where it is None.
+    @param small: the most bytes of a small content.
+    """
     inline = InlineExecutor()
     root = Path(case.mktemp()) if root is None else root
     store = LocalStore(
         root,
         files=inline if files is None else files,
-        writer=inline,
-        reader=inline,
+        writer=inline if database is None else database,
+        reader=inline if database is None else database,
         now=lambda: 1e9,
+        small=small,
     )
     case.addCleanup(store.close)
     return store
+
+
+def overwrite(root: Path, id: str, content: bytes | None) -> None:
+    """
+    Change stored bytes behind the back of their store, wherever they lie.
+
+    @param content: what is there from now on; None for nothing.
+    """
+    path = root / "objects" / id[:2] / id
+    if path.exists():
+        if content is None:
+            path.unlink()
+        else:
+            path.write_bytes(content)
+        return
+    with contextlib.closing(sqlite3.connect(root / SMALL)) as connection, connection:
+        if content is None:
+            changed = connection.execute("DELETE FROM small WHERE id = ?", (id,))
+        else:
+            changed = connection.execute("UPDATE small SET bytes = ? WHERE id = ?", (content, id))
+        assert changed.rowcount, f"{id} is not there"
+
+
+def small_rows(root: Path) -> list[tuple[int, str]]:
+    """Number and id of each small content in a storage directory, in order of the numbers."""
+    with contextlib.closing(sqlite3.connect(root / SMALL)) as connection:
+        return connection.execute("SELECT number, id FROM small ORDER BY number").fetchall()
+
+
+def small_marks(root: Path) -> list[tuple[int, int]]:
+    """The marks of small contents that the catalogue may not know: first and last number."""
+    with contextlib.closing(sqlite3.connect(root / SMALL)) as connection:
+        return connection.execute("SELECT first, last FROM unsure ORDER BY first").fetchall()
 
 
 class Transport(StringTransportWithDisconnection):
@@ -99,6 +148,8 @@ class Depot:
 
     @param case: its clean-up closes the store.
     @param executor: hashes, writes and reads; everything at once where it is None.
+    @param database: runs the store's commits and queries; at once where it is None.
+    @param small: the most bytes of a small content.
     @ivar clock: turned by hand.
     """
 
@@ -107,10 +158,12 @@ class Depot:
         case: SynchronousTestCase,
         executor: Executor | None = None,
         max_file_size: int | None = None,
+        database: Executor | None = None,
+        small: int = SMALL_SIZE,
     ) -> None:
         self.root = Path(case.mktemp())
         self.clock = Clock()
-        self.store = make_store(case, self.root, executor)
+        self.store = make_store(case, self.root, executor, database, small)
         self.factory = XferServerFactory(
             InlineExecutor() if executor is None else executor, self.clock, max_file_size
         )
@@ -127,7 +180,7 @@ class Depot:
         return Session(self.factory)
 
     def files(self) -> list[str]:
-        """What lies in the storage directory, beside the catalogue: relative paths, sorted."""
+        """What lies in the storage directory, beside the databases: relative paths, sorted."""
         return sorted(
             str(path.relative_to(self.root))
             for folder in ("objects", "incoming")

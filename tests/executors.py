@@ -53,3 +53,18 @@ class SteppedExecutor:
         """Do everything that waits, and what comes of it."""
         while self._waiting:
             self.step()
+
+
+class GatedExecutor(SteppedExecutor):
+    """
+    Does work at once while it is open, else when L{step} or L{run_all} is called.
+
+    @ivar open: whether it is.
+    """
+
+    open = True
+
+    def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Deferred[R]:
+        if self.open:
+            return execute(work, *args, **kwargs)
+        return super().run(work, *args, **kwargs)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 from hashlib import md5
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.depot import Depot, Session, Transport
+from tests.depot import NO_SMALL, Depot, Session, Transport, overwrite, small_rows
 from xferproto import grammar
 from xferproto.command import Command
-from xferproto.server.connection import CLOSE_TIMEOUT, DISCARD_LIMIT, LINGER, MAX_ERRORS
+from xferproto.errors import StorageLost
+from xferproto.server.connection import DISCARD_LIMIT, MAX_ERRORS
+from xferproto.server.framing import CLOSE_TIMEOUT, LINGER
 from xferproto.server.reply import help_lines
 from xferproto.server.state import State
-from xferproto.store import catalogue
+from xferproto.store import catalogue, schema, small
+from xferproto.store.small import SMALL_SIZE
 from xferproto.transfer.sender import BLOCK
 
 HELLO = md5(b"hello").hexdigest().encode()
@@ -255,10 +260,13 @@ class DetailsTests(BadInputCase):
         """A name that is only odd is stored and listed as it is, and is no path anywhere."""
         for what, name in ODD_NAMES.items():
             with self.subTest(what):
-                depot = Depot(self)
+                depot = Depot(self, small=4)
                 session = depot.connect()
                 answer = session.send(b"UPLOAD %s;5\nhello" % name.encode())
                 self.assertEqual(answer, HELLO + b"\n")
+                self.assertEqual(depot.files(), [f"objects/5d/{HELLO.decode()}"])
+                session.send(b"UPLOAD %s;2\nhi" % name.encode())
+                session.send(b"DELETE %s\n" % md5(b"hi").hexdigest().encode())
                 self.assertEqual(depot.files(), [f"objects/5d/{HELLO.decode()}"])
                 self.assert_in_step(session, depot, b"%s;%s;5\nDONE\n" % (HELLO, name.encode()))
 
@@ -374,16 +382,18 @@ class PayloadTests(BadInputCase):
 
     def test_fewer_then_lost(self) -> None:
         """A connection that is lost or reset in the middle leaves nothing behind."""
-        depot = Depot(self)
-        for sent in (b"", b"hell"):
-            lost, reset = depot.connect(), depot.connect()
-            for session in (lost, reset):
-                session.send(b"UPLOAD a;5\n", sent)
-            self.assertEqual(len(depot.files()), 2)
-            lost.lose()
-            reset.transport.connected = False
-            reset.protocol.connectionLost(Failure(ConnectionLost()))
-            self.assert_served(depot, NONE)
+        for size, files in ((NO_SMALL, 2), (SMALL_SIZE, 0)):
+            depot = Depot(self, small=size)
+            for sent in (b"", b"hell"):
+                lost, reset = depot.connect(), depot.connect()
+                for session in (lost, reset):
+                    session.send(b"UPLOAD a;5\n", sent)
+                self.assertEqual(len(depot.files()), files)
+                lost.lose()
+                reset.transport.connected = False
+                reset.protocol.connectionLost(Failure(ConnectionLost()))
+                self.assert_served(depot, NONE)
+                self.assertEqual(small_rows(depot.root), [])
 
     def test_fewer_then_half_closed(self) -> None:
         """A client that sends no more is told how many bytes are missing, and nothing stays."""
@@ -405,7 +415,7 @@ class PayloadTests(BadInputCase):
 
 
 class DiskTests(BadInputCase):
-    """Good input, and a disk that fails."""
+    """Good input, and a disk that fails to keep object files."""
 
     def break_disk(self, call: str, number: int) -> None:
         """From here on a system call fails with this number."""
@@ -417,7 +427,7 @@ class DiskTests(BadInputCase):
 
     def test_full(self) -> None:
         """A disk that fills up is told as C{no-space}, and the rest of the payload taken away."""
-        depot = Depot(self)
+        depot = Depot(self, small=NO_SMALL)
         for chunks in ([b"QUIT\n"], [b"QU", b"IT\n"], [b"Q", b"U", b"I", b"T", b"\n"]):
             for before in (b"UPLOAD a;5\n", b"UPLOAD\na;5\n"):
                 session = depot.connect()
@@ -429,7 +439,7 @@ class DiskTests(BadInputCase):
 
     def test_full_before_much_more(self) -> None:
         """When much of the payload is still to come, it is not waited for."""
-        depot = Depot(self)
+        depot = Depot(self, small=NO_SMALL)
         session = depot.connect()
         self.break_disk("writev", errno.ENOSPC)
         self.assert_refused(session.send(b"UPLOAD a;%d\nx" % (DISCARD_LIMIT + 2)), "no-space")
@@ -437,7 +447,7 @@ class DiskTests(BadInputCase):
 
     def test_no_new_file(self) -> None:
         """A disk on which no file can be made refuses before C{Ready}, or skips the payload."""
-        depot = Depot(self)
+        depot = Depot(self, small=NO_SMALL)
         prompted, one_line = depot.connect(), depot.connect()
         prompted.send(b"UPLOAD\n")
         self.break_disk("open", errno.ENOSPC)
@@ -449,7 +459,7 @@ class DiskTests(BadInputCase):
 
     def test_write_error(self) -> None:
         """Any other error is C{internal}: logged in full, with nothing of it in the answer."""
-        depot = Depot(self)
+        depot = Depot(self, small=NO_SMALL)
         for chunks in ([b"QUIT\n"], [b"QU", b"IT\n"]):
             session = depot.connect()
             self.break_disk("writev", errno.EIO)
@@ -462,7 +472,7 @@ class DiskTests(BadInputCase):
 
     def test_sync_error(self) -> None:
         """Bytes that the disk does not keep are not stored."""
-        depot = Depot(self)
+        depot = Depot(self, small=NO_SMALL)
         for number, symbol, logged in ((errno.EIO, "internal", 1), (errno.ENOSPC, "no-space", 0)):
             session = depot.connect()
             self.break_disk("fsync", number)
@@ -473,7 +483,7 @@ class DiskTests(BadInputCase):
 
     def test_read_error(self) -> None:
         """A download that fails midway is cut off with a reset, and never padded."""
-        depot = Depot(self)
+        depot = Depot(self, small=NO_SMALL)
         session = depot.connect()
         session.send(b"UPLOAD a;5\nhello")
         self.break_disk("pread", errno.EIO)
@@ -485,7 +495,7 @@ class DiskTests(BadInputCase):
 
     def test_missing(self) -> None:
         """A stored file that is gone or too short is told as C{corrupt}, and not sent."""
-        depot = Depot(self)
+        depot = Depot(self, small=NO_SMALL)
         session = depot.connect()
         session.send(b"UPLOAD a;5\nhello")
         path = depot.root / depot.files()[0]
@@ -494,6 +504,116 @@ class DiskTests(BadInputCase):
         path.unlink()
         self.assert_refused(session.send(b"DOWNLOAD %s\n" % HELLO), "corrupt")
         self.assert_in_step(session, depot, b"%s;a;5\nDONE\n" % HELLO)
+
+
+class SmallDiskTests(BadInputCase):
+    """The same, where the file is a small one: what fails is a database."""
+
+    def setUp(self) -> None:
+        self.connections: list[sqlite3.Connection] = []
+        opened = schema.open_durable
+
+        def connected(*args: Any) -> sqlite3.Connection:
+            self.connections.append(opened(*args))
+            return self.connections[-1]
+
+        self.patch(small, "open_durable", connected)
+        self.depot = Depot(self)
+
+    def limit(self, pages: int) -> None:
+        """Let the small contents grow by so many pages, and no further."""
+        for connection in self.connections:
+            count = connection.execute("PRAGMA page_count").fetchone()[0]
+            connection.execute(f"PRAGMA max_page_count = {count + pages}")
+
+    def test_full(self) -> None:
+        """A disk that is full is told behind the payload, prompted or not, of all that waits."""
+        content = b"QUIT\n" * 3000
+        self.limit(0)
+        for before in (b"UPLOAD a;%d\n", b"UPLOAD\na;%d\n"):
+            for chunks in ([content], [content[:7000], content[7000:]]):
+                session = self.depot.connect()
+                session.send(before % len(content))
+                self.assert_refused(session.send(*chunks), "no-space")
+                self.assert_in_step(session, self.depot)
+        upload = b"UPLOAD a;%d\n" % len(content) + content
+        self.assert_refused(session.send(upload * 3), *["no-space"] * 3)
+        self.assert_in_step(session, self.depot)
+        self.limit(100)
+        id = md5(content).hexdigest().encode()
+        self.assertEqual(session.send(upload), id + b"\n")
+        self.assert_in_step(session, self.depot, b"%s;a;%d\nDONE\n" % (id, len(content)))
+        self.assertEqual(small_rows(self.depot.root), [(1, id.decode())])
+
+    def test_read_error(self) -> None:
+        """A small file that can't be read is C{internal}, and the connection goes on."""
+        session = self.depot.connect()
+        session.send(b"UPLOAD a;5\nhello")
+
+        def refuse(*_: object) -> None:
+            raise sqlite3.OperationalError("disk I/O error at /secret/path")
+
+        broken = self.patch(small.SmallObjects, "read", refuse)
+        self.assert_refused(session.send(b"DOWNLOAD %s\n" % HELLO), "internal")
+        broken.restore()
+        self.assertEqual(len(self.flushLoggedErrors(sqlite3.OperationalError)), 1)
+        self.assertEqual(session.send(b"DOWNLOAD %s\n" % HELLO), b"%s;a;5\nhello" % HELLO)
+        self.assert_in_step(session, self.depot, b"%s;a;5\nDONE\n" % HELLO)
+
+    def test_write_error(self) -> None:
+        """One that can't be written is C{internal}, and not stored."""
+
+        def refuse(*_: object) -> None:
+            raise sqlite3.OperationalError("disk I/O error at /secret/path")
+
+        session = self.depot.connect()
+        broken = self.patch(small.SmallObjects, "add", refuse)
+        answer = session.send(b"UPLOAD a;5\nhello")
+        broken.restore()
+        self.assert_refused(answer, "internal")
+        self.assertNotIn(b"secret", answer)
+        self.assertEqual(len(self.flushLoggedErrors(sqlite3.OperationalError)), 1)
+        self.assert_in_step(session, self.depot)
+
+    def test_missing(self) -> None:
+        """A row that is gone or too short is told as C{corrupt}, and not sent."""
+        session = self.depot.connect()
+        session.send(b"UPLOAD a;5\nhello")
+        for content in (b"hell", b"hello ", None):
+            overwrite(self.depot.root, HELLO.decode(), content)
+            self.assert_refused(session.send(b"DOWNLOAD %s\n" % HELLO), "corrupt")
+        self.assert_in_step(session, self.depot, b"%s;a;5\nDONE\n" % HELLO)
+
+    def test_deleted_on_full_disk(self) -> None:
+        """Where not even a removal can be noted, DELETE is told so and removes nothing."""
+        session = self.depot.connect()
+        session.send(b"UPLOAD a;5\nhello")
+
+        def refuse(*_: object) -> None:
+            full = sqlite3.OperationalError("database or disk is full")
+            full.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise full
+
+        broken = self.patch(small.SmallObjects, "mark", refuse)
+        self.assert_refused(session.send(b"DELETE %s\n" % HELLO), "no-space")
+        broken.restore()
+        self.assertEqual(session.send(b"DOWNLOAD %s\n" % HELLO), b"%s;a;5\nhello" % HELLO)
+        self.assertEqual(session.send(b"DELETE %s\n" % HELLO), HELLO + b"\n")
+        self.assert_in_step(session, self.depot)
+        self.assertEqual(small_rows(self.depot.root), [])
+
+    def test_storage_lost(self) -> None:
+        """Without the storage directory nothing is stored or deleted; when it is back, all is."""
+        session = self.depot.connect()
+        session.send(b"UPLOAD a;5\nhello")
+        away = self.depot.root.rename(self.depot.root.with_name("away"))
+        for request in (b"UPLOAD b;5\nworld", b"UPLOAD a;5\nhello", b"DELETE %s\n" % HELLO):
+            self.assert_refused(session.send(request), "internal")
+        away.rename(self.depot.root)
+        self.assertEqual(len(self.flushLoggedErrors(StorageLost)), 0)
+        self.assertEqual(session.send(b"DOWNLOAD %s\n" % HELLO), b"%s;a;5\nhello" % HELLO)
+        self.assertEqual(session.send(b"UPLOAD a;5\nhello"), HELLO + b"\n")
+        self.assert_in_step(session, self.depot, b"%s;a;5\nDONE\n" % HELLO)
 
 
 class NeverReadsTests(BadInputCase):

@@ -21,7 +21,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.depot import Depot
 from tests.executors import InlineExecutor, SteppedExecutor
 from xferproto.client.factory import XferClientFactory
-from xferproto.client.protocol import ONE_LINE, XferClientProtocol
+from xferproto.client.protocol import XferClientProtocol
+from xferproto.client.source import ONE_LINE
 from xferproto.client.target import local_name
 from xferproto.entry import Entry
 from xferproto.errors import (

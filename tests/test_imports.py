@@ -45,7 +45,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "store": (*STORE, "store"),
     "transfer": (*TRANSFER, "transfer"),
     "server": (*SIDE, "server"),
-    "client": (*SIDE, "client", "version"),
+    "client": (*SIDE, "client", "lane", "version"),
     # the operator's command
     "depot": ("errors", "escape", "store", "version"),
     # the Python API: a client's

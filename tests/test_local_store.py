@@ -20,6 +20,7 @@ from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 from tests.collision import FIRST, SECOND
+from tests.depot import NO_SMALL
 from tests.executors import InlineExecutor, SteppedExecutor
 from tests.store_contract import (
     StoreContract,
@@ -37,6 +38,7 @@ from xferproto.executor import Executor, ThreadExecutor
 from xferproto.store import catalogue, schema
 from xferproto.store.catalogue import Catalogue
 from xferproto.store.local import LocalStore
+from xferproto.store.small import SMALL_SIZE
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,8 +49,13 @@ def open_store(
     files: Executor | None = None,
     writer: Executor | None = None,
     now: Callable[[], float] = lambda: 1e9,
+    small: int = NO_SMALL,
 ) -> LocalStore:
-    """A store in this directory that does inline whatever is given no executor."""
+    """
+    A store in this directory that does inline whatever is given no executor.
+
+    @param small: the most bytes of a small content; what is asked of these is in test_small.
+    """
     inline = InlineExecutor()
     return LocalStore(
         root,
@@ -56,6 +63,7 @@ def open_store(
         inline if writer is None else writer,
         reader=inline,
         now=now,
+        small=small,
     )
 
 
@@ -76,17 +84,35 @@ def object_path(data: bytes) -> str:
 
 
 class InlineContractTests(StoreContract, TestCase):
-    """The contract, where everything is done at once."""
+    """
+    The contract, where everything is done at once.
+
+    @cvar small: the most bytes of a small content.
+    """
+
+    small = SMALL_SIZE
 
     def setUp(self) -> None:
         self.patch(catalogue, "PAGE", 3)
 
     async def make_store(self) -> LocalStore:
-        return open_store(Path(self.mktemp()), now=lambda: self.time)
+        return open_store(Path(self.mktemp()), now=lambda: self.time, small=self.small)
+
+
+class InlineFilesContractTests(InlineContractTests):
+    """The same, where every content has an object file."""
+
+    small = NO_SMALL
 
 
 class ThreadsContractTests(StoreContract, TestCase):
-    """The contract, with real threads."""
+    """
+    The contract, with real threads.
+
+    @cvar small: the most bytes of a small content.
+    """
+
+    small = SMALL_SIZE
 
     def setUp(self) -> None:
         self.patch(catalogue, "PAGE", 3)
@@ -100,7 +126,14 @@ class ThreadsContractTests(StoreContract, TestCase):
 
     async def make_store(self) -> LocalStore:
         files, writer, reader = (self.make_executor(threads) for threads in (4, 1, 1))
-        return LocalStore(Path(self.mktemp()), files, writer, reader, lambda: self.time)
+        root = Path(self.mktemp())
+        return LocalStore(root, files, writer, reader, lambda: self.time, small=self.small)
+
+
+class ThreadsFilesContractTests(ThreadsContractTests):
+    """The same, where every content has an object file."""
+
+    small = NO_SMALL
 
 
 class LocalStoreTestCase(SynchronousTestCase):
@@ -853,7 +886,7 @@ class CloseTests(LocalStoreTestCase):
 
     def test_each_moment(self) -> None:
         """Closing at any step of a commit finishes it, and lets the next store in only then."""
-        for steps in range(4):
+        for steps in range(3):
             root = Path(self.mktemp()).absolute()
             work = SteppedExecutor()
             store = open_store(root, files=work, writer=work)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from hashlib import md5
+from itertools import chain
 from typing import cast
 
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.depot import Depot
+from tests.depot import NO_SMALL, Depot
+from tests.executors import GatedExecutor
+from xferproto.server.connection import LOGGED_TOGETHER
 
 HELLO = md5(b"hello").hexdigest()
 
@@ -34,6 +37,11 @@ class LogTests(SynchronousTestCase):
         for line in lines:
             self.assertTrue(line.isprintable(), line)
         return lines
+
+    def use_files(self) -> None:
+        """From now on the depot keeps every content in a file."""
+        self.depot = Depot(self, small=NO_SMALL)
+        self.session = self.depot.connect()
 
     def test_connection(self) -> None:
         """Its begin, with where it comes from, and its end."""
@@ -74,6 +82,7 @@ class LogTests(SynchronousTestCase):
 
     def test_sent(self) -> None:
         """A download: the same, and how much of it was asked for."""
+        self.use_files()
         self.session.send(b"UPLOAD a;5\nhello")
         self.lines()
         read = os.pread
@@ -88,6 +97,83 @@ class LogTests(SynchronousTestCase):
             self.lines(),
             [f'#1 sent "a" size=5 id={HELLO} bytes=3 seconds=2.000 rate=0.0MiB/s'],
         )
+
+    def test_sent_small(self) -> None:
+        """A small one alone has a line like any other, both ways."""
+        self.lines()
+        self.session.send(b"UPLOAD a;5\nhe")
+        self.depot.clock.advance(0.5)
+        self.session.send(b"llo")
+        self.session.send(f"DOWNLOAD {HELLO};1;3\n".encode())
+        self.assertEqual(
+            self.lines(),
+            [
+                f'#1 stored "a" size=5 id={HELLO} bytes=5 seconds=0.500 rate=0.0MiB/s',
+                f'#1 sent "a" size=5 id={HELLO} bytes=3 seconds=0.000 rate=2.9MiB/s',
+            ],
+        )
+
+    def together(self) -> list[list[str]]:
+        """The lines of each event since the last call; all of them printable."""
+        events = [formatEvent(event).split("\n") for event in self.events]
+        self.events.clear()
+        for line in chain(*events):
+            self.assertTrue(line.isprintable(), line)
+        return events
+
+    def test_together(self) -> None:
+        """Pipelined small files that are answered together share one event, a line each."""
+        database = GatedExecutor()
+        depot = Depot(self, database=database)
+        session = depot.connect()
+        self.events.clear()
+        database.open = False
+        world = md5(b"world").hexdigest()
+        session.send(b"UPLOAD a;5\nhelloUPLOAD b\xc2\xa0;5\nhelloUPLOAD c;5\nworld")
+        database.run_all()
+        session.send(b"DOWNLOAD %s\n" % HELLO.encode() + b"DOWNLOAD %s;4\n" % world.encode())
+        session.send(b"UPLOAD d;5\nworld")
+        database.run_all()
+        self.assertEqual(
+            self.together(),
+            [
+                [
+                    "#1 stored 3 files, 15 bytes:",
+                    f'"a" size=5 id={HELLO}',
+                    f'"b\\xa0" size=5 id={HELLO}',
+                    f'"c" size=5 id={world}',
+                ],
+                ["#1 sent 2 files, 6 bytes:", f'"a" size=5 id={HELLO}', f'"c" size=5 id={world}'],
+                [f'#1 stored "d" size=5 id={world} bytes=5 seconds=0.000 rate=4.8MiB/s'],
+            ],
+        )
+
+    def test_no_more_together(self) -> None:
+        """No event has more than so many lines."""
+        database = GatedExecutor()
+        depot = Depot(self, database=database)
+        session = depot.connect()
+        session.send(b"UPLOAD a;0\n")
+        self.events.clear()
+        database.open = False
+        count = 2 * LOGGED_TOGETHER + 1
+        session.send(b"DOWNLOAD d41d8cd98f00b204e9800998ecf8427e\n" * count)
+        database.run_all()
+        counts = [len(lines) - (len(lines) > 1) for lines in self.together()]
+        self.assertEqual(sum(counts), count)
+        self.assertLessEqual(max(counts), LOGGED_TOGETHER)
+        self.assertLess(len(counts), 10)
+
+    def test_stored_for_one_who_left(self) -> None:
+        """A small file that was stored when its connection was lost already has its line."""
+        database = GatedExecutor()
+        session = Depot(self, database=database).connect()
+        self.events.clear()
+        database.open = False
+        session.send(b"UPLOAD a;5\nhello")
+        session.lose()
+        database.run_all()
+        self.assertEqual([line.split()[1] for line in self.lines()], ["disconnected", "stored"])
 
     def test_refused(self) -> None:
         """A refusal: what the client was told."""
@@ -130,6 +216,7 @@ class LogTests(SynchronousTestCase):
         def refuse(*_: object) -> None:
             raise OSError("a cable is loose")
 
+        self.use_files()
         self.lines()
         self.patch(os, "writev", refuse)
         self.session.send(b"UPLOAD a;5\nhello")

@@ -12,6 +12,7 @@ from unittest.mock import patch
 from twisted.internet.defer import Deferred
 
 from tests.collision import FIRST, SECOND
+from tests.depot import NO_SMALL
 from tests.executors import InlineExecutor, SteppedExecutor
 from tests.store_contract import begin, digests_of, entry_of, go_on, hold, listed
 from tests.test_local_store import (
@@ -672,7 +673,7 @@ class SpaceTests(PartialTestCase):
         inline = InlineExecutor()
         files = inline if files is None else files
         space = Space(self.root, self.disk)
-        store = LocalStore(self.root, files, inline, inline, lambda: 1e9, space)
+        store = LocalStore(self.root, files, inline, inline, lambda: 1e9, space, NO_SMALL)
         self.addCleanup(store.close)
         return store
 

@@ -14,7 +14,7 @@ from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublish
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.collision import COLLISION_ID, FIRST, SECOND
-from tests.depot import Depot, Session, make_store
+from tests.depot import NO_SMALL, Depot, Session, make_store, overwrite, small_rows
 from tests.executors import InlineExecutor, SteppedExecutor
 from xferproto.entry import PartialStatus
 from xferproto.errors import Busy, Collision, Corrupt, Internal, NoSpace, NoSuchFile, TooLarge
@@ -23,6 +23,7 @@ from xferproto.server.state import State
 from xferproto.server.upload import PROBE
 from xferproto.server.wait import INTERVAL
 from xferproto.store.local import LocalStore
+from xferproto.store.small import SMALL_SIZE
 from xferproto.transfer.hashing import HASH_BLOCK
 from xferproto.transfer.sender import BLOCK
 
@@ -360,8 +361,7 @@ class RefusedTests(ResumeCase):
         token = b"sha256:" + sha256(b"hello").hexdigest().encode()
         resumed, answer = self.resume(token=token, name=b"b")
         self.assertEqual(answer, held(b"hello"))
-        path = self.depot.root / "objects" / HELLO[:2].decode() / HELLO.decode()
-        path.write_bytes(b"hallo")
+        overwrite(self.depot.root, HELLO.decode(), b"hallo")
         self.assert_refused(session.send(b"VERIFY %s\n" % HELLO), Corrupt)
         answer = resumed.send(b"5\n")
         self.assertFalse(answer.endswith(HELLO + b"\n"), answer)
@@ -518,7 +518,7 @@ class WorkCase(ResumeCase):
 
     def setUp(self) -> None:
         self.executor = SteppedExecutor()
-        self.depot = Depot(self, self.executor)
+        self.depot = Depot(self, self.executor, small=NO_SMALL)
 
     def store(self, content: bytes) -> None:
         session = self.depot.connect()
@@ -863,17 +863,26 @@ class DeleteTests(WorkCase):
 
 
 class VerifyTests(ResumeCase):
-    """Stored bytes that are wrong."""
+    """
+    Stored bytes that are wrong, in object files.
+
+    @cvar small: the most bytes of a small content.
+    """
+
+    small = NO_SMALL
 
     def setUp(self) -> None:
-        super().setUp()
+        self.depot = Depot(self, small=self.small)
         self.session = self.depot.connect()
         self.session.send(b"UPLOAD a;5\nhelloUPLOAD b;5\nhello")
-        self.path = self.depot.root / "objects" / HELLO[:2].decode() / HELLO.decode()
+
+    def spoil(self, id: bytes, content: bytes | None) -> None:
+        """Change the stored bytes of a content, or take them away."""
+        overwrite(self.depot.root, id.decode(), content)
 
     def damage(self) -> None:
         """Change a stored byte, and let it be found."""
-        self.path.write_bytes(b"hallo")
+        self.spoil(HELLO, b"hallo")
         self.assert_refused(self.session.send(b"VERIFY %s\n" % HELLO), Corrupt)
 
     def assert_healed(self, names: bytes) -> None:
@@ -895,8 +904,8 @@ class VerifyTests(ResumeCase):
 
     def test_gone(self) -> None:
         """So are bytes that are gone, or of another length."""
-        for spoil in (self.path.unlink, lambda: self.path.write_bytes(b"hell")):
-            spoil()
+        for content in (None, b"hell"):
+            self.spoil(HELLO, content)
             self.assert_refused(self.session.send(b"VERIFY %s\n" % HELLO), Corrupt)
             self.assertEqual(self.listing(), NONE)
             self.session.send(b"UPLOAD a;5\nhello")
@@ -935,11 +944,26 @@ class VerifyTests(ResumeCase):
         """Other bytes with the id don't take the place of damaged ones."""
         id = COLLISION_ID.encode()
         self.session.send(b"UPLOAD first;128\n", FIRST)
-        (self.depot.root / "objects" / COLLISION_ID[:2] / COLLISION_ID).write_bytes(SECOND)
+        self.spoil(id, SECOND)
         self.assert_refused(self.session.send(b"VERIFY %s\n" % id), Corrupt)
         self.assert_refused(self.session.send(b"UPLOAD x;128\n", SECOND), Collision)
         self.assertEqual(self.session.send(b"UPLOAD y;128\n", FIRST), id + b"\n")
         self.assertIn(b"%s;first;128\n%s;y;128\n" % (id, id), self.listing())
+
+    def test_quarantined(self) -> None:
+        """What was there instead is kept for whoever investigates."""
+        self.damage()
+        (aside,) = (self.depot.root / "quarantine").iterdir()
+        self.assertEqual(aside.read_bytes(), b"hallo")
+        self.assertTrue(aside.name.startswith(HELLO.decode()))
+        self.assertEqual(self.depot.files(), [])
+        self.assertEqual(small_rows(self.depot.root), [])
+
+
+class SmallVerifyTests(VerifyTests):
+    """The same, among small contents."""
+
+    small = SMALL_SIZE
 
 
 class AsideExecutor(SteppedExecutor):
@@ -964,7 +988,7 @@ class HealedMeanwhileTests(WorkCase):
 
     def damage(self) -> None:
         """A new depot, with one content, whose bytes are gone."""
-        self.depot = Depot(self, self.executor)
+        self.depot = Depot(self, self.executor, small=NO_SMALL)
         self.store(b"hello")
         self.path = self.depot.root / "objects" / HELLO[:2].decode() / HELLO.decode()
         self.path.unlink()
@@ -1086,8 +1110,7 @@ class LogTests(ResumeCase):
         session = self.depot.connect()
         session.send(b"UPLOAD a;5\nhello")
         self.lines()
-        path = self.depot.root / "objects" / HELLO[:2].decode() / HELLO.decode()
-        path.write_bytes(b"hallo")
+        overwrite(self.depot.root, HELLO.decode(), b"hallo")
         session.send(b"VERIFY %s\n" % HELLO)
         damaged, refused = self.lines()
         self.assertTrue(damaged.startswith(f"{HELLO.decode()} is damaged"), damaged)

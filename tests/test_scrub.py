@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.depot import NO_SMALL, overwrite
 from tests.executors import InlineExecutor, SteppedExecutor
 from tests.store_contract import listed, put, stored_bytes
 from xferproto.entry import Entry
@@ -18,6 +19,7 @@ from xferproto.errors import Corrupt
 from xferproto.executor import Executor
 from xferproto.server.scrub import INTERVAL, PAUSE, Scrub
 from xferproto.store.local import LocalStore
+from xferproto.store.small import SMALL_SIZE
 from xferproto.transfer import hashing
 
 BLOCK = 100
@@ -31,8 +33,11 @@ class ScrubTestCase(SynchronousTestCase):
     """
     A store and a scrub that share a clock.
 
+    @cvar small: the most bytes of a small content.
     @ivar ahead: seconds by which the time of day is ahead of the clock that paces.
     """
+
+    small = NO_SMALL
 
     def setUp(self) -> None:
         self.patch(hashing, "HASH_BLOCK", BLOCK)
@@ -40,7 +45,7 @@ class ScrubTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.ahead = 1e9
         inline = InlineExecutor()
-        self.store = LocalStore(self.root, inline, inline, inline, self.now)
+        self.store = LocalStore(self.root, inline, inline, inline, self.now, small=self.small)
         self.addCleanup(self.store.close)
         self.running: list[Scrub] = []
         self.addCleanup(self.stop_all)
@@ -252,8 +257,8 @@ class OrderTests(ScrubTestCase):
         self.assertEqual(self.verified(entry), began + 10)
 
 
-class DamageTests(ScrubTestCase):
-    """What it finds."""
+class DamageTestCase(ScrubTestCase):
+    """Contents for it to look at."""
 
     def three(self) -> list[Entry]:
         """Three contents, due in this order."""
@@ -266,10 +271,14 @@ class DamageTests(ScrubTestCase):
         self.failureResultOf(self.store.open(entry.id), Corrupt)
         self.failureResultOf(self.store.status(entry.id), Corrupt)
 
+
+class DamageTests(DamageTestCase):
+    """What it finds, wherever the bytes lie."""
+
     def test_flipped(self) -> None:
         """A flipped bit is found; the content is quarantined, and the others are verified."""
         entries = self.three()
-        self.path(entries[0]).write_bytes(b"\x01" + bytes(9))
+        overwrite(self.root, entries[0].id, b"\x01" + bytes(9))
         began = self.now()
         self.scrub()
         self.pass_time(10)
@@ -283,8 +292,8 @@ class DamageTests(ScrubTestCase):
     def test_missing_or_cut(self) -> None:
         """A file that is gone or cut off is found, and the others are verified."""
         entries = self.three()
-        self.path(entries[0]).unlink()
-        os.truncate(self.path(entries[1]), 5)
+        overwrite(self.root, entries[0].id, None)
+        overwrite(self.root, entries[1].id, bytes(5))
         began = self.now()
         self.scrub()
         self.pass_time(10)
@@ -293,20 +302,10 @@ class DamageTests(ScrubTestCase):
         self.assert_good(entries[2])
         self.assertGreater(self.verified(entries[2]), began)
 
-    def test_cut_while_hashed(self) -> None:
-        """A file that is cut off while it is hashed is found, too."""
-        entry = self.put(bytes(300))
-        self.make_due()
-        self.scrub()
-        self.pass_time(5)
-        os.truncate(self.path(entry), 150)
-        self.pass_time(30)
-        self.assert_damaged(entry)
-
     def test_healed(self) -> None:
         """What was damaged and sent again is verified again when it is due."""
         entry = self.put(bytes(10))
-        self.path(entry).write_bytes(b"x" * 10)
+        overwrite(self.root, entry.id, b"x" * 10)
         self.make_due()
         self.scrub()
         self.pass_time(2)
@@ -330,6 +329,51 @@ class DamageTests(ScrubTestCase):
         self.pass_time(30)
         self.assert_good(other)
         self.assertGreater(self.verified(other), began)
+
+    def test_catalogue_fails(self) -> None:
+        """A catalogue that can't be asked for once is logged, and asked again later."""
+        entry = self.put(bytes(10))
+        self.make_due()
+        began = self.now()
+        failing: Deferred[None] = fail(OSError(errno.EIO, os.strerror(errno.EIO)))
+        with patch.object(self.store, "oldest_check", lambda *told: failing):
+            self.scrub()
+        self.pass_time(int(PAUSE) + 2)
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        self.assertGreater(self.verified(entry), began)
+
+    def test_catalogue_fails_at_the_end(self) -> None:
+        """A result that can't be recorded is logged; the content is hashed again later."""
+        entry = self.put(bytes(10))
+        self.make_due()
+        began = self.now()
+        failing: Deferred[bool] = fail(OSError(errno.EIO, os.strerror(errno.EIO)))
+        with patch.object(self.store, "checked", lambda *told: failing):
+            self.scrub()
+            self.pass_time(2)
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        self.pass_time(int(PAUSE) + 2)
+        self.assertGreater(self.verified(entry), began)
+
+
+class SmallDamageTests(DamageTests):
+    """The same among small contents."""
+
+    small = SMALL_SIZE
+
+
+class FileTests(DamageTestCase):
+    """What it finds where a file can be open, or not be read."""
+
+    def test_cut_while_hashed(self) -> None:
+        """A file that is cut off while it is hashed is found, too."""
+        entry = self.put(bytes(300))
+        self.make_due()
+        self.scrub()
+        self.pass_time(5)
+        os.truncate(self.path(entry), 150)
+        self.pass_time(30)
+        self.assert_damaged(entry)
 
     def refuse(self, refused: set[str]) -> None:
         """From now on these contents can't be read: the disk says EIO."""
@@ -375,31 +419,6 @@ class DamageTests(ScrubTestCase):
         self.assert_good(*entries)
         for entry in entries[1:]:
             self.assertGreater(self.verified(entry), began)
-
-    def test_catalogue_fails(self) -> None:
-        """A catalogue that can't be asked for once is logged, and asked again later."""
-        entry = self.put(bytes(10))
-        self.make_due()
-        began = self.now()
-        failing: Deferred[None] = fail(OSError(errno.EIO, os.strerror(errno.EIO)))
-        with patch.object(self.store, "oldest_check", lambda *told: failing):
-            self.scrub()
-        self.pass_time(int(PAUSE) + 2)
-        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
-        self.assertGreater(self.verified(entry), began)
-
-    def test_catalogue_fails_at_the_end(self) -> None:
-        """A result that can't be recorded is logged; the content is hashed again later."""
-        entry = self.put(bytes(10))
-        self.make_due()
-        began = self.now()
-        failing: Deferred[bool] = fail(OSError(errno.EIO, os.strerror(errno.EIO)))
-        with patch.object(self.store, "checked", lambda *told: failing):
-            self.scrub()
-            self.pass_time(2)
-        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
-        self.pass_time(int(PAUSE) + 2)
-        self.assertGreater(self.verified(entry), began)
 
 
 class StopTests(ScrubTestCase):
@@ -461,7 +480,7 @@ class StopTests(ScrubTestCase):
     def test_while_hashing_what_is_wrong(self) -> None:
         """A stop in the middle of a damaged content decides nothing about it."""
         entry = self.put(bytes(300))
-        self.path(entry).write_bytes(b"x" * 300)
+        overwrite(self.root, entry.id, b"x" * 300)
         self.make_due()
         scrub = self.scrub()
         self.successResultOf(self.stop(scrub))

@@ -15,12 +15,12 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from tests.depot import Depot, Session
+from tests.depot import Depot, Session, overwrite
 from tests.executors import InlineExecutor
 from xferproto import grammar
 from xferproto.command import Command
 from xferproto.errors import REQUEST_ERRORS, BadToken
-from xferproto.server import connection, factory, upload, wait
+from xferproto.server import connection, factory, framing, upload, wait
 from xferproto.server.service import Options
 from xferproto.server.state import State
 from xferproto.store.local import LocalStore
@@ -84,9 +84,9 @@ class SessionTests(SynchronousTestCase):
 
     def damage(self, id: str) -> None:
         """Change the first of the stored bytes of a content."""
-        path = self.root / "objects" / id[:2] / id
-        data = path.read_bytes()
-        path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+        _, data = self.successResultOf(self.store.get(id))
+        assert data is not None
+        overwrite(self.root, id, bytes([data[0] ^ 1]) + data[1:])
 
     def play(self, session: Session, block: str) -> None:
         written = b""
@@ -116,14 +116,14 @@ class SessionTests(SynchronousTestCase):
         depot = Depot(self, max_file_size=MAX_FILE_SIZE)
         inline, seconds = InlineExecutor(), count(1_000_000_000)
         self.root = Path(self.mktemp())
-        depot.factory.store = store = LocalStore(
+        depot.factory.store = self.store = LocalStore(
             self.root,
             files=inline,
             writer=inline,
             reader=inline,
             now=lambda: float(next(seconds)),  # or all names would be equally old
         )
-        self.addCleanup(store.close)
+        self.addCleanup(self.store.close)
         sessions = blocks("text")
         self.assertGreater(len(sessions), 5)
         for block in sessions:
@@ -182,13 +182,16 @@ class TableTests(SynchronousTestCase):
                 "size, offset, length": grammar.SIZE_LIMIT,
                 "refused payload that is taken away": connection.DISCARD_LIMIT,
                 "errors in a row": connection.MAX_ERRORS,
+                "small files whose answers are owed to one connection": (
+                    Depot(self).factory.small.share
+                ),
                 "waiting for a WAIT line, in `RESUME` and `VERIFY`": wait.INTERVAL,
                 "waiting for a connection that has the token": upload.PROBE,
                 "partial that no connection has, while the server runs": (
                     Options()["partial-ttl"] / 86400
                 ),
-                "reading on while closing": connection.LINGER,
-                "reading what a closing server has sent": connection.CLOSE_TIMEOUT,
+                "reading on while closing": framing.LINGER,
+                "reading what a closing server has sent": framing.CLOSE_TIMEOUT,
                 "running transfers when the server stops": factory.GRACE,
             },
         )

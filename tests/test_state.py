@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 from collections.abc import Callable
 from hashlib import md5, sha256
 from typing import Self
@@ -12,26 +13,33 @@ from twisted.python.monkey import MonkeyPatcher
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.depot import Depot
-from tests.executors import SteppedExecutor
+from tests.executors import GatedExecutor, SteppedExecutor
 from xferproto.server.connection import DISCARD_LIMIT, MAX_ERRORS
 from xferproto.server.state import HELD, RAW, State
 from xferproto.store.objects import Objects
+from xferproto.store.small import SmallObjects
 from xferproto.transfer.sender import BLOCK
 
 LARGE = bytes(2 * BLOCK + 1)
 """A content that is sent in three blocks."""
+
+LARGE_ID = md5(LARGE).hexdigest().encode()
+HI = md5(b"hi").hexdigest().encode()
+HELLO = md5(b"hello").hexdigest().encode()
 
 
 class Walk:
     """
     A connection on its way through the states.
 
-    Its executor works only when it is told to, so that the states in between can be seen.
+    Its executor works only when it is told to, so that the states in between can be seen; so do the
+    store's commits and queries, once L{shut} was called. Contents of up to 4 bytes are small ones.
     """
 
     def __init__(self, case: SynchronousTestCase) -> None:
         self.executor = SteppedExecutor()
-        self.depot = Depot(case, self.executor)
+        self.database = GatedExecutor()
+        self.depot = Depot(case, self.executor, database=self.database, small=4)
         self.session = self.depot.connect()
         self._patcher = MonkeyPatcher()
 
@@ -41,7 +49,13 @@ class Walk:
     def __exit__(self, *_: object) -> None:
         self._patcher.restore()
         self.session.lose()
-        self.executor.run_all()
+        self.work_all()
+
+    def work_all(self) -> None:
+        """Everything is done that waits, and what comes of it."""
+        while len(self.executor) or len(self.database):
+            self.executor.run_all()
+            self.database.run_all()
 
     @property
     def state(self) -> State:
@@ -72,9 +86,15 @@ class Walk:
         def refuse(*_: object) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
+        def refuse_row(*_: object) -> None:
+            full = sqlite3.OperationalError("database or disk is full")
+            full.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise full
+
         self._patcher.addPatch(os, "writev", refuse)
         self._patcher.addPatch(Objects, "new", refuse)
         self._patcher.addPatch(Objects, "partial", refuse)
+        self._patcher.addPatch(SmallObjects, "add", refuse_row)
         self._patcher.patch()
 
 
@@ -98,7 +118,27 @@ def work(steps: int = 1) -> Step:
 
 def work_all(walk: Walk) -> None:
     """The store and the disk do all that they were asked for."""
-    walk.executor.run_all()
+    walk.work_all()
+
+
+def shut(walk: Walk) -> None:
+    """From here on the store's commits and queries wait, as its disk does."""
+    walk.database.open = False
+
+
+def work_database(walk: Walk) -> None:
+    """The store's commits and queries are done that wait."""
+    walk.database.run_all()
+
+
+def step_database(walk: Walk) -> None:
+    """What has waited longest of them is done."""
+    walk.database.step()
+
+
+def stop(walk: Walk) -> None:
+    """The server is told to stop."""
+    walk.session.protocol.stop()
 
 
 def end_input(walk: Walk) -> None:
@@ -171,6 +211,16 @@ open_download = download(LARGE)
 send_file = steps(open_download, work())
 linger = send(b"QUIT\n")
 
+# Small files, pipelined: their answers are owed
+
+put = steps(shut, send(b"UPLOAD a;2\nhi"))
+get = steps(lambda walk: walk.store(b"hi"), shut, send(b"DOWNLOAD %s\n" % HI))
+miss = steps(shut, send(b"DOWNLOAD %s\n" % HELLO))
+get_large = steps(lambda walk: walk.store(LARGE), shut, send(b"DOWNLOAD %s\n" % LARGE_ID))
+receive_small = send(b"UPLOAD a;2\nh")
+refuse_put = steps(fill_disk, put)
+send_first = steps(step_database, step_database, work())
+
 WAYS: dict[State, Step] = {
     State.COMMAND: begin,
     State.ARGUMENT: ask,
@@ -195,6 +245,10 @@ SCENARIOS: dict[tuple[State, str, State], list[tuple[Step, Step]]] = {
         (begin, send(b"HELP\n")),
         (begin, send(b"x\n")),
         (begin, send(b"RESUME ..;5;t\n")),
+        (begin, send(b"UPLOAD a;2\nhi")),
+        (begin, put),
+        (put, send(b"UPLOAD b;2\nhi")),
+        (get, send(b"DOWNLOAD %s\n" % HI)),
     ],
     (State.COMMAND, "line", State.ARGUMENT): [
         (begin, send(b"UPLOAD\n")),
@@ -210,7 +264,18 @@ SCENARIOS: dict[tuple[State, str, State], list[tuple[Step, Step]]] = {
         (begin, open_partial),
         (begin, verify),
         (begin, delete),
+        (put, send(b"HELP\n")),
+        (put, send(b"x\n")),
+        (put, send(b"STAT\n")),
+        (put, send(b"QUIT\n")),
+        (put, send(b"UPLOAD\n")),
+        (put, open_upload),
+        (put, discard),
+        (put, send(b"DOWNLOAD %s\n" % HI)),
+        (get, send(b"DOWNLOAD x\n")),
+        (get, receive_small),
     ],
+    (State.COMMAND, "line", State.RECEIVING): [(begin, receive_small), (put, receive_small)],
     (State.COMMAND, "line", State.DISCARDING): [(begin, discard)],
     (State.COMMAND, "line", State.CLOSING): [
         (begin, linger),
@@ -219,8 +284,21 @@ SCENARIOS: dict[tuple[State, str, State], list[tuple[Step, Step]]] = {
         (begin, send(b"UPLOAD ..;%d\n" % (DISCARD_LIMIT + 1))),
         (begin, send(b"RESUME ..;5;t\n0\n")),
     ],
+    (State.COMMAND, "long line", State.WORKING): [(put, send(b"x" * 5000))],
     (State.COMMAND, "long line", State.CLOSING): [(begin, send(b"x" * 5000))],
-    (State.COMMAND, "end of input", State.WORKING): [(send(b"UPLOAD a;5"), end_input)],
+    (State.COMMAND, "end of input", State.WORKING): [
+        (send(b"UPLOAD a;5"), end_input),
+        (put, end_input),
+        (steps(put, send(b"HELP")), end_input),
+    ],
+    (State.COMMAND, "answer", State.COMMAND): [(put, work_all), (get, work_all)],
+    (State.COMMAND, "answer", State.WORKING): [(get_large, work_database)],
+    (State.COMMAND, "answer", State.CLOSING): [(steps(put, stop), work_all)],
+    (State.COMMAND, "failure", State.COMMAND): [
+        (miss, work_all),
+        (steps(get, send(b"DOWNLOAD %s\n" % HELLO)), work_all),
+    ],
+    (State.COMMAND, "failure", State.CLOSING): [(steps(err, miss), work_all)],
     (State.COMMAND, "end of input", State.CLOSING): [
         (begin, end_input),
         (send(b"HELP"), end_input),
@@ -228,12 +306,14 @@ SCENARIOS: dict[tuple[State, str, State], list[tuple[Step, Step]]] = {
         (send(b"UPLOAD ..;5"), end_input),
         (send(b"QUIT"), end_input),
     ],
-    (State.COMMAND, "lost", State.CLOSING): [(begin, lose)],
+    (State.COMMAND, "lost", State.CLOSING): [(begin, lose), (put, lose), (get, lose)],
     (State.ARGUMENT, "line", State.COMMAND): [
         (ask, send(b"x\n")),
         (send(b"RESUME\n"), send(b"a;5;\n")),
         (ask_offset, send(b"x\n")),
         (ask_rest, send(b"2\n")),
+        (steps(shut, send(b"UPLOAD\n")), send(b"a;0\n")),
+        (steps(shut, send(b"DOWNLOAD\n")), send(b"%s\n" % HI)),
     ],
     (State.ARGUMENT, "line", State.WORKING): [
         (send(b"UPLOAD\n"), send(b"a;5\n")),
@@ -245,6 +325,7 @@ SCENARIOS: dict[tuple[State, str, State], list[tuple[Step, Step]]] = {
     (State.ARGUMENT, "line", State.RECEIVING): [
         (ask_offset, send(b"0\n")),
         (ask_rest, send(b"3\n")),
+        (send(b"UPLOAD\n"), send(b"a;2\n")),
     ],
     (State.ARGUMENT, "line", State.CLOSING): [
         (steps(err, ask), send(b"x\n")),
@@ -275,15 +356,32 @@ SCENARIOS: dict[tuple[State, str, State], list[tuple[Step, Step]]] = {
         (store_rest, work_all),
         (verify, work_all),
         (delete, work_all),
+        (steps(put, send(b"HELP\n")), work_all),
+        (steps(put, send(b"DOWNLOAD %s\n" % HI)), work_database),
+        (steps(get, send(b"UPLOAD b;2\nhi")), work_all),
     ],
     (State.WORKING, "answer", State.ARGUMENT): [
         (open_partial, work_all),
         (steps(hold, open_partial), work_all),
+        (steps(put, send(b"STAT\n")), work_all),
+    ],
+    (State.WORKING, "answer", State.WORKING): [
+        (steps(put, send(b"UPLOAD b;2\nyoHELP\n")), step_database),
+        (steps(put, open_upload), work_database),
+    ],
+    (State.WORKING, "answer", State.DISCARDING): [(steps(put, discard), work_all)],
+    (State.WORKING, "answer", State.CLOSING): [
+        (steps(put, linger), work_all),
+        (steps(put, end_input), work_all),
+        (steps(put, send(b"x" * 5000)), work_all),
+        (steps(put, send(b"UPLOAD a;-1\n")), work_all),
+        (steps(verify, stop), work_all),
     ],
     (State.WORKING, "answer", State.RECEIVING): [
         (open_upload, work()),
         (steps(ask_rest, send(b"0\n")), work_all),
         (steps(ask_known, send(b"0\n")), work_all),
+        (steps(get, receive_small), work_all),
     ],
     (State.WORKING, "answer", State.SENDING): [(open_download, work())],
     (State.WORKING, "failure", State.COMMAND): [
@@ -292,16 +390,22 @@ SCENARIOS: dict[tuple[State, str, State], list[tuple[Step, Step]]] = {
         (steps(store, fill_disk), work_all),
         (steps(fill_disk, open_partial), work()),
         (steps(ask_about(b"VERIFY", LARGE), damage), work_all),
+        (steps(miss, send(b"HELP\n")), work_all),
     ],
+    (State.WORKING, "failure", State.ARGUMENT): [(steps(miss, send(b"STAT\n")), work_all)],
+    (State.WORKING, "failure", State.WORKING): [(steps(miss, open_upload), work_database)],
+    (State.WORKING, "failure", State.RECEIVING): [(steps(miss, receive_small), work_all)],
     (State.WORKING, "failure", State.DISCARDING): [
         (steps(fill_disk, open_upload), work()),
         (steps(receive, send(b"he"), fill_disk, work(2)), work_all),
         (steps(receive_all, send(b"he"), fill_disk, work(2)), work_all),
+        (steps(miss, discard), work_all),
     ],
     (State.WORKING, "failure", State.CLOSING): [
         (steps(fill_disk, send(b"UPLOAD a;%d\n" % (DISCARD_LIMIT + 1))), work()),
         (steps(err, fill_disk, open_upload), work()),
         (steps(fill_disk, send(b"RESUME a;5;t\n0\n")), work()),
+        (steps(err, miss, send(b"HELP\n")), work_all),
     ],
     (State.WORKING, "lost", State.CLOSING): [
         (open_upload, lose),
@@ -310,8 +414,15 @@ SCENARIOS: dict[tuple[State, str, State], list[tuple[Step, Step]]] = {
         (store_rest, lose),
         (verify, lose),
         (delete, lose),
+        (steps(put, send(b"HELP\n")), lose),
+    ],
+    (State.RECEIVING, "bytes", State.COMMAND): [
+        (receive_small, send(b"i")),
+        (steps(put, receive_small), send(b"i")),
     ],
     (State.RECEIVING, "bytes", State.RECEIVING): [
+        (send(b"UPLOAD a;3\n"), send(b"hi")),
+        (receive_small, send(b"iUPLOAD a;2\nh")),
         (receive, send(b"hell")),
         (receive_rest, send(b"l")),
     ],
@@ -320,8 +431,11 @@ SCENARIOS: dict[tuple[State, str, State], list[tuple[Step, Step]]] = {
         (receive, send(b"hello and more")),
         (receive_all, send(b"hello")),
         (receive_rest, send(b"lo and more")),
+        (steps(put, receive_small), send(b"iHELP\n")),
     ],
+    (State.RECEIVING, "end of input", State.WORKING): [(steps(put, receive_small), end_input)],
     (State.RECEIVING, "end of input", State.CLOSING): [
+        (receive_small, end_input),
         (receive, end_input),
         (steps(receive, send(b"hell")), end_input),
         (steps(receive_rest, send(b"l")), end_input),
@@ -329,6 +443,11 @@ SCENARIOS: dict[tuple[State, str, State], list[tuple[Step, Step]]] = {
     (State.RECEIVING, "answer", State.RECEIVING): [
         (steps(receive, send(b"hell")), work_all),
         (steps(receive_rest, send(b"l")), work_all),
+        (steps(put, receive_small), work_all),
+    ],
+    (State.RECEIVING, "failure", State.RECEIVING): [(steps(refuse_put, receive_small), work_all)],
+    (State.RECEIVING, "failure", State.CLOSING): [
+        (steps(err, refuse_put, receive_small), work_all),
     ],
     (State.RECEIVING, "failure", State.WORKING): [
         (steps(receive, send(b"he"), fill_disk, work()), work()),
@@ -338,6 +457,7 @@ SCENARIOS: dict[tuple[State, str, State], list[tuple[Step, Step]]] = {
         (receive, lose),
         (steps(receive, send(b"hell")), lose),
         (steps(receive_rest, send(b"l")), lose),
+        (steps(put, receive_small), lose),
     ],
     (State.DISCARDING, "bytes", State.DISCARDING): [(discard, send(b"QUIT"))],
     (State.DISCARDING, "bytes", State.COMMAND): [
@@ -349,8 +469,18 @@ SCENARIOS: dict[tuple[State, str, State], list[tuple[Step, Step]]] = {
         (steps(discard, send(b"QUIT")), end_input),
     ],
     (State.DISCARDING, "lost", State.CLOSING): [(discard, lose)],
-    (State.SENDING, "answer", State.SENDING): [(send_file, work()), (send_file, work(2))],
+    (State.SENDING, "answer", State.SENDING): [
+        (send_file, work()),
+        (send_file, work(2)),
+    ],
     (State.SENDING, "answer", State.COMMAND): [(steps(send_file, work(2)), work())],
+    (State.SENDING, "answer", State.WORKING): [
+        (steps(get_large, send(b"DOWNLOAD %s\n" % LARGE_ID), send_first), work(3)),
+    ],
+    (State.SENDING, "answer", State.CLOSING): [
+        (steps(get_large, send(b"QUIT\n"), send_first), work(3)),
+        (steps(send_file, stop), work(3)),
+    ],
     (State.SENDING, "failure", State.CLOSING): [(steps(send_file, damage), work())],
     (State.SENDING, "lost", State.CLOSING): [(send_file, lose), (steps(send_file, work()), lose)],
     (State.CLOSING, "bytes", State.CLOSING): [(linger, send(b"HELP\n"))],

@@ -28,7 +28,8 @@ from xferproto.store.interface import IUpload
 from xferproto.store.objects import IncomingFile, read_exactly, sync_path
 from xferproto.transfer.budget import KIB, MIB, MemoryBudget
 from xferproto.transfer.digest import Digest, md5, sha256
-from xferproto.transfer.receiver import Receiver, Step
+from xferproto.transfer.lanes import Lanes, Step
+from xferproto.transfer.receiver import Receiver
 from xferproto.transfer.sender import Sender
 from xferproto.transfer.verified import VerifiedUpload
 
@@ -319,7 +320,7 @@ class ReceiverTests(SynchronousTestCase):
         return Receiver(
             size,
             [self.step(0), self.step(1)],
-            self.executor if executor is None else executor,
+            Lanes(self.executor if executor is None else executor),
             self.budget if budget is None else budget,
             lambda: self.events.append("drained"),
             lambda: self.events.append("failed"),
@@ -400,7 +401,7 @@ class ReceiverTests(SynchronousTestCase):
         receiver = Receiver(
             100,
             [look],
-            self.executor,
+            Lanes(self.executor),
             self.budget,
             lambda: self.events.append("drained"),
             self.fail,
@@ -445,7 +446,7 @@ class ReceiverTests(SynchronousTestCase):
 
         steps = [self.step(0), self.step(1)]
         receiver = Receiver(
-            20, steps, Mixed(), self.budget, lambda: self.events.append("drained"), self.fail
+            20, steps, Lanes(Mixed()), self.budget, lambda: self.events.append("drained"), self.fail
         )
         receiver.write(b"0123456789")
         receiver.write(b"a")
@@ -497,7 +498,7 @@ class ReceiverTests(SynchronousTestCase):
         receiver.write(b"ef")
         self.executor.run_all()
         self.assertEqual(receiver.remaining, 94)
-        self.assertEqual(self.seen, ([], [b"ab"]))  # the other step was at its first block then
+        self.assertEqual(self.seen, ([], []))  # the other step had not begun
         failure = receiver.failure
         assert failure is not None
         self.assertIs(failure.type, Broken)
@@ -549,7 +550,10 @@ class ReceiverTests(SynchronousTestCase):
         self.failureResultOf(self.finish(receiver), Broken)
 
     def test_stop(self) -> None:
-        """Stopping drops what waits and waits for what runs; what comes then is dropped, too."""
+        """
+        Stopping drops what has not begun, and ends when every step has seen that; what comes then
+        is dropped, too.
+        """
         receiver = self.receiver(100)
         receiver.write(b"ab")
         receiver.write(b"cd")
@@ -561,7 +565,46 @@ class ReceiverTests(SynchronousTestCase):
         self.executor.step()
         self.successResultOf(stopped)
         self.assertEqual(len(self.executor), 0)
-        self.assertEqual(self.seen, ([b"ab"], [b"ab"]))
+        self.executor.run_all()
+        self.assertEqual(self.seen, ([], []))
+
+    def test_stop_while_running(self) -> None:
+        """A step that runs is waited for, and sees no more blocks after that."""
+        stopped: list[Deferred[None]] = []
+
+        def stop(blocks: Sequence[bytes]) -> None:
+            self.seen[0].extend(blocks)
+            if not stopped:
+                stopped.append(self.stop(receiver))
+                self.assertNoResult(stopped[0])
+
+        receiver = Receiver(
+            100, [stop], Lanes(self.executor), self.budget, self.fail, lambda: self.fail()
+        )
+        receiver.write(b"ab")
+        receiver.write(b"cd")
+        self.executor.run_all()
+        self.successResultOf(stopped[0])
+        self.assertEqual(self.seen[0], [b"ab"])
+
+    def test_lane_shared(self) -> None:
+        """Transfers on one lane share no failures, and do not wait for each other's end."""
+        lanes = Lanes(self.executor, 1)
+        self.broken = {0}
+        bad, good = (
+            Receiver(10, [self.step(number)], lanes, self.budget, self.fail, self.note_failed)
+            for number in (0, 1)
+        )
+        for receiver in (bad, good, bad, good):
+            receiver.write(b"ab")
+        self.executor.run_all()
+        self.assertEqual(self.events, ["failed"])
+        self.assertEqual(self.seen, ([], [b"ab", b"ab"]))
+        self.failureResultOf(self.finish(bad), Broken)
+        self.successResultOf(self.finish(good))
+
+    def note_failed(self) -> None:
+        self.events.append("failed")
 
     def test_stop_after_failure(self) -> None:
         """Stopping ends well, whatever the steps raise."""
@@ -621,7 +664,7 @@ class VerifiedUploadTests(SynchronousTestCase):
             upload,
             "a",
             len(self.DATA),
-            executor,
+            Lanes(executor),
             self.budget,
             lambda: self.events.append("drained"),
             lambda: self.events.append("failed"),
@@ -679,14 +722,14 @@ class VerifiedUploadTests(SynchronousTestCase):
         self.assertEqual(self.upload.ended, [self.digests()])
 
     def test_abort(self) -> None:
-        """Giving up waits for what is being written, then aborts, and commits nothing."""
+        """Giving up drops what is not being written yet, then aborts, and commits nothing."""
         self.write(self.verified)
         aborted = Deferred.fromCoroutine(self.verified.abort())
         self.assertEqual(self.upload.ended, [])
         self.executor.run_all()
         self.successResultOf(aborted)
         self.assertEqual(self.upload.ended, ["abort"])
-        self.assertEqual(self.upload.blocks, [self.DATA[:7]])
+        self.assertEqual(self.upload.blocks, [])
 
     def test_abort_after_failure(self) -> None:
         """An upload whose writing fails can be given up as well."""

@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.depot import small_rows
 from tests.processes import (
     PEAK,
     Daemon,
@@ -36,11 +37,17 @@ from tests.processes import (
 )
 from xferproto.client import service as client_service
 from xferproto.server import service as server_service
+from xferproto.store.small import SMALL_SIZE
 from xferproto.twistd import ExitStatus
 
 MIB = 1024 * 1024
 
 HELLO = md5(b"hello").hexdigest()
+
+LARGE = bytes(SMALL_SIZE + 1)
+"""A content that has an object file."""
+
+LARGE_ID = md5(LARGE).hexdigest()
 
 EMPTY = (b"LIST_FILES", b"No files available at the moment\nDONE\n")
 READY = [
@@ -154,23 +161,44 @@ class ServerTests(ProcessCase):
         server = Server(self, self.directory)
         connection = server.connect(self)
         ask(connection, b"UPLOAD\n")
+        size = len(LARGE)
+        self.assertEqual(ask(connection, b"a;%d\n" % size), b"Ready to receive the file\n")
+        connection.sendall(LARGE[:2])
+        server.signal(signal.SIGTERM)
+        server.wait_for("waiting for 1 connection")
+        self.assertEqual(ask(connection, LARGE[2:]), LARGE_ID.encode() + b"\n")
+        self.assertEqual(read_line(connection), b"")
+        outcome = server.wait()
+        self.assertEqual(outcome.err, [])
+        self.assertEqual(server.objects(), [LARGE_ID])
+        again = Server(self, self.directory)
+        entry = ask(again.connect(self), b"LIST_FILES\n")
+        self.assertEqual(entry, f"{LARGE_ID};a;{size}\n".encode())
+
+    def test_stops_after_the_small_upload(self) -> None:
+        """So it does where the file is a small one; what is pipelined behind it is not begun."""
+        server = Server(self, self.directory)
+        connection = server.connect(self)
+        ask(connection, b"UPLOAD\n")
         self.assertEqual(ask(connection, b"a;5\n"), b"Ready to receive the file\n")
         connection.sendall(b"he")
         server.signal(signal.SIGTERM)
         server.wait_for("waiting for 1 connection")
-        self.assertEqual(ask(connection, b"llo"), HELLO.encode() + b"\n")
+        answer = ask(connection, b"lloUPLOAD b;5\nhello")
+        self.assertEqual(answer, HELLO.encode() + b"\n")
         self.assertEqual(read_line(connection), b"")
-        outcome = server.wait()
-        self.assertEqual(outcome.err, [])
-        self.assertEqual(server.objects(), [HELLO])
+        self.assertEqual(server.wait().err, [])
         again = Server(self, self.directory)
-        entry = ask(again.connect(self), b"LIST_FILES\n")
-        self.assertEqual(entry, f"{HELLO};a;5\n".encode())
+        connection = again.connect(self)
+        self.assertEqual(ask(connection, b"LIST_FILES\n"), f"{HELLO};a;5\n".encode())
+        self.assertEqual(read_line(connection), b"DONE\n")
 
     def test_killed_midway(self) -> None:
         """kill -9 in the middle of an upload: the next start lists nothing and leaves no litter."""
         server = Server(self, self.directory)
         connection = server.connect(self)
+        upload = b"UPLOAD kept;%d\n" % len(LARGE)
+        self.assertEqual(ask(connection, upload + LARGE), LARGE_ID.encode() + b"\n")
         self.assertEqual(ask(connection, b"UPLOAD kept;5\nhello"), HELLO.encode() + b"\n")
         ask(connection, b"UPLOAD\n")
         self.assertEqual(ask(connection, b"lost;1000000\n"), b"Ready to receive the file\n")
@@ -179,10 +207,15 @@ class ServerTests(ProcessCase):
         server.wait()
         self.assertEqual(len(server.objects()), 2)  # the kept one, and the litter
         again = Server(self, self.directory)
-        self.assertEqual(again.objects(), [HELLO])
+        self.assertEqual(again.objects(), [LARGE_ID])
         connection = again.connect(self)
-        self.assertEqual(ask(connection, b"LIST_FILES\n"), f"{HELLO};kept;5\n".encode())
+        entries = [f"{HELLO};kept;5\n".encode(), f"{LARGE_ID};kept;{len(LARGE)}\n".encode()]
+        self.assertEqual(ask(connection, b"LIST_FILES\n"), min(entries))
+        self.assertEqual(read_line(connection), max(entries))
         self.assertEqual(read_line(connection), b"DONE\n")
+        self.assertEqual(small_rows(server.storage), [(1, HELLO)])
+        self.assertEqual(ask(connection, f"DOWNLOAD {HELLO}\n".encode()), entries[0])
+        self.assertEqual(connection.recv(5, socket.MSG_WAITALL), b"hello")
 
 
 class OptionsTests(SynchronousTestCase):

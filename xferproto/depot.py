@@ -11,7 +11,7 @@ from pathlib import Path
 
 from xferproto.errors import StorageUnavailable
 from xferproto.escape import quoted
-from xferproto.store.local import lock_directory
+from xferproto.store.lock import lock_directory
 from xferproto.store.partials import stored_partials
 from xferproto.store.rebuild import rebuild
 from xferproto.version import __version__
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, what in (
         ("partials", _partials, "list the unfinished uploads; also while the server runs"),
-        ("rebuild", _rebuild, "make a new catalogue from the objects; not while the server runs"),
+        ("rebuild", _rebuild, "make a new catalogue from the contents; not while the server runs"),
     ):
         command = commands.add_parser(name, help=what, description=what.capitalize() + ".")
         command.add_argument("storage", type=Path, metavar="DIR", help="the storage directory")
@@ -69,7 +69,7 @@ def _rebuild(storage: Path) -> int:
         f"{result.contents} contents under {result.entries} names, {result.nameless} of them "
         f"recovered without a name; {result.missing} missing, {result.quarantined} quarantined"
     )
-    return 1 if result.missing or result.quarantined else 0
+    return 1 if result.missing or result.quarantined or result.damaged else 0
 
 
 if __name__ == "__main__":

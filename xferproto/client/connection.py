@@ -5,7 +5,7 @@ A client's connection without its requests: turns, lines, payloads, flow in both
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred, DeferredLock
@@ -15,9 +15,9 @@ from twisted.python.failure import Failure
 
 from xferproto import grammar
 from xferproto.command import Command
-from xferproto.errors import ConnectionCut, UnexpectedReply, XferError
+from xferproto.entry import Entry
+from xferproto.errors import ConnectionCut, RequestError, UnexpectedReply, XferError
 from xferproto.escape import printable, quoted
-from xferproto.transfer.receiver import Receiver
 from xferproto.transfer.sender import Sender
 
 if TYPE_CHECKING:
@@ -30,6 +30,21 @@ Progress = Callable[[int, int], None]
 
 RAW_BUFFER = 1024 * 1024
 """Bytes read from a socket at once in raw mode."""
+
+
+class Payload(Protocol):
+    """
+    What takes the bytes that follow a line.
+
+    @ivar remaining: how many are still to come.
+    @ivar full: whether the server should be held back now.
+    """
+
+    remaining: int
+    full: bool
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes, at most C{remaining}."""
 
 
 class ClientConnection(LineReceiver):
@@ -48,7 +63,7 @@ class ClientConnection(LineReceiver):
         self.factory: XferClientFactory = factory
         self._turn = DeferredLock()
         self._waiting: Deferred[bytes] | None = None
-        self._receiver: Receiver | None = None
+        self._receiver: Payload | None = None
         self._received: Deferred[None] | None = None
         self._progress: Callable[[], None] | None = None
         self._sender: Sender | None = None
@@ -99,6 +114,12 @@ class ClientConnection(LineReceiver):
             self._send_line(word + b" " + argument)
 
     def _send_line(self, line: bytes) -> None:
+        self._step_out()
+        self.factory.trace(">", line)
+        self.sendLine(line)
+
+    def _step_out(self) -> None:
+        """Something is to be sent that wants an answer."""
         if self._lost is not None:
             raise self._lost
         if self._in_step and self._buffer:
@@ -107,8 +128,6 @@ class ClientConnection(LineReceiver):
             raise UnexpectedReply("The server said something unasked.")
         self._in_step = False
         self._watch_out()
-        self.factory.trace(">", line)
-        self.sendLine(line)
 
     async def _expect(self, expected: bytes) -> None:
         line = await self._line()
@@ -134,7 +153,7 @@ class ClientConnection(LineReceiver):
             self._regulate()
         return waiting
 
-    async def _receive(self, receiver: Receiver, size: int, progress: Progress | None) -> None:
+    async def _receive(self, receiver: Payload, size: int, progress: Progress | None) -> None:
         """Feed a receiver all the bytes it wants."""
         if self._lost is not None:
             raise self._lost
@@ -142,14 +161,17 @@ class ClientConnection(LineReceiver):
         received: Deferred[None] = Deferred(lambda _: self._abort())
         self._received = received
         self._progress = progress and (lambda: progress(size - receiver.remaining, size))
-        if hasattr(self.transport, "bufferSize"):
-            self.transport.bufferSize = min(RAW_BUFFER, max(self.transport.bufferSize, size))
+        buffer = getattr(self.transport, "bufferSize", None)
+        if buffer is not None:
+            self.transport.bufferSize = min(RAW_BUFFER, max(buffer, size))
         self.setRawMode()
         self._regulate()
         try:
             await received
         finally:
             self._progress = None
+            if buffer is not None:  # each line is split off all that was read with it
+                self.transport.bufferSize = buffer
 
     # Events of the transport
 
@@ -260,3 +282,20 @@ class ClientConnection(LineReceiver):
             self.pauseProducing()
         elif not hold and self.paused and self._lost is None:
             self.resumeProducing()
+
+
+def to_wire(text: str) -> bytes:
+    """As it would go over the wire; what is no UTF-8 is left for the grammar to refuse."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def to_entry(line: bytes) -> Entry:
+    """
+    The entry that a line announces.
+
+    @raise UnexpectedReply: it announces none.
+    """
+    try:
+        return grammar.parse_entry(line)
+    except RequestError as error:
+        raise UnexpectedReply(f"Expected id;name;size, the server says {quoted(line)}.") from error

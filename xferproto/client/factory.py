@@ -13,6 +13,7 @@ from twisted.internet.protocol import ClientFactory
 from xferproto.client.protocol import XferClientProtocol
 from xferproto.executor import Executor, ThreadExecutor
 from xferproto.transfer.budget import MemoryBudget
+from xferproto.transfer.lanes import Lanes
 
 DEFAULT_PORT = 9000
 
@@ -50,6 +51,7 @@ class XferClientFactory(ClientFactory):
         self.executor = executor
         self.prompted = prompted
         self.trace: Trace = trace or (lambda direction, line: None)
+        self.lanes = Lanes(executor)
         self.budget = MemoryBudget()
 
     def buildProtocol(self, addr: IAddress | None) -> XferClientProtocol:  # type: ignore[override]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
 
 from xferproto import grammar
-from xferproto.client.connection import ClientConnection, Progress
-from xferproto.client.source import BytesSource, FileSource, Source
+from xferproto.client.bulk import BulkConnection
+from xferproto.client.connection import Progress, to_entry, to_wire
+from xferproto.client.source import ONE_LINE, BytesSource, FileSource, Source
 from xferproto.client.target import PartFile
+from xferproto.client.writer import Told
 from xferproto.command import Command
 from xferproto.entry import Entry, Status
 from xferproto.errors import (
@@ -27,11 +30,8 @@ from xferproto.transfer.digest import Digest, md5
 from xferproto.transfer.receiver import Receiver
 from xferproto.transfer.sender import BLOCK, Sender
 
-ONE_LINE = 64 * 1024
-"""Files up to this many bytes are sent without asking first: one round trip instead of three."""
 
-
-class XferClientProtocol(ClientConnection):
+class XferClientProtocol(BulkConnection):
     """
     A connection to a depot.
 
@@ -128,6 +128,41 @@ class XferClientProtocol(ClientConnection):
         """
         return self._request(self._download(id, Path(target), replace, progress, resume))
 
+    def upload_many(
+        self, files: Iterable[tuple[Path | str | bytes, str]], told: Told
+    ) -> Deferred[None]:
+        """
+        Store files, each hashed and compared as with L{upload}; fast where they are small.
+
+        Those up to 64 KiB are sent without waiting for the answers to earlier ones.
+
+        @param files: a source and a name each. They are taken as they are sent, a few hundred
+            ahead, on the reactor's thread: there may be any number of them.
+        @param told: called once for each file, in their order: with its name, and the entry when
+            the server has it safe on its disk and the hashes agree, or else why not: a
+            L{RequestError}, L{HashMismatch}, L{SourceChanged}, C{OSError}. The others go on.
+        @return: fires when all were told of. Fails with what C{files} or C{told} raised; or when
+            the connection can't go on, and files that were not told of may be stored or not.
+        """
+        return self._request(self._upload_many(files, told))
+
+    def download_many(
+        self, files: Iterable[tuple[str, Path | str]], told: Told, replace: bool = False
+    ) -> Deferred[None]:
+        """
+        Fetch files, each checked and made durable as with L{download}; fast where they are small.
+
+        They are asked for without waiting for earlier ones, and written many at a time.
+
+        @param files: an id and a target each, taken as for L{upload_many}.
+        @param told: called once for each file, in their order: with its id, and the entry when its
+            target is on the disk, or else why not: a L{RequestError}, L{HashMismatch},
+            L{TargetExists}, C{OSError}. The others go on.
+        @param replace: whether files that are there may be replaced.
+        @return: as for L{upload_many}; a file that was not told of has no target.
+        """
+        return self._request(self._download_many(files, told, replace))
+
     def disconnect(self) -> Deferred[None]:
         """Say goodbye after the requests made so far; fires when the connection is closed."""
         closed: Deferred[None] = Deferred()
@@ -141,23 +176,23 @@ class XferClientProtocol(ClientConnection):
     # How each request goes
 
     async def _list_files(self, prefix: str) -> list[Entry]:
-        argument = _bytes(prefix)
+        argument = to_wire(prefix)
         grammar.parse_prefix(argument)
         self._send_line(b"LIST_FILES" + (b" " + argument if argument else b""))
         entries = []
         while (line := await self._line()) != grammar.DONE:
             if line != grammar.NO_FILES:
-                entries.append(_entry(line))
+                entries.append(to_entry(line))
         self._in_step = True
         return entries
 
     async def _stat(self, id: str) -> Status:
-        await self._ask(Command.STAT, grammar.parse_id(_bytes(id)).encode())
+        await self._ask(Command.STAT, grammar.parse_id(to_wire(id)).encode())
         entries = []
         fields: dict[bytes, bytes] = {}
         while (line := await self._line()) != grammar.DONE:
             if b";" in line:
-                entries.append(_entry(line))
+                entries.append(to_entry(line))
             else:  # a key that a newer server adds is passed over
                 key, _, value = line.partition(b" ")
                 fields[key] = value
@@ -173,9 +208,9 @@ class XferClientProtocol(ClientConnection):
             raise UnexpectedReply("The answer to STAT is not complete.") from error
 
     async def _simple(self, command: Command, id: str, name: str | None) -> None:
-        argument = grammar.parse_id(_bytes(id)).encode()
+        argument = grammar.parse_id(to_wire(id)).encode()
         if name is not None:
-            argument += b";" + _bytes(name)
+            argument += b";" + to_wire(name)
             grammar.parse_deletion(argument)
         await self._ask(command, argument)
         await self._expect(id.lower().encode())
@@ -240,7 +275,7 @@ class XferClientProtocol(ClientConnection):
             content = await undone_if_cancelled(opening, lambda opened: opened.close())
         try:
             # What the server would refuse for its form is refused before anything is sent.
-            return content, grammar.parse_upload(_bytes(f"{name or ''};{content.size}"))
+            return content, grammar.parse_upload(to_wire(f"{name or ''};{content.size}"))
         except BaseException:
             content.close()
             raise
@@ -296,7 +331,7 @@ class XferClientProtocol(ClientConnection):
         self, id: str, target: Path, replace: bool, progress: Progress | None, resume: bool
     ) -> Entry:
         run = self.factory.executor.run
-        id = grammar.parse_id(_bytes(id))
+        id = grammar.parse_id(to_wire(id))
         opening = run(PartFile, target, replace, id if resume else None)
         part = await undone_if_cancelled(opening, lambda opened: opened.leave())
         try:
@@ -319,14 +354,14 @@ class XferClientProtocol(ClientConnection):
         offset = part.size
         digest = await executor.run(_hash_part, part, offset)
         await self._ask(Command.DOWNLOAD, grammar.format_range(Range(id, offset)))
-        entry = _entry(await self._line())
+        entry = to_entry(await self._line())
         if entry.id != id or entry.size < offset:
             raise UnexpectedReply(f"Asked for {id}, the server sends {entry.id}.")
         missing = entry.size - offset
         receiver = Receiver(
             missing,
             [digest.update, part.write],
-            executor,
+            self.factory.lanes,
             self.factory.budget,
             self._regulate,
             self._abort,
@@ -351,20 +386,8 @@ class XferClientProtocol(ClientConnection):
         self.transport.loseConnection()
 
 
-def _bytes(text: str) -> bytes:
-    """As it would go over the wire; what is no UTF-8 is left for the grammar to refuse."""
-    return text.encode("utf-8", "surrogateescape")
-
-
 def _hash_part(part: PartFile, length: int) -> Digest:
     digest = md5()
     for offset in range(0, length, BLOCK):
         digest.update([part.read(offset, min(BLOCK, length - offset))])
     return digest
-
-
-def _entry(line: bytes) -> Entry:
-    try:
-        return grammar.parse_entry(line)
-    except RequestError as error:
-        raise UnexpectedReply(f"Expected id;name;size, the server says {quoted(line)}.") from error

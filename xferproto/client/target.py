@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from xferproto.errors import TargetExists
@@ -30,6 +29,7 @@ class PartFile:
         self._target = target
         self._replace = replace
         self._keep = id is not None
+        self._placed = False
         self._check()
         if id is None:
             part = target.with_name(f".{secrets.token_hex(8)}.part")
@@ -55,23 +55,20 @@ class PartFile:
         self._file.empty()
 
     def _check(self) -> None:
-        if self._target.is_dir() or (not self._replace and os.path.lexists(self._target)):
-            raise TargetExists(f"{self._target} is there already; nothing was written.")
+        check_target(self._target, self._replace)
 
     def write(self, blocks: Sequence[bytes]) -> None:
         """Append bytes."""
-        with self._named():
-            self._file.write(blocks)
-
-    @contextlib.contextmanager
-    def _named(self) -> Iterator[None]:
-        """Let an error of the disk say which file it is about."""
         try:
-            yield
+            self._file.write(blocks)
         except OSError as error:
-            if error.filename is None:
-                error.filename = str(self._target)
-            raise
+            raise self._named(error) from None
+
+    def _named(self, error: OSError) -> OSError:
+        """Let an error of the disk say which file it is about."""
+        if error.filename is None:
+            error.filename = str(self._target)
+        return error
 
     def publish(self) -> None:
         """
@@ -79,8 +76,27 @@ class PartFile:
 
         @raise TargetExists: another file took the name meanwhile.
         """
-        with self._named():
+        self.sync()
+        self.place()
+        sync_path(self._target.parent)
+
+    def sync(self) -> None:
+        """Make the bytes durable: the first step of L{publish}."""
+        try:
             self._file.sync()
+        except OSError as error:
+            raise self._named(error) from None
+
+    def begin_write_back(self) -> None:
+        """Set the disk to work, so that L{sync} has less to wait for."""
+        self._file._begin_write_back()
+
+    def place(self) -> None:
+        """
+        Give the durable bytes their final name; its directory is not synced yet.
+
+        @raise TargetExists: another file took the name meanwhile.
+        """
         if self._replace:
             self._file.path.rename(self._target)
         else:
@@ -89,14 +105,24 @@ class PartFile:
             except FileExistsError:
                 raise TargetExists(f"{self._target} is there already.") from None
             self._file.path.unlink()
-        sync_path(self._target.parent)
+        self._placed = True
 
     def leave(self) -> None:
         """Close it; remove it unless it has bytes to be kept. Does nothing once it is published."""
         if self._keep and self._file.size:
             self._file.close()
-        else:
+        elif not self._placed:
             self._file.discard()
+
+
+def check_target(target: Path, replace: bool) -> None:
+    """
+    Whether a download may get this path. Blocks.
+
+    @raise TargetExists: it may not.
+    """
+    if target.is_dir() if replace else os.path.lexists(target):
+        raise TargetExists(f"{target} is there already; nothing was written.")
 
 
 def local_name(name: str) -> str:

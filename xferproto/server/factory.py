@@ -11,10 +11,12 @@ from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
 from xferproto.executor import Executor
-from xferproto.server.connection import Connection
+from xferproto.server.admission import Admission
+from xferproto.server.framing import FramedConnection
 from xferproto.server.protocol import XferServerProtocol
 from xferproto.store.interface import IStore
 from xferproto.transfer.budget import MemoryBudget
+from xferproto.transfer.lanes import Lanes
 from xferproto.transfer.sender import BLOCK
 
 log = Logger("xfer")
@@ -31,10 +33,13 @@ class XferServerFactory(ServerFactory):
 
     @ivar store: where the files are; set before the first connection.
     @ivar executor: the threads that hash and write.
+    @ivar lanes: where uploads are hashed and written.
+    @ivar admission: lets uploads begin, a few at a time.
     @ivar clock: times transfers and the closing of connections.
     @ivar max_file_size: the largest file taken, in bytes, or None for no limit.
     @ivar sending: the connections that have an upload under a token, by the token.
     @ivar budget: how many bytes all uploads together may hold in memory.
+    @ivar small: how many bytes all pipelined small files together may hold in memory.
     @ivar outgoing: how many bytes all downloads together may read ahead.
     """
 
@@ -50,10 +55,13 @@ class XferServerFactory(ServerFactory):
         self.executor = executor
         self.clock = clock
         self.max_file_size = max_file_size
+        self.lanes = Lanes(executor)
+        self.admission = Admission(clock)
         self.budget = MemoryBudget()
+        self.small = MemoryBudget()
         self.outgoing = MemoryBudget(largest=BLOCK)
-        self.sending: dict[str, Connection] = {}
-        self._connections: set[Connection] = set()
+        self.sending: dict[str, FramedConnection] = {}
+        self._connections: set[FramedConnection] = set()
         self._made = 0
         self._work: set[Deferred[Any]] = set()
         self._stopping = False
@@ -63,7 +71,7 @@ class XferServerFactory(ServerFactory):
         self._made += 1
         return XferServerProtocol(self, self._made)
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: FramedConnection) -> None:
         """A connection was made."""
         self._connections.add(connection)
         peer = connection.transport.getPeer()
@@ -74,7 +82,7 @@ class XferServerFactory(ServerFactory):
         if self._stopping:
             connection.stop()
 
-    def closed(self, connection: Connection) -> None:
+    def closed(self, connection: FramedConnection) -> None:
         """A connection was lost."""
         self._connections.discard(connection)
         log.info("#{number} disconnected", number=connection.number)

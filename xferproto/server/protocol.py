@@ -11,12 +11,14 @@ from twisted.logger import Logger
 
 from xferproto import grammar
 from xferproto.command import Command, parse_command
+from xferproto.entry import Entry
 from xferproto.errors import BadDetails, ConnectionCut, Corrupt, RequestError
 from xferproto.escape import quoted
 from xferproto.grammar import Range
+from xferproto.server.answers import Answer, Transferred
 from xferproto.server.reply import content_blocks, help_lines, listing_pages, status_lines
 from xferproto.server.state import State
-from xferproto.server.upload import UploadConnection
+from xferproto.server.upload import OVERHEAD, UploadConnection
 from xferproto.server.wait import Waiting
 from xferproto.transfer.sender import Sender
 from xferproto.transfer.verify import verify
@@ -29,17 +31,30 @@ class XferServerProtocol(UploadConnection):
 
     def lineReceived(self, line: bytes) -> None:
         line = line.removesuffix(b"\r")
-        try:
-            if self.state is State.ARGUMENT:
+        if self.state is State.ARGUMENT:
+            try:
                 self._asked(line)
-                return
+            except RequestError as error:
+                self._refuse(error)
+            return
+        try:
             command, argument = parse_command(line)
-            method = partial(self._METHODS[command], self)
-            if command.prompt is not None and argument is None:
-                self.sendLine(command.prompt)
-                self._ask(lambda line: method(line, True))
-            else:
-                method(argument or b"", False)
+        except RequestError as error:
+            self._in_turn(partial(self._refuse, error))
+            return
+        if self._answers and (command is not self._answers.command or argument is None):
+            self._in_turn(lambda: self._begin(command, argument))
+        else:
+            self._begin(command, argument)
+
+    def _begin(self, command: Command, argument: bytes | None) -> None:
+        method = self._METHODS[command]
+        if command.prompt is not None and argument is None:
+            self.sendLine(command.prompt)
+            self._ask(lambda line: method(self, line, True))
+            return
+        try:
+            method(self, argument or b"", False)
         except RequestError as error:
             self._refuse(error)
 
@@ -107,7 +122,25 @@ class XferServerProtocol(UploadConnection):
     # DOWNLOAD
 
     def _download(self, argument: bytes, prompted: bool) -> None:
-        self._start(self._send_content(grammar.parse_range(argument)))
+        try:
+            range = grammar.parse_range(argument)
+        except RequestError as error:
+            self._in_turn(partial(self._refuse, error))
+            return
+        started = self.factory.clock.seconds()
+
+        def got(found: tuple[Entry, bytes | None]) -> Answer:
+            entry, content = found
+            if content is None:
+                return lambda: self._start(self._send_content(range))
+            length = range.within(entry.size)
+            part = content[range.offset : range.offset + length]
+            answer = grammar.format_entry(entry) + b"\n" + part
+            return Transferred(answer, entry, length, started)
+
+        held = max(0, self.factory.store.small) + OVERHEAD
+        getting = self.factory.start(self.factory.store.get(range.id))
+        self._owe(Command.DOWNLOAD, held, getting.addCallback(got))
 
     async def _send_content(self, range: Range) -> None:
         content = await self.factory.store.open(range.id)

@@ -11,18 +11,21 @@ class State(Enum):
     """
     Where a connection stands, and where each input takes it::
 
-        state      | line                                        | long line | bytes              | end of input    | answer                    | failure                    | lost
-        COMMAND    | COMMAND ARGUMENT WORKING DISCARDING CLOSING | CLOSING   | -                  | WORKING CLOSING | -                         | -                          | CLOSING
-        ARGUMENT   | COMMAND WORKING RECEIVING CLOSING           | CLOSING   | -                  | WORKING CLOSING | -                         | -                          | CLOSING
-        WORKING    | -                                           | -         | -                  | -               | COMMAND ARGUMENT SENDING RECEIVING | COMMAND DISCARDING CLOSING | CLOSING
-        RECEIVING  | -                                           | -         | RECEIVING WORKING  | CLOSING         | RECEIVING                 | WORKING                    | CLOSING
-        DISCARDING | -                                           | -         | DISCARDING COMMAND | CLOSING         | -                         | -                          | CLOSING
-        SENDING    | -                                           | -         | -                  | -               | SENDING COMMAND           | CLOSING                    | CLOSING
-        CLOSING    | -                                           | -         | CLOSING            | CLOSING         | CLOSING                   | CLOSING                    | CLOSING
+        state      | line                                                  | long line       | bytes                     | end of input    | answer                                                        | failure                                                       | lost
+        COMMAND    | COMMAND ARGUMENT WORKING RECEIVING DISCARDING CLOSING | WORKING CLOSING | -                         | WORKING CLOSING | COMMAND WORKING CLOSING                                       | COMMAND CLOSING                                               | CLOSING
+        ARGUMENT   | COMMAND WORKING RECEIVING CLOSING                     | CLOSING         | -                         | WORKING CLOSING | -                                                             | -                                                             | CLOSING
+        WORKING    | -                                                     | -               | -                         | -               | COMMAND ARGUMENT WORKING RECEIVING DISCARDING SENDING CLOSING | COMMAND ARGUMENT WORKING RECEIVING DISCARDING CLOSING         | CLOSING
+        RECEIVING  | -                                                     | -               | COMMAND WORKING RECEIVING | WORKING CLOSING | RECEIVING                                                     | WORKING RECEIVING CLOSING                                     | CLOSING
+        DISCARDING | -                                                     | -               | COMMAND DISCARDING        | CLOSING         | -                                                             | -                                                             | CLOSING
+        SENDING    | -                                                     | -               | -                         | -               | COMMAND WORKING SENDING CLOSING                               | CLOSING                                                       | CLOSING
+        CLOSING    | -                                                     | -               | CLOSING                   | CLOSING         | CLOSING                                                       | CLOSING                                                       | CLOSING
 
     C{line} and C{long line} come in line mode, C{bytes} in raw mode. An C{answer} or a C{failure}
-    is what the store or the disk has to say. A dash is what can't be: in C{WORKING} and C{SENDING}
-    whatever the peer sends is held back, its end of input too.
+    is what the store or the disk has to say, of the request that is worked on or of pipelined ones:
+    in C{COMMAND} and C{RECEIVING} answers may be owed, while further requests come. A request that
+    has to wait until these are given waits in C{WORKING}; from there it leads on as its line does
+    from C{COMMAND}. A dash is what can't be: in C{WORKING} and C{SENDING} whatever the peer sends
+    is held back, its end of input too.
     """
 
     COMMAND = auto()

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from functools import partial
 
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from xferproto import grammar
+from xferproto.command import Command
 from xferproto.entry import Entry
 from xferproto.errors import BadRange, Busy, ConnectionCut, RequestError, TooLarge
 from xferproto.escape import quoted
 from xferproto.grammar import Held, ResumeDetails, UploadDetails
+from xferproto.server.admission import Place
+from xferproto.server.answers import Transferred
 from xferproto.server.connection import Connection
 from xferproto.server.state import State
 from xferproto.server.wait import Waiting
 from xferproto.store.interface import IPartial, IUpload
 from xferproto.transfer.hashing import ContentDigest, hash_stored
+from xferproto.transfer.small import SmallUpload
 from xferproto.transfer.verified import VerifiedUpload
 
 log = Logger("xfer")
+
+OVERHEAD = 1024
+"""About how many bytes of memory a pipelined request takes beside its content."""
 
 PROBE = 5.0
 """Seconds in which a peer that is gone shows itself, once L{probe_peer} asks."""
@@ -46,6 +54,7 @@ class UploadConnection(Connection):
     """A connection that can take files."""
 
     _started = 0.0
+    _admitted = Place()
     _digest: ContentDigest
     _resumed: ResumeDetails | None = None
     _partial: IPartial | None = None
@@ -62,20 +71,59 @@ class UploadConnection(Connection):
     # UPLOAD
 
     def _upload_asked(self, argument: bytes, prompted: bool) -> None:
-        skip = self._skip() if prompted else grammar.payload_size(argument)
         try:
             details = grammar.parse_upload(argument)
             self._check_size(details.size)
         except RequestError as error:
-            self._refuse(error, skip)
+            skip = self._skip() if prompted else grammar.payload_size(argument)
+            self._in_turn(partial(self._refuse, error, skip))
+            return
+        if details.size <= self.factory.store.small:
+            self._take_small(details, prompted)
         else:
-            self._start(self._open_upload(details, prompted), skip)
+            skip = self._skip() if prompted else details.size
+            self._in_turn(lambda: self._start(self._open_upload(details, prompted), skip))
+
+    def _take_small(self, details: UploadDetails, prompted: bool) -> None:
+        """Wait for a payload that is kept in memory; the next request need not wait for its id."""
+        self._started = self.factory.clock.seconds()
+        self._upload = upload = SmallUpload(details.name, details.size)
+        if prompted:
+            self.sendLine(grammar.READY)
+        elif len(self._buffer) >= details.size:  # all of it is here: no need to go to raw mode
+            came = self.clearLineBuffer()
+            upload.write(came[: details.size])
+            self._buffer = came[details.size :]  # before anything can look for the next line
+            self._put(upload)
+            return
+        if details.size:
+            self._enter(State.RECEIVING)
+        else:  # no byte will come that could end it
+            self._put(upload)
+
+    def _put(self, upload: SmallUpload) -> None:
+        self._upload = None
+        started = self._started
+        content, digests = upload.content()
+
+        def stored(entry: Entry) -> Transferred:
+            return Transferred(entry.id.encode("ascii") + b"\n", entry, entry.size, started)
+
+        putting = self.factory.start(self.factory.store.put(upload.name, content, digests))
+        self._owe(Command.UPLOAD, upload.size + OVERHEAD, putting.addCallback(stored))
 
     async def _open_upload(self, details: UploadDetails, prompted: bool) -> None:
-        incoming = await self.factory.store.create(details.name, details.size)
-        if self._lost:
-            await incoming.abort()
-            return
+        self._admitted = await self.factory.admission.enter()
+        try:
+            if self._lost:
+                raise ConnectionCut("The connection was lost.")
+            incoming = await self.factory.store.create(details.name, details.size)
+            if self._lost:
+                await incoming.abort()
+                raise ConnectionCut("The connection was lost.")
+        except BaseException:
+            self._admitted.leave()
+            raise
         await self._take(incoming, details.name, details.size, None, ready=prompted)
 
     # RESUME
@@ -187,7 +235,7 @@ class UploadConnection(Connection):
             incoming,
             name,
             size,
-            self.factory.executor,
+            self.factory.lanes,
             self.factory.budget,
             self._regulate,
             self._writing_failed,
@@ -204,11 +252,15 @@ class UploadConnection(Connection):
         else:  # no byte will come that could end it
             await self._store(self._upload)
 
-    def _payload_received(self, upload: VerifiedUpload) -> None:
-        self._start(self._store(upload))
+    def _payload_received(self, upload: VerifiedUpload | SmallUpload) -> None:
+        if isinstance(upload, SmallUpload):
+            self._put(upload)
+        else:
+            self._start(self._store(upload))
 
     async def _store(self, upload: VerifiedUpload) -> None:
         self._upload = None
+        self._admitted.leave()
         try:
             if self._resumed is None:
                 entry = await upload.finish()
@@ -226,7 +278,8 @@ class UploadConnection(Connection):
 
     def _writing_failed(self) -> None:
         """The disk refuses before all bytes have come; the ones that still will are skipped."""
-        if self.state is State.RECEIVING and (upload := self._upload) is not None:
+        upload = self._upload
+        if self.state is State.RECEIVING and isinstance(upload, VerifiedUpload):
             self._start(self._store(upload), skip=upload.remaining)
 
     # The peer is gone
@@ -234,6 +287,7 @@ class UploadConnection(Connection):
     def _cut_short(self) -> str:
         upload, self._upload = self._upload, None
         assert upload is not None
+        self._admitted.leave()
         self.factory.start(upload.abort())
         kept = "nothing was stored" if self._resumed is None else "what came is kept"
         declared = upload.size if self._resumed is None else self._resumed.size

@@ -66,9 +66,10 @@ class Catalogue:
             raise StorageUnavailable(f"The catalogue {path} can't be opened: {error}.") from error
         self._commits = SharedCommits(self.writing, writer)
 
-    def has(self, id: str) -> bool:
-        """Whether there is a content with this id. Blocks: for the start, before anything runs."""
-        return self._content(id) is not None
+    def has_file(self, id: str) -> bool:
+        """Whether a content has an object file. Blocks: for the start, before anything runs."""
+        content = self._content(id)
+        return content is not None and content.small is None
 
     def small(self, id: str) -> int | None:
         """A content's row among the small ones. Blocks: for the start, before anything runs."""
@@ -121,12 +122,21 @@ class Catalogue:
         """Record that the stored bytes were found to be right."""
         return self._execute("UPDATE content SET verified = ? WHERE id = ?", now, id)
 
-    def damaged(self, id: str, now: float) -> Deferred[None]:
-        """Record that the stored bytes were found to be wrong: the content is listed no more."""
+    def damaged(self, content: Content, now: float) -> Deferred[bool]:
+        """
+        Record that the stored bytes were found to be wrong: the content is listed no more.
 
-        def change(connection: sqlite3.Connection) -> None:
-            connection.execute("UPDATE content SET damaged = ? WHERE id = ?", (now, id))
-            connection.execute("UPDATE entry SET listed = 0 WHERE id = ?", (id,))
+        Fires with false, and changes nothing, where they lie elsewhere by now: others are there.
+        """
+
+        def change(connection: sqlite3.Connection) -> bool:
+            found = connection.execute(
+                "UPDATE content SET damaged = ? WHERE id = ? AND small IS ?",
+                (now, content.id, content.small),
+            )
+            if found.rowcount:
+                connection.execute("UPDATE entry SET listed = 0 WHERE id = ?", (content.id,))
+            return bool(found.rowcount)
 
         return self._commits.write(change)
 

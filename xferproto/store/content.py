@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from xferproto.entry import Entry
+from xferproto.errors import Corrupt
 from xferproto.executor import Executor
 from xferproto.store.catalogue import Catalogue
 from xferproto.store.interface import IContent, IListing
@@ -43,7 +44,10 @@ class SmallContent:
         self._content = content
 
     def read(self, offset: int, length: int) -> Deferred[bytes]:
-        return succeed(self._content[offset : offset + length])
+        data = self._content[offset : offset + length]
+        if len(data) < length:
+            return fail(Corrupt(f"The stored file ends at byte {len(self._content)}."))
+        return succeed(data)
 
     def close(self) -> None:
         pass

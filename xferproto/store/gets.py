@@ -74,8 +74,8 @@ class Gets:
         # A content that was written anew between the two queries has another row then.
         for _ in range(3):
             known = self._catalogue.oldest({get.id for get in waiting})
-            numbers = [found.small for found in known.values() if found.small is not None]
-            contents = self._small.read(numbers) if numbers else {}
+            rows = {found.small: id for id, found in known.items() if found.small is not None}
+            contents = self._small.read(rows) if rows else {}
             for get in waiting:
                 found = known.get(get.id)
                 if found is None:

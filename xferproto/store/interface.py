@@ -126,7 +126,8 @@ class IStore(Interface):
 
     def put(name: str, content: bytes, digests: Digests) -> Deferred[Entry]:
         """
-        Store a small content under C{name}; else as an upload that is committed.
+        Store a content under C{name}, in one piece: what comes of it is what comes of an upload
+        that is written and committed. One that is not small is better uploaded.
 
         Fires when bytes and entry would survive a power cut.
 

@@ -16,7 +16,6 @@ way, many at once, as rows of a database of their own instead of files.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Collection, Coroutine, Hashable, Sequence
@@ -33,9 +32,11 @@ from xferproto.errors import Busy, Collision, Corrupt, NoSpace, NoSuchFile, Stor
 from xferproto.executor import Executor
 from xferproto.store.catalogue import Catalogue
 from xferproto.store.content import LocalContent, LocalListing, SmallContent
+from xferproto.store.contents import Contents
 from xferproto.store.gets import Gets
 from xferproto.store.interface import IContent, IListing, IPartial, IStore, IUpload
-from xferproto.store.objects import DIRECTORY_MODE, FILE_MODE, IncomingFile, Objects
+from xferproto.store.lock import lock_directory
+from xferproto.store.objects import IncomingFile, Objects
 from xferproto.store.puts import SmallPuts
 from xferproto.store.schema import BACKUP, CATALOGUE, Content, Partial, back_up
 from xferproto.store.small import SMALL_SIZE, SmallObjects
@@ -58,6 +59,7 @@ class LocalStore:
     @param reader: runs the catalogue's queries; one at a time.
     @param now: the time, seconds since the epoch.
     @param space: keeps account of the room on the disk.
+    @param small: the most bytes of a small content; -1 for none.
     @raise StorageUnavailable: the directory can't be made, locked, read or written.
     """
 
@@ -69,13 +71,13 @@ class LocalStore:
         reader: Executor,
         now: Callable[[], float],
         space: Space | None = None,
+        small: int = SMALL_SIZE,
     ) -> None:
         self.files = files
+        self.small = small
         self._root = root
         self._now = now
         self._space = space or Space(root)
-        self._writer = writer
-        self._reader = reader
         self._id_locks: dict[str, DeferredLock] = {}
         self._active: set[str] = set()
         self._closed = False
@@ -87,6 +89,7 @@ class LocalStore:
             self._puts = SmallPuts(self._small, self._catalogue.writing, writer, self._check, now)
             self._gets = Gets(self._catalogue, self._small, reader)
             self.objects = Objects(root)
+            self._contents = Contents(self.objects, self._small, files, writer, reader, now)
             self._tidy_up()
         except (OSError, sqlite3.Error) as error:
             os.close(self._lock)
@@ -100,7 +103,7 @@ class LocalStore:
 
     def _tidy_up(self) -> None:
         for id in list(self.objects.marked()):
-            if self._catalogue.has(id):
+            if self._catalogue.has_file(id):
                 self.objects.confirm(id)
             else:
                 self.objects.remove(id)
@@ -130,8 +133,6 @@ class LocalStore:
     def create(self, name: str, size: int) -> Deferred[IUpload]:
         return Deferred.fromCoroutine(self._create(name, size))
 
-    small = SMALL_SIZE
-
     async def _put_as_file(self, entry: Entry, content: bytes, digests: Digests) -> Entry:
         upload = await self._create(entry.name, entry.size)
         try:
@@ -143,6 +144,8 @@ class LocalStore:
 
     def put(self, name: str, content: bytes, digests: Digests) -> Deferred[Entry]:
         entry = Entry(digests.md5, name, len(content))
+        if entry.size > self.small:
+            return self.finish(self._put_as_file(entry, content, digests))
 
         def put(stored: bool) -> Entry | Deferred[Entry]:
             return entry if stored else self.finish(self._put_as_file(entry, content, digests))
@@ -179,18 +182,7 @@ class LocalStore:
                 known = await self._catalogue.content(partial.id)
         if known is None or known.damaged or known.size != size:
             return None
-        return known if await self._has(known) else None
-
-    async def _has(self, content: Content) -> bool:
-        return await self._identity(content) is not None
-
-    async def _identity(self, content: Content) -> Hashable | None:
-        """Which bytes a content has; None where it has none of its length."""
-        if content.small is None:
-            return await self.files.run(self.objects.identity, content.id, content.size)
-        found = await self._reader.run(self._small.read, [content.small])
-        there = found.get(content.small)
-        return content.small if there is not None and len(there) == content.size else None
+        return known if await self._contents.has(known) else None
 
     async def open_partial(
         self, name: str, size: int, token: str, anew: bool = False
@@ -238,17 +230,17 @@ class LocalStore:
             try:
                 await self.files.run(translated, self.objects.publish, incoming, entry.id)
                 if known is not None and known.small is not None:
-                    await self._writer.run(self._small.mark, known.small)
+                    await self._contents.mark(entry.id, known.small)
                 small = await self._catalogue.add(entry, digests, self._now(), token)
             except (OSError, NoSpace):
-                if known is None:
+                if known is None or known.small is not None:  # the file was none of a content's yet
                     await self.files.run(self.objects.take_back, entry.id, incoming.path)
                 raise
             # After any other failure the row may yet be there: the mark stays, and the next start
             # looks.
             await self.files.run(self.objects.confirm, entry.id)
             if small is not None:
-                await self._writer.run(self._small.remove, [small])
+                await self._contents.remove(entry.id, small)
         finally:
             self._unlock(entry.id, lock)
 
@@ -262,10 +254,14 @@ class LocalStore:
         lock = await self._locked(entry.id)
         try:
             known = await self._catalogue.content(entry.id)
-            if known is None or known.sha256 != digests.sha256:
-                raise NoSuchFile("The file was deleted meanwhile; send it again.")
-            if known.damaged or not await self._has(known):
-                raise Corrupt()
+            while True:
+                if known is None or known.sha256 != digests.sha256:
+                    raise NoSuchFile("The file was deleted meanwhile; send it again.")
+                if not known.damaged and await self._contents.has(known):
+                    break
+                before, known = known, await self._catalogue.content(entry.id)
+                if known == before:  # it was not stored anew between the two questions
+                    raise Corrupt()
             await self._catalogue.add_name(entry, self._now(), token)
             await self.files.run(self.objects.remove_partial, token)
             return entry
@@ -303,20 +299,16 @@ class LocalStore:
             # Marked first: should the server be killed, the next start removes bytes without a row.
             known = await self._catalogue.content(id)
             small = None if known is None else known.small
-            if small is None:
-                await self.files.run(translated, self.objects.mark, id)
-            else:
-                await self._writer.run(self._small.mark, small)
-            gone = None
+            await self._contents.mark(id, small)
             try:
                 gone = await self._catalogue.delete(id, name)
-            finally:
-                if small is None:
-                    await self.files.run(self.objects.remove if gone else self.objects.confirm, id)
-                else:
-                    await self._writer.run(self._small.confirm, small)
-            if gone is not None and gone.small is not None:
-                await self._writer.run(self._small.remove, [gone.small])
+            except BaseException:
+                await self._contents.confirm(id, small)
+                raise
+            if gone is None or gone.small != small:  # it was stored anew meanwhile, as a small one
+                await self._contents.confirm(id, small)
+            if gone is not None:
+                await self._contents.remove(id, gone.small)
         finally:
             self._unlock(id, lock)
 
@@ -339,25 +331,16 @@ class LocalStore:
                 return True
             if row.damaged:  # its file may be there yet, where a crash came before the quarantine
                 return False
-            there = await self._identity(row)
+            there = await self._contents.identity(row)
             if there is not None and read is not None and there != read:
                 return None
-            await self._catalogue.damaged(id, self._now())
-            await self._quarantine(row)
+            if not await self._catalogue.damaged(row, self._now()):
+                return None
+            await self._contents.quarantine(row)
             log.error("{id} is damaged: quarantined, listed no more", id=id)
             return False
         finally:
             self._unlock(id, lock)
-
-    async def _quarantine(self, content: Content) -> None:
-        if content.small is None:
-            await self.files.run(self.objects.quarantine, content.id, self._now())
-            return
-        found = await self._reader.run(self._small.read, [content.small])
-        if content.small in found:
-            rotten = found[content.small]
-            await self.files.run(self.objects.quarantine_bytes, content.id, self._now(), rotten)
-        await self._writer.run(self._small.remove, [content.small])
 
     def checked(
         self, id: str, found: Digests | None, content: IContent | None = None
@@ -431,22 +414,3 @@ class LocalStore:
         lock.release()
         if not lock.locked:
             self._id_locks.pop(id, None)
-
-
-def lock_directory(root: Path) -> int:
-    """Make the directory and take it for this process: a file descriptor that holds the lock."""
-    try:
-        root.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-        fd = os.open(root / "lock", os.O_RDWR | os.O_CREAT, FILE_MODE)
-    except OSError as error:
-        raise StorageUnavailable(
-            f"The storage directory {root} can't be used: {error.strerror}."
-        ) from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(fd)
-        raise StorageUnavailable(
-            f"The storage directory {root} is in use by another server."
-        ) from error
-    return fd

@@ -140,16 +140,21 @@ class Objects:
         self.check()
         path = self.path(id)
         with contextlib.suppress(FileNotFoundError):
-            path.rename(self._quarantine / f"{id}.{now:.0f}")
+            path.rename(self._aside(id, now))
             sync_path(path.parent)
 
     def quarantine_bytes(self, id: str, now: float, content: bytes) -> None:
         """Put bytes aside that had no file of their own."""
         self.check()
-        path = self._quarantine / f"{id}.{now:.0f}"
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
+        fd = os.open(self._aside(id, now), os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
         with os.fdopen(fd, "wb") as file:
             file.write(content)
+
+    def _aside(self, id: str, now: float) -> Path:
+        """A place in the quarantine where nothing is yet."""
+        while (path := self._quarantine / f"{id}.{now:.0f}").exists():
+            now += 1
+        return path
 
     def confirm(self, id: str) -> None:
         """Take the mark away: the row is in the catalogue."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Callable
@@ -57,7 +58,7 @@ class SmallPuts:
         self._catalogue = catalogue
         self._check = check
         self._now = now
-        self._unsure = False
+        self._unsure: list[int] = []  # the first rows of marks that a commit which failed left
         self._lane: Lane[_Put] = Lane(writer, self._commit, _answer, _refuse)
 
     def put(self, entry: Entry, digests: Digests, content: bytes) -> Deferred[bool]:
@@ -79,8 +80,8 @@ class SmallPuts:
         try:
             self._check()
             if self._unsure:
-                self._small.tidy_up(self._number_of)
-                self._unsure = False
+                self._small.tidy_up(self._number_of, self._unsure)
+                self._unsure = []
             self._store(batch)
         except sqlite3.Error as error:
             if is_full(error):
@@ -91,10 +92,11 @@ class SmallPuts:
         now = self._now()
         known = self._known([put.entry.id for put in batch])
         first = self._small.next
+        written: set[str] = set()  # by this batch
         contents: list[tuple[str, bytes]] = []
         new: list[tuple[object, ...]] = []
         anew: list[tuple[object, ...]] = []
-        replaced: list[int] = []
+        replaced: list[tuple[int, str]] = []
         entries: list[tuple[object, ...]] = []
         for put in batch:
             entry = put.entry
@@ -106,8 +108,9 @@ class SmallPuts:
                 put.outcome = False
                 continue
             entries.append((entry.name, entry.id, entry.size, now))
-            if number >= first:  # its bytes are in this batch already
+            if entry.id in written:
                 continue
+            written.add(entry.id)
             current = first + len(contents)
             contents.append((entry.id, put.content))
             known[entry.id] = (sha256, current)
@@ -115,16 +118,19 @@ class SmallPuts:
                 new.append((entry.id, sha256, entry.size, now, now, current))
             else:  # who knows what has become of its bytes since: they are written anew
                 anew.append((current, now, entry.id))
-                replaced.append(number)
-        self._small.add(contents)
-        self._unsure = True
+                if number != current:  # it is where its row was quarantined or lost
+                    replaced.append((number, entry.id))
+        self._small.add(contents, [number for number, _ in replaced])
+        self._unsure = [first, *(number for number, _ in replaced)]
         connection = self._catalogue
         try:
             connection.execute("BEGIN IMMEDIATE")
             insert(connection, "content (id, sha256, size, stored, verified, small)", sorted(new))
             for row in anew:
                 connection.execute(
-                    "UPDATE content SET small = ?, verified = ?, damaged = NULL WHERE id = ?", row
+                    "UPDATE content SET small = ?, damaged = NULL,"
+                    " verified = CASE WHEN damaged IS NULL THEN verified ELSE ? END WHERE id = ?",
+                    row,
                 )
                 connection.execute("UPDATE entry SET listed = 1 WHERE id = ?", row[2:])
             insert(
@@ -138,10 +144,11 @@ class SmallPuts:
             if connection.in_transaction:
                 connection.rollback()
             raise
-        self._unsure = False
+        self._unsure = []
         self._small.confirm(first)
         if replaced:
-            self._small.remove(replaced)
+            with contextlib.suppress(sqlite3.Error):  # all is stored: they may go later
+                self._small.remove(replaced)
 
     def _known(self, ids: list[str]) -> dict[str, tuple[str, int | None]]:
         rows = self._catalogue.execute(

@@ -1,9 +1,9 @@
 """
 A new catalogue from what is on the disk, for the day on which the old one is lost or damaged.
 
-Ids, sizes and both hashes come from the objects themselves: every byte is hashed. Names and times
-come from what can still be read of the old catalogue, then from its last copy. A content whose name
-nobody knows any more is listed as C{recovered/ID}.
+Ids, sizes and both hashes come from the contents themselves, the objects and the small ones: every
+byte is hashed. Names and times come from what can still be read of the old catalogue, then from its
+last copy. A content whose name nobody knows any more is listed as C{recovered/ID}.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -20,10 +21,16 @@ from typing import Any
 
 from xferproto.escape import quoted
 from xferproto.store.objects import Objects
-from xferproto.store.schema import BACKUP, CATALOGUE, Partial, open_database
+from xferproto.store.schema import BACKUP, CATALOGUE, Content, Partial, open_database
+from xferproto.store.small import SMALL, SmallObjects
 
 RECOVERED = "recovered/"
 """What the name of a content begins with that nobody knows the name of."""
+
+_BATCH = 256
+"""Rows that are written with one commit."""
+
+_ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass
@@ -35,7 +42,8 @@ class Rebuilt:
     @ivar entries: under how many names.
     @ivar nameless: how many of them as C{recovered/ID}.
     @ivar missing: how many contents the old catalogue knew whose bytes are not there.
-    @ivar quarantined: how many objects did not hash to their ids, and were put aside.
+    @ivar quarantined: how many objects and rows did not hash to their ids, and were put aside.
+    @ivar damaged: whether the database of small contents was, and rows of it may be missing.
     """
 
     contents: int = 0
@@ -43,6 +51,131 @@ class Rebuilt:
     nameless: int = 0
     missing: int = 0
     quarantined: int = 0
+    damaged: bool = False
+
+
+class _Rebuild:
+    """
+    One run.
+
+    @param root: the storage directory.
+    @param say: told about what can't be listed.
+    """
+
+    def __init__(self, root: Path, say: Callable[[str], None]) -> None:
+        self._root = root
+        self._say = say
+        self._objects = Objects(root)
+        self._names, self._partials = _known(root)
+        self._listed: set[str] = set()
+        self._found: set[str] = set()
+        self._result = Rebuilt()
+
+    def run(self) -> Rebuilt:
+        aside = _put_aside(self._root, CATALOGUE)
+        if aside is not None:
+            self._say(f"the old catalogue is kept as {aside.name}")
+        with contextlib.ExitStack() as opened:
+            connection = opened.enter_context(
+                contextlib.closing(open_database(self._root / CATALOGUE))
+            )
+            small = self._small()
+            if small is not None:
+                opened.enter_context(contextlib.closing(small))
+            connection.execute("BEGIN IMMEDIATE")
+            self._list_objects(connection)
+            needless = [] if small is None else self._list_small(connection, small)
+            for id in self._names.keys() - self._found:
+                names = ", ".join(map(quoted, self._names[id]))
+                self._say(f"the bytes of {id} are not there; it was {names}")
+                self._result.missing += 1
+            connection.executemany(
+                "INSERT OR IGNORE INTO partial VALUES (?, ?, ?, ?, ?, NULL)",
+                [(one.token, one.name, one.size, one.started, one.idle) for one in self._partials],
+            )
+            connection.execute("COMMIT")
+            if small is not None:
+                small.remove(needless)
+                small.confirm_all()
+        for id in list(self._objects.marked()):
+            self._objects.confirm(id)
+        return self._result
+
+    def _list_objects(self, connection: sqlite3.Connection) -> None:
+        for id in list(self._objects.ids()):
+            self._found.add(id)
+            path = self._objects.path(id)
+            size, md5, sha256 = _hashed(path)
+            if md5 == id:
+                self._list(connection, Content(id, sha256, size, False, None), path.stat().st_mtime)
+            else:
+                self._objects.quarantine(id, time.time())
+                self._tell_damaged(id)
+
+    def _list_small(
+        self, connection: sqlite3.Connection, small: SmallObjects
+    ) -> list[tuple[int, str]]:
+        """List the small contents that have no file: the rows that are not needed any more."""
+        needless = []
+        for number, id, content in small.all():
+            md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+            if md5 == id and id not in self._listed:
+                sha256 = hashlib.sha256(content).hexdigest()
+                row = Content(id, sha256, len(content), False, number)
+                self._list(connection, row, time.time())
+                continue
+            needless.append((number, id))
+            if md5 != id:
+                # An id that is damaged itself must not become the name of a file.
+                name = id if _ID.fullmatch(id) else md5
+                self._objects.quarantine_bytes(name, time.time(), content)
+                self._tell_damaged(quoted(id) if name == md5 else id)
+            self._found.add(id)
+        return needless
+
+    def _list(self, connection: sqlite3.Connection, content: Content, stored: float) -> None:
+        id = content.id
+        self._found.add(id)
+        self._listed.add(id)
+        known = self._names.get(id) or {RECOVERED + id: stored}
+        connection.execute(
+            "INSERT INTO content VALUES (?, ?, ?, ?, ?, NULL, ?)",
+            (id, content.sha256, content.size, min(known.values()), time.time(), content.small),
+        )
+        connection.executemany(
+            "INSERT INTO entry VALUES (?, ?, ?, ?, 1)",
+            [(name, id, content.size, when) for name, when in known.items()],
+        )
+        self._result.contents += 1
+        self._result.entries += len(known)
+        self._result.nameless += id not in self._names
+
+    def _tell_damaged(self, id: str) -> None:
+        self._say(f"{id} is damaged, and was put into quarantine")
+        self._result.quarantined += 1
+
+    def _small(self) -> SmallObjects | None:
+        """The small contents; of a damaged database what can be read, in a new one."""
+        if not (self._root / SMALL).exists():
+            return None
+        small = None
+        try:
+            small = SmallObjects(self._root)
+            problem = small.problem()
+        except sqlite3.Error as error:
+            problem = str(error)
+        if problem is None:
+            return small
+        if small is not None:
+            small.close()
+        aside = _put_aside(self._root, SMALL)
+        assert aside is not None
+        self._say(f"{SMALL} is damaged, and is kept as {aside.name}: {problem}")
+        self._result.damaged = True
+        small = SmallObjects(self._root)
+        for rows in _salvaged(aside):
+            small.add(rows)
+        return small
 
 
 def rebuild(root: Path, say: Callable[[str], None]) -> Rebuilt:
@@ -52,53 +185,27 @@ def rebuild(root: Path, say: Callable[[str], None]) -> Rebuilt:
     Not while a server uses the directory: hold its lock.
 
     @param root: the storage directory.
-    @param say: told about each object that can't be listed.
+    @param say: told about each content that can't be listed.
     @raise OSError: an object can't be read, or the directory not be written.
     """
-    objects = Objects(root)
-    names, partials = _known(root)
-    aside = _put_aside(root)
-    if aside is not None:
-        say(f"the old catalogue is kept as {aside.name}")
-    connection = open_database(root / CATALOGUE)
-    result = Rebuilt()
-    found: set[str] = set()
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        for id in list(objects.ids()):
-            found.add(id)
-            size, md5, sha256 = _hashed(objects.path(id))
-            if md5 != id:
-                objects.quarantine(id, time.time())
-                say(f"{id} is damaged, and was put into quarantine")
-                result.quarantined += 1
-                continue
-            stored = objects.path(id).stat().st_mtime
-            known = names.get(id) or {RECOVERED + id: stored}
-            connection.execute(
-                "INSERT INTO content VALUES (?, ?, ?, ?, ?, NULL, NULL)",
-                (id, sha256, size, min(known.values()), time.time()),
-            )
-            connection.executemany(
-                "INSERT INTO entry VALUES (?, ?, ?, ?, 1)",
-                [(name, id, size, when) for name, when in known.items()],
-            )
-            result.contents += 1
-            result.entries += len(known)
-            result.nameless += id not in names
-        for id in names.keys() - found:
-            say(f"the bytes of {id} are not there; it was {', '.join(map(quoted, names[id]))}")
-            result.missing += 1
-        connection.executemany(
-            "INSERT OR IGNORE INTO partial VALUES (?, ?, ?, ?, ?, NULL)",
-            [(one.token, one.name, one.size, one.started, one.idle) for one in partials],
-        )
-        connection.execute("COMMIT")
-    finally:
-        connection.close()
-    for id in list(objects.marked()):
-        objects.confirm(id)
-    return result
+    return _Rebuild(root, say).run()
+
+
+def _salvaged(path: Path) -> Iterator[list[tuple[str, bytes]]]:
+    """What can be read of a damaged database of small contents: rows from both ends, in batches."""
+    last = 0
+    for order in ("ASC", "DESC"):
+        batch: list[tuple[str, bytes]] = []
+        query = f"SELECT number, id, bytes FROM small WHERE number > {last} ORDER BY number {order}"
+        for number, id, content in _rows(path, query):
+            if order == "ASC":
+                last = number
+            if isinstance(id, str) and isinstance(content, bytes):
+                batch.append((id, content))
+            if len(batch) == _BATCH:
+                yield batch
+                batch = []
+        yield batch
 
 
 def _known(root: Path) -> tuple[dict[str, dict[str, float]], list[Partial]]:
@@ -125,10 +232,10 @@ def _rows(path: Path, query: str) -> Iterator[tuple[Any, ...]]:
             yield from connection.execute(query)
 
 
-def _put_aside(root: Path) -> Path | None:
-    """Rename the old catalogue, with its journal, so that nothing of it is lost."""
-    old = root / CATALOGUE
-    aside = root / f"catalogue.{time.strftime('%Y%m%dT%H%M%S')}.damaged"
+def _put_aside(root: Path, name: str) -> Path | None:
+    """Rename a database, with its journal, so that nothing of it is lost."""
+    old = root / name
+    aside = root / f"{old.stem}.{time.strftime('%Y%m%dT%H%M%S')}.damaged"
     if not old.exists():
         return None
     for suffix in ("", "-wal", "-shm"):

@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -92,14 +92,19 @@ class SmallObjects:
         (last,) = self._writing.execute("SELECT max(number) FROM small").fetchone()
         self._next: int = (last or 0) + 1
         self._sure: list[int] = []  # marks that the next transaction may take away
+        self._gone: list[tuple[int, str]] = []  # rows that it may take away
 
     @property
     def next(self) -> int:
         """The number that the next row gets."""
         return self._next
 
-    def add(self, rows: Sequence[tuple[str, bytes]]) -> None:
-        """Add contents, each with its id, durably: numbered from L{next} on, and marked."""
+    def add(self, rows: Sequence[tuple[str, bytes]], replaced: Sequence[int] = ()) -> None:
+        """
+        Add contents, each with its id, durably: numbered from L{next} on, and marked.
+
+        @param replaced: rows that they take the place of; these are marked too.
+        """
         if not rows:
             return
         first = self._next
@@ -108,52 +113,84 @@ class SmallObjects:
             numbered = [(first + place, *row) for place, row in enumerate(rows)]
             insert(connection, "small", numbered)
             connection.execute("INSERT INTO unsure VALUES (?, ?)", (first, last))
+            _mark(connection, replaced)
         self._next = last + 1
 
     def mark(self, number: int) -> None:
         """From now on, and after a crash too, the catalogue may not know this row."""
         with self._transaction() as connection:
-            connection.execute("INSERT OR IGNORE INTO unsure VALUES (?, ?)", (number, number))
+            _mark(connection, [number])
 
     def confirm(self, first: int) -> None:
         """The catalogue knows these rows: their mark goes with the next change."""
         self._sure.append(first)
 
-    def remove(self, numbers: Sequence[int]) -> None:
-        """Remove rows that the catalogue does not know, with their marks."""
+    def confirm_all(self) -> None:
+        """The catalogue knows every row that is there."""
         with self._transaction() as connection:
-            rows = [(number,) for number in numbers]
-            connection.executemany("DELETE FROM small WHERE number = ?", rows)
-            connection.executemany("DELETE FROM unsure WHERE first = ? AND last = first", rows)
+            connection.execute("DELETE FROM unsure")
 
-    def tidy_up(self, known: Callable[[str], int | None]) -> None:
+    def remove(self, rows: Sequence[tuple[int, str]]) -> None:
+        """
+        Remove rows that the catalogue does not know, with their marks.
+
+        @param rows: their numbers and ids. Where the row of a number has another id, as one of a
+            database that is younger than the catalogue may, it stays.
+        """
+        self._gone += rows  # should it fail, they go with the next change
+        with self._transaction():
+            pass
+
+    def tidy_up(
+        self, known: Callable[[str], int | None], firsts: Sequence[int] | None = None
+    ) -> None:
         """
         Remove the marked rows that the catalogue does not know.
 
         @param known: the row that it has for an id.
+        @param firsts: the first row of each mark that is looked at; all marks where it is None.
         """
         if not self._writing.execute("SELECT 1 FROM unsure LIMIT 1").fetchone():
             return
+        these = ""
+        value: tuple[str, ...] = ()
+        if firsts is not None:
+            these = "WHERE first IN (SELECT value FROM json_each(?))"
+            value = (json.dumps(firsts),)
         with self._transaction() as connection:
             rows = connection.execute(
                 "SELECT number, small.id FROM unsure JOIN small ON number BETWEEN first AND last"
+                f" {these}",
+                value,
             ).fetchall()
             for number, id in rows:
                 if known(id) != number:
                     connection.execute("DELETE FROM small WHERE number = ?", (number,))
-            connection.execute("DELETE FROM unsure")
+            connection.execute(f"DELETE FROM unsure {these}", value)
 
-    def read(self, numbers: Sequence[int]) -> dict[int, bytes]:
-        """The bytes of the rows that are there."""
-        rows = self._reading.execute(
-            "SELECT number, bytes FROM small WHERE number IN (SELECT value FROM json_each(?))",
-            (json.dumps(numbers),),
+    def read(self, rows: Mapping[int, str]) -> dict[int, bytes]:
+        """
+        The bytes of the rows that are there.
+
+        @param rows: their ids, by their numbers; a row with another id is not there.
+        """
+        found = self._reading.execute(
+            "SELECT number, id, bytes FROM small WHERE number IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(rows)),),
         )
-        return dict(rows.fetchall())
+        return {number: content for number, id, content in found.fetchall() if rows[number] == id}
 
     def all(self) -> Iterator[tuple[int, str, bytes]]:
-        """Every row: number, id, bytes."""
-        yield from self._reading.execute("SELECT number, id, bytes FROM small")
+        """Every row: number, id, bytes, in order of the numbers."""
+        yield from self._reading.execute("SELECT number, id, bytes FROM small ORDER BY number")
+
+    def problem(self) -> str | None:
+        """What is wrong with the database as such, if anything is. Reads all of it."""
+        try:
+            (found,) = self._reading.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.Error as error:
+            return str(error)
+        return None if found == "ok" else str(found).splitlines()[-1]
 
     def close(self) -> None:
         self._reading.close()
@@ -163,15 +200,27 @@ class SmallObjects:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         connection = self._writing
         sure, self._sure = self._sure, []
+        gone, self._gone = self._gone, []
         try:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(
                 "DELETE FROM unsure WHERE first = ?", [(first,) for first in sure]
             )
+            connection.executemany("DELETE FROM small WHERE number = ? AND id = ?", gone)
+            connection.executemany(
+                "DELETE FROM unsure WHERE first = ? AND last = first",
+                [(number,) for number, _ in gone],
+            )
             yield connection
             connection.execute("COMMIT")
         except BaseException:
             self._sure += sure
+            self._gone += gone
             if connection.in_transaction:
                 connection.rollback()
             raise
+
+
+def _mark(connection: sqlite3.Connection, numbers: Sequence[int]) -> None:
+    rows = [(number, number) for number in numbers]
+    connection.executemany("INSERT OR IGNORE INTO unsure VALUES (?, ?)", rows)

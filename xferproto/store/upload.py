@@ -63,8 +63,10 @@ class LocalUpload:
         entry = Entry(digests.md5, self._name, self._size)
         try:
             await self._store.store(self._incoming, entry, digests, None)
-        finally:
+        except BaseException:
             await self._abort()
+            raise
+        self._reservation.release()
         return entry
 
     def commit(self, digests: Digests) -> Deferred[Entry]:

@@ -7,30 +7,25 @@ Shared by the server's uploads and the client's downloads.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from xferproto.executor import Executor
-from xferproto.lane import Lane
 from xferproto.transfer.budget import MemoryBudget
-
-TURN = 8
-"""Batches of a step that are done in a row; the reactor's thread need not be asked for each."""
-
-Step = Callable[[Sequence[bytes]], None]
-"""Does something with the next blocks of a content; runs on a thread, in order."""
+from xferproto.transfer.lanes import Lanes, Step
 
 
 class Receiver:
     """
-    Takes exactly C{size} bytes and hands them to every step, each step in a lane of its own.
+    Takes exactly C{size} bytes and hands them to every step, each step in its order.
 
     The slowest step holds the others back: when bytes that not every step has done exceed the share
     of the budget, L{full} is true, until C{drained} is called.
 
     @param size: how many bytes will come.
     @param steps: what to do with them; they run side by side.
-    @param executor: the threads they run on.
+    @param lanes: where they run.
     @param budget: says how much may wait.
     @param drained: called when L{full} is true no longer.
     @param failed: called once, when a step has raised; the receiver then drops what comes, and
@@ -45,34 +40,40 @@ class Receiver:
         self,
         size: int,
         steps: Sequence[Step],
-        executor: Executor,
+        lanes: Lanes,
         budget: MemoryBudget,
         drained: Callable[[], None],
         failed: Callable[[], None],
     ) -> None:
         self.remaining = size
         self.full = False
+        self.failure: Failure | None = None
+        self._lanes = lanes
         self._budget = budget
         self._drained = drained
         self._failed = failed
-        self.failure: Failure | None = None
         self._stopped = False
         self._left = False
-        self._lanes = [
-            Lane(executor, step, self._counted(lane), self._step_failed, TURN)
-            for lane, step in enumerate(steps)
-        ]
+        self._idle: list[Deferred[None]] = []
         self._held = [0] * len(steps)
+        self._tracks = [
+            lanes.join(step, partial(self._done, number)) for number, step in enumerate(steps)
+        ]
         budget.join()
+
+    @property
+    def block(self) -> int:
+        """How many bytes are worth taking at once."""
+        return min(self.remaining, self._budget.share)
 
     def write(self, data: bytes) -> None:
         """Take the next bytes; not more than L{remaining}."""
         self.remaining -= len(data)
         if self._stopped:
             return
-        for number, lane in enumerate(self._lanes):
+        for number, track in enumerate(self._tracks):
             self._held[number] += len(data)
-            lane.put(data)
+            self._lanes.put(track, data)
         if not self._stopped and max(self._held) > self._budget.share:
             self.full = True
 
@@ -82,42 +83,50 @@ class Receiver:
 
         @raise Exception: what a step raised.
         """
-        await self._idle()
+        await self._when_idle()
         if self.failure is not None:
             self.failure.raiseException()
 
     async def stop(self) -> None:
         """Drop what waits, and wait for what runs, however it ends."""
         self._drop()
-        await self._idle()
+        await self._when_idle()
 
-    async def _idle(self) -> None:
-        for lane in self._lanes:
-            await lane.when_idle()
+    async def _when_idle(self) -> None:
+        if any(self._held):
+            idle: Deferred[None] = Deferred()
+            self._idle.append(idle)
+            await idle
         if not self._left:
             self._left = True
             self._budget.leave()
+            for track in self._tracks:
+                self._lanes.leave(track)
 
     def _drop(self) -> None:
         self._stopped = True
-        for lane in self._lanes:
-            lane.drop()
+        for track in self._tracks:
+            track.stopped = True
 
-    def _counted(self, number: int) -> Callable[[list[bytes]], None]:
-        def done(batch: list[bytes]) -> None:
-            self._held[number] -= sum(map(len, batch))
-            # Half, so that a sender is not stopped and started for every block.
-            if self.full and max(self._held) <= self._budget.share // 2:
-                self.full = False
-                self._drained()
+    def _done(self, number: int, count: int) -> None:
+        """A step has done so many bytes, or will not."""
+        self._held[number] -= count
+        failure = self._tracks[number].failure
+        if failure is not None and self.failure is None:
+            self.failure = failure
+            self._drop()
+            self._let_come()
+            self._failed()
+        # Half, so that a sender is not stopped and started for every block.
+        elif max(self._held) <= self._budget.share // 2:
+            self._let_come()
+        if not any(self._held):
+            idle, self._idle = self._idle, []
+            for waiter in idle:
+                if not waiter.called:  # as it is when it was cancelled
+                    waiter.callback(None)
 
-        return done
-
-    def _step_failed(self, failure: Failure, batch: list[bytes]) -> None:
-        self._drop()
+    def _let_come(self) -> None:
         if self.full:
             self.full = False
             self._drained()
-        if self.failure is None:
-            self.failure = failure
-            self._failed()

@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import Callable, Sequence
 
 from xferproto.entry import Entry
-from xferproto.executor import Executor
 from xferproto.store.interface import IUpload
 from xferproto.transfer.budget import MemoryBudget
 from xferproto.transfer.hashing import ContentDigest
+from xferproto.transfer.lanes import Lanes
 from xferproto.transfer.receiver import Receiver
 
 
@@ -17,12 +17,12 @@ class VerifiedUpload:
     """
     Takes the payload of an upload into a store.
 
-    MD5 has a lane for itself; SHA-256, which processors help with, shares one with the writing.
+    MD5 is one step; SHA-256, which processors help with, shares the other with the writing.
 
     @param upload: where the bytes go.
     @param name: what the file is called.
     @param size: how many there will be from now on.
-    @param executor: the threads that hash and write.
+    @param lanes: where they are hashed and written.
     @param budget: says how many bytes may wait.
     @param drained: called when L{full} is true no longer.
     @param failed: called when hashing or writing has failed; L{finish} then tells why.
@@ -35,7 +35,7 @@ class VerifiedUpload:
         upload: IUpload,
         name: str,
         size: int,
-        executor: Executor,
+        lanes: Lanes,
         budget: MemoryBudget,
         drained: Callable[[], None],
         failed: Callable[[], None],
@@ -48,7 +48,7 @@ class VerifiedUpload:
         self._digest = digest = digest or ContentDigest()
         self._keep = keep
         self._receiver = Receiver(
-            size, [digest.md5.update, self._hash_and_write], executor, budget, drained, failed
+            size, [digest.md5.update, self._hash_and_write], lanes, budget, drained, failed
         )
 
     def _hash_and_write(self, blocks: Sequence[bytes]) -> None:
@@ -59,6 +59,11 @@ class VerifiedUpload:
     def remaining(self) -> int:
         """Bytes still to come."""
         return self._receiver.remaining
+
+    @property
+    def block(self) -> int:
+        """How many bytes are worth taking at once."""
+        return self._receiver.block
 
     @property
     def full(self) -> bool:
