@@ -156,10 +156,6 @@ class Process:
         """The most resident memory that it has had so far, in bytes."""
         return status_field(self.pid, "VmHWM")
 
-    def open_files(self) -> int:
-        """How many file descriptors it holds."""
-        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
-
 
 def status_field(pid: int | str, name: str) -> int:
     """A memory field of C{/proc/PID/status}, in bytes."""
