@@ -14,6 +14,7 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
 from xferproto import grammar
+from xferproto.client.lines import Lines
 from xferproto.command import Command
 from xferproto.entry import Entry
 from xferproto.errors import ConnectionCut, RequestError, UnexpectedReply, XferError
@@ -172,6 +173,23 @@ class ClientConnection(LineReceiver):
             self._progress = None
             if buffer is not None:  # each line is split off all that was read with it
                 self.transport.bufferSize = buffer
+
+    async def _take_lines(self, take: Callable[[bytes], None]) -> None:
+        """
+        Have each line told up to C{DONE}.
+
+        @raise UnexpectedReply: what C{take} raised.
+        """
+
+        def told(line: bytes) -> None:
+            self.factory.trace("<", line)
+            take(line)
+
+        lines = Lines(told, self._give_up)
+        await self._receive(lines, 0, None)
+        self.factory.trace("<", grammar.DONE)
+        if lines.rest:
+            self._unasked(lines.rest.partition(b"\n")[0])
 
     # Events of the transport
 

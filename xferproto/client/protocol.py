@@ -179,10 +179,16 @@ class XferClientProtocol(BulkConnection):
         argument = to_wire(prefix)
         grammar.parse_prefix(argument)
         self._send_line(b"LIST_FILES" + (b" " + argument if argument else b""))
-        entries = []
-        while (line := await self._line()) != grammar.DONE:
+        entries: list[Entry] = []
+
+        def take(line: bytes) -> None:
             if line != grammar.NO_FILES:
                 entries.append(to_entry(line))
+
+        first = await self._line()
+        if first != grammar.DONE:
+            take(first)
+            await self._take_lines(take)
         self._in_step = True
         return entries
 
