@@ -10,6 +10,7 @@ from xferproto.client.factory import XferClientFactory
 from xferproto.client.lines import Lines
 from xferproto.errors import UnexpectedReply, XferError
 from xferproto.grammar import MAX_LINE
+from xferproto.store import catalogue
 
 
 class LinesTests(SynchronousTestCase):
@@ -68,9 +69,10 @@ class ListingTests(SynchronousTestCase):
     def test_same_as_typed(self) -> None:
         """A client sees what one who types sees, over several pages."""
 
+        self.patch(catalogue, "PAGE", 100)
         depot = Depot(self)
         typed = depot.connect()
-        typed.send(b"".join(b"UPLOAD %04d;1\nx" % number for number in range(5000)))
+        typed.send(b"".join(b"UPLOAD %04d;1\nx" % number for number in range(300)))
         text = typed.send(b"LIST_FILES\n")
         client = XferClientFactory(InlineExecutor()).buildProtocol(None)
         transport = Transport()
@@ -78,8 +80,8 @@ class ListingTests(SynchronousTestCase):
         client.makeConnection(transport)
         listing = client.list_files()
         self.assertEqual(transport.value(), b"LIST_FILES\n")
-        for start in range(0, len(text), 10_007):
+        for start in range(0, len(text), 1007):
             self.assertNoResult(listing)
-            client.dataReceived(text[start : start + 10_007])
+            client.dataReceived(text[start : start + 1007])
         names = [entry.name for entry in self.successResultOf(listing)]
-        self.assertEqual(names, [f"{number:04}" for number in range(5000)])
+        self.assertEqual(names, [f"{number:04}" for number in range(300)])
