@@ -39,6 +39,12 @@ class Found:
     damaged: bool
 
 
+CACHE = 32 * 1024
+"""
+KiB of pages kept for writing: ids are random, and so are the pages they change. Who reads does with
+the 2 MiB that SQLite takes by itself.
+"""
+
 PAGE = 4000
 """Entries on a page of a listing: some 250 KB of text, and 2 ms of the reader's thread."""
 
@@ -61,6 +67,7 @@ class Catalogue:
         self._reader = reader
         try:
             self.writing = open_database(path)
+            self.writing.execute(f"PRAGMA cache_size = {-CACHE}")
             self._reading = open_database(path)
         except (OSError, sqlite3.Error) as error:
             raise StorageUnavailable(f"The catalogue {path} can't be opened: {error}.") from error

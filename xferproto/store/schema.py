@@ -18,9 +18,6 @@ CATALOGUE = "catalogue.sqlite"
 BACKUP = "catalogue.backup.sqlite"
 """The names of the catalogue and of its copy in the storage directory."""
 
-CACHE = 32 * 1024
-"""KiB of pages that a connection may keep: ids are random, and so are the pages they change."""
-
 CHECKPOINT = 4000
 """
 Pages in a write-ahead log, of 4 KiB each, that go into the database together: a page that many
@@ -148,7 +145,6 @@ def open_durable(
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
-        connection.execute(f"PRAGMA cache_size = {-CACHE}")
         connection.execute("PRAGMA temp_store = MEMORY")  # what undoes a statement, among others
         while found != version:
             changes = schema if found is None else migrations[found]
