@@ -95,6 +95,31 @@ class Busy(RequestError):
     advice = "Another connection is sending under this token; try again when it has ended."
 
 
+class LoginRequired(RequestError):
+    symbol = "login-required"
+    advice = "Strangers may not do this here; send LOGIN with a user name and password first."
+
+
+class Denied(RequestError):
+    symbol = "denied"
+    advice = "You may not do this here; ask whoever runs the server for the right to."
+
+
+class Insecure(RequestError):
+    symbol = "insecure"
+    advice = "A password is taken over TLS or on the server's own machine only; connect with TLS."
+
+
+class QuotaExceeded(RequestError):
+    symbol = "quota-exceeded"
+    advice = "This file would exceed the quota; delete some files, or ask for a larger one."
+
+
+class Timeout(RequestError):
+    symbol = "timeout"
+    advice = "Nothing came for too long; connect again, and go on where you were."
+
+
 class Internal(RequestError):
     symbol = "internal"
 
@@ -119,6 +144,11 @@ REQUEST_ERRORS: dict[str, type[RequestError]] = {
         Collision,
         Corrupt,
         Busy,
+        LoginRequired,
+        Denied,
+        Insecure,
+        QuotaExceeded,
+        Timeout,
         Internal,
     )
 }

@@ -96,7 +96,12 @@ class Catalogue:
         return self._reader.run(self._by_sha256, sha256)
 
     def add(
-        self, entry: Entry, digests: Digests, now: float, token: str | None = None
+        self,
+        entry: Entry,
+        digests: Digests,
+        now: float,
+        token: str | None = None,
+        owner: str = "",
     ) -> Deferred[int | None]:
         """
         Record a content that has an object file, and a name of it; fires when both are durable.
@@ -105,25 +110,42 @@ class Catalogue:
         A content that was damaged is listed again, under all its names: its bytes are good now.
 
         @param token: of the partial that it was, which from now on stands for this content.
+        @param owner: of the name.
         @raise Collision: another content has the id.
         """
-        return self._commits.write(lambda connection: _add(connection, entry, digests, now, token))
+        return self._commits.write(
+            lambda connection: _add(connection, entry, digests, now, token, owner)
+        )
 
-    def add_name(self, entry: Entry, now: float, token: str) -> Deferred[None]:
+    def add_name(self, entry: Entry, now: float, token: str, owner: str = "") -> Deferred[None]:
         """
         Record one more name of a content that is there; fires when it is durable.
 
         @param token: which from now on stands for this content.
         """
-        return self._commits.write(lambda connection: _add_name(connection, entry, now, token))
+        return self._commits.write(
+            lambda connection: _add_name(connection, entry, now, token, owner)
+        )
 
-    def delete(self, id: str, name: str | None) -> Deferred[Content | None]:
+    def usage(self, owner: str | None) -> Deferred[int]:
+        """How many bytes all files of an owner have, or of all; with partials as declared."""
+        return self._reader.run(self._usage, owner)
+
+    def sees(self, id: str, only: str | None) -> Deferred[bool]:
+        """Whether one who sees the names of one owner only, or of all, sees a content."""
+        return self._reader.run(self._sees, id, only)
+
+    def delete(
+        self, id: str, name: str | None, only: str | None = None
+    ) -> Deferred[Content | None]:
         """
         Remove one name of a content, or all: the content, where it has none left and is gone.
 
+        @param only: the owner whose names are removed, or None for all.
+
         @raise NoSuchFile: there is no such content, or it has no such name.
         """
-        return self._commits.write(lambda connection: _delete(connection, id, name))
+        return self._commits.write(lambda connection: _delete(connection, id, name, only))
 
     def verified(self, id: str, now: float) -> Deferred[None]:
         """Record that the stored bytes were found to be right."""
@@ -199,34 +221,66 @@ class Catalogue:
 
         return self._commits.write(change)
 
-    def page(self, prefix: str, after: tuple[str, str] | None) -> Deferred[bytes]:
+    def page(
+        self, prefix: str, after: tuple[str, str] | None, only: str | None = None
+    ) -> Deferred[bytes]:
         """
         At most L{PAGE} entries with this prefix, in name order, each a line C{id;name;size}.
 
         @param after: name and id of the entry behind which the page begins.
+        @param only: the owner whose entries are wanted, or None for all.
         """
-        return self._reader.run(self._page, prefix, after)
+        return self._reader.run(self._page, prefix, after, only)
 
-    def status(self, id: str) -> Deferred[Status]:
+    def status(self, id: str, only: str | None = None) -> Deferred[Status]:
         """
         All that is known of one content.
 
+        @param only: the owner whose names are wanted, or None for all.
+
         @raise NoSuchFile: there is none with that id.
         """
-        return self._reader.run(self._status, id)
+        return self._reader.run(self._status, id, only)
 
-    def oldest(self, ids: Collection[str]) -> dict[str, Found]:
-        """Contents, each under the oldest of its names, by their ids. Blocks: for the reader."""
+    def oldest(self, ids: Collection[str], only: str | None = None) -> dict[str, Found]:
+        """
+        Contents, each under the oldest of its names, by their ids. Blocks: for the reader.
+
+        @param only: the owner whose names are wanted, or None for all.
+        """
         rows = self._reading.execute(
             "SELECT id, size, small, damaged IS NOT NULL,"
-            " (SELECT name FROM entry e WHERE e.id = c.id ORDER BY stored, name LIMIT 1)"
+            " (SELECT name FROM entry e WHERE e.id = c.id"
+            + ("" if only is None else " AND owner = ?")
+            + " ORDER BY stored, name LIMIT 1)"
             " FROM content c WHERE id IN (SELECT value FROM json_each(?))",
-            (json.dumps(list(ids)),),
+            (*(() if only is None else (only,)), json.dumps(list(ids))),
         )
         return {
             id: Found(Entry(id, name, size), small, bool(damaged))
             for id, size, small, damaged, name in rows.fetchall()
+            if name is not None
         }
+
+    def _usage(self, owner: str | None) -> int:
+        if owner is None:
+            usage, partials = "SELECT sum(bytes) FROM usage", "SELECT sum(size) FROM partial WHERE"
+            keys: tuple[str, ...] = ()
+        else:
+            usage = "SELECT bytes FROM usage WHERE owner = ?"
+            partials = "SELECT sum(size) FROM partial WHERE token GLOB ? AND"
+            keys = (f"{owner}/*",)
+        row = self._reading.execute(usage, () if owner is None else (owner,)).fetchone()
+        (held,) = self._reading.execute(f"{partials} id IS NULL", keys).fetchone()
+        return (row[0] or 0 if row else 0) + (held or 0)
+
+    def _sees(self, id: str, only: str | None) -> bool:
+        if only is None:
+            return True
+        row = self._reading.execute(
+            "SELECT 1 FROM entry WHERE id = ? AND owner = ? LIMIT 1", (id, only)
+        )
+        return row.fetchone() is not None
 
     async def close(self) -> None:
         """Finish the commits and queries that wait, then close the file."""
@@ -270,7 +324,7 @@ class Catalogue:
         row = self._reading.execute(statement, (key,)).fetchone()
         return None if row is None else kind(*row)
 
-    def _page(self, prefix: str, after: tuple[str, str] | None) -> bytes:
+    def _page(self, prefix: str, after: tuple[str, str] | None, only: str | None) -> bytes:
         end = _behind(prefix)
         # SQLite makes the text: five times as fast as rows made into Python's objects first, and
         # other threads run meanwhile. The inner query's order is kept: with a LIMIT it
@@ -280,17 +334,26 @@ class Catalogue:
             " SELECT id || ';' || name || ';' || size || char(10) AS line FROM entry"
             " WHERE listed AND (name, id) > (?, ?)"
             + (" AND name < ?" if end else "")
+            + (" GROUP BY name, id" if only is None else " AND owner = ?")
+            + (" AND owner <> ''" if only else "")  # so that the index of owners is used
             + " ORDER BY name, id LIMIT ?)",
-            (*(after or (prefix, "")), *((end,) if end else ()), PAGE),
+            (
+                *(after or (prefix, "")),
+                *((end,) if end else ()),
+                *(() if only is None else (only,)),
+                PAGE,
+            ),
         ).fetchone()
         return text or b""
 
-    def _status(self, id: str) -> Status:
+    def _status(self, id: str, only: str | None) -> Status:
         # One statement, so that both tables are read at one moment.
         rows = self._reading.execute(
             "SELECT e.id, e.name, e.size, c.sha256, c.stored, c.verified, c.damaged"
-            " FROM content c JOIN entry e USING (id) WHERE id = ? ORDER BY e.name",
-            (id,),
+            " FROM content c JOIN entry e USING (id) WHERE id = ?"
+            + ("" if only is None else " AND e.owner = ?")
+            + " GROUP BY e.name ORDER BY e.name",
+            (id, *(() if only is None else (only,))),
         ).fetchall()
         if not rows:
             raise NoSuchFile()
@@ -300,7 +363,12 @@ class Catalogue:
 
 
 def _add(
-    connection: sqlite3.Connection, entry: Entry, digests: Digests, now: float, token: str | None
+    connection: sqlite3.Connection,
+    entry: Entry,
+    digests: Digests,
+    now: float,
+    token: str | None,
+    owner: str,
 ) -> int | None:
     known = connection.execute(
         "SELECT sha256, damaged, small FROM content WHERE id = ?", (entry.id,)
@@ -322,24 +390,29 @@ def _add(
                 "UPDATE content SET damaged = NULL, verified = ? WHERE id = ?", (now, entry.id)
             )
             connection.execute("UPDATE entry SET listed = 1 WHERE id = ?", (entry.id,))
-    _add_name(connection, entry, now, token)
+    _add_name(connection, entry, now, token, owner)
     return small
 
 
-def _add_name(connection: sqlite3.Connection, entry: Entry, now: float, token: str | None) -> None:
+def _add_name(
+    connection: sqlite3.Connection, entry: Entry, now: float, token: str | None, owner: str
+) -> None:
     connection.execute(
-        "INSERT INTO entry VALUES (?, ?, ?, ?, 1) ON CONFLICT DO NOTHING",
-        (entry.name, entry.id, entry.size, now),
+        "INSERT INTO entry VALUES (?, ?, ?, ?, 1, ?) ON CONFLICT DO NOTHING",
+        (entry.name, entry.id, entry.size, now, owner),
     )
     if token is not None:
         connection.execute("UPDATE partial SET id = ?, idle = 0 WHERE token = ?", (entry.id, token))
 
 
-def _delete(connection: sqlite3.Connection, id: str, name: str | None) -> Content | None:
-    if name is None:
-        removed = connection.execute("DELETE FROM entry WHERE id = ?", (id,))
-    else:
-        removed = connection.execute("DELETE FROM entry WHERE id = ? AND name = ?", (id, name))
+def _delete(
+    connection: sqlite3.Connection, id: str, name: str | None, only: str | None
+) -> Content | None:
+    removed = connection.execute(
+        "DELETE FROM entry WHERE id = ?1 AND (?2 IS NULL OR name = ?2)"
+        " AND (?3 IS NULL OR owner = ?3)",
+        (id, name, only),
+    )
     if not removed.rowcount:
         raise NoSuchFile()
     if connection.execute("SELECT 1 FROM entry WHERE id = ? LIMIT 1", (id,)).fetchone():

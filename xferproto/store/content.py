@@ -57,13 +57,14 @@ class SmallContent:
 class LocalListing:
     """The pages of a catalogue."""
 
-    def __init__(self, catalogue: Catalogue, prefix: str) -> None:
+    def __init__(self, catalogue: Catalogue, prefix: str, only: str | None) -> None:
         self._catalogue = catalogue
+        self._only = only
         self._prefix = prefix
         self._last: tuple[str, str] | None = None
 
     async def _read(self) -> bytes:
-        page = await self._catalogue.page(self._prefix, self._last)
+        page = await self._catalogue.page(self._prefix, self._last, self._only)
         if page:
             last = page[page.rfind(b"\n", 0, -1) + 1 :].decode()
             id, _, rest = last.partition(";")

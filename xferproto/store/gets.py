@@ -36,6 +36,7 @@ class _Get:
     """A content that somebody waits for."""
 
     id: str
+    only: str | None
     found: Deferred[Got] = field(default_factory=Deferred)
     outcome: Got | Failure | None = None
 
@@ -54,14 +55,15 @@ class Gets:
         self._small = small
         self._lane: Lane[_Get] = Lane(reader, self._look_up, _answer, _refuse)
 
-    def get(self, id: str) -> Deferred[Got]:
+    def get(self, id: str, only: str | None = None) -> Deferred[Got]:
         """
         Look a content up.
 
+        @param only: the owner whose names count, or None for all.
         @raise NoSuchFile: there is none with that id.
         @raise Corrupt: its bytes are damaged, or not there.
         """
-        get = _Get(id)
+        get = _Get(id, only)
         self._lane.put(get)
         return get.found
 
@@ -70,10 +72,17 @@ class Gets:
         return self._lane.when_idle()
 
     def _look_up(self, batch: list[_Get]) -> None:
+        groups: dict[str | None, list[_Get]] = {}
+        for get in batch:
+            groups.setdefault(get.only, []).append(get)
+        for only, gets in groups.items():
+            self._look_up_as(only, gets)
+
+    def _look_up_as(self, only: str | None, batch: list[_Get]) -> None:
         waiting: Sequence[_Get] = batch
         # A content that was written anew between the two queries has another row then.
         for _ in range(3):
-            known = self._catalogue.oldest({get.id for get in waiting})
+            known = self._catalogue.oldest({get.id for get in waiting}, only)
             rows = {found.small: id for id, found in known.items() if found.small is not None}
             contents = self._small.read(rows) if rows else {}
             for get in waiting:

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from xferproto.entry import Digests, Entry, PartialStatus, Status
+from xferproto.identity import EVERYTHING, View
 
 
 class IUpload(Interface):
@@ -100,16 +101,23 @@ class IListing(Interface):
 
 
 class IStore(Interface):
-    """A depot's contents, each known by the MD5 of its bytes, and their names."""
+    """
+    A depot's contents, each known by the MD5 of its bytes, and their names.
 
-    def create(name: str, size: int) -> Deferred[IUpload]:
+    Every name has an owner. A C{view} says whose name is stored, and whose are seen: for who sees
+    none of a content's names it is not there, and its bytes are not known either.
+    """
+
+    def create(name: str, size: int, view: View = EVERYTHING) -> Deferred[IUpload]:
         """
         Begin an upload of C{size} bytes under C{name}.
 
         @raise NoSpace: there is no room.
         """
 
-    def resume(name: str, size: int, token: str, sha256: str | None) -> Deferred[IPartial]:
+    def resume(
+        name: str, size: int, token: str, sha256: str | None, view: View = EVERYTHING
+    ) -> Deferred[IPartial]:
         """
         Begin an upload under a token, or go on with one.
 
@@ -124,7 +132,9 @@ class IStore(Interface):
         "The most bytes of a small content: one that is best put and got in one piece."
     )
 
-    def put(name: str, content: bytes, digests: Digests) -> Deferred[Entry]:
+    def put(
+        name: str, content: bytes, digests: Digests, view: View = EVERYTHING
+    ) -> Deferred[Entry]:
         """
         Store a content under C{name}, in one piece: what comes of it is what comes of an upload
         that is written and committed. One that is not small is better uploaded.
@@ -136,7 +146,7 @@ class IStore(Interface):
         @raise NoSpace: the store is full; the entry is not listed.
         """
 
-    def get(id: str) -> Deferred[tuple[Entry, bytes | None]]:
+    def get(id: str, view: View = EVERYTHING) -> Deferred[tuple[Entry, bytes | None]]:
         """
         A content's entry, under the oldest of its names, and its bytes where it is a small one;
         else None, and it is to be opened.
@@ -145,17 +155,17 @@ class IStore(Interface):
         @raise Corrupt: there should be, but its bytes are known to be damaged, or gone.
         """
 
-    def list(prefix: str) -> IListing:
+    def list(prefix: str, view: View = EVERYTHING) -> IListing:
         """The entries whose names begin with C{prefix}."""
 
-    def status(id: str) -> Deferred[Status]:
+    def status(id: str, view: View = EVERYTHING) -> Deferred[Status]:
         """
         All that is known of one content.
 
         @raise NoSuchFile: there is none with that id.
         """
 
-    def open(id: str) -> Deferred[IContent]:
+    def open(id: str, view: View = EVERYTHING) -> Deferred[IContent]:
         """
         Read one content.
 
@@ -163,12 +173,18 @@ class IStore(Interface):
         @raise Corrupt: there should be, but its bytes are gone or have another length.
         """
 
-    def delete(id: str, name: str | None) -> Deferred[None]:
+    def delete(id: str, name: str | None, view: View = EVERYTHING) -> Deferred[None]:
         """
         Remove one name of a content, or all. The bytes go with the last one; who reads them now
         reads on.
 
         @raise NoSuchFile: there is no such content, or it has no such name.
+        """
+
+    def usage(owner: str | None) -> Deferred[int]:
+        """
+        How many bytes all files of an owner have together, each name counted, unfinished uploads
+        under tokens with their declared size; those of all owners where it is None.
         """
 
     def oldest_check(besides: Collection[str] = ()) -> Deferred[tuple[str, float] | None]:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Collection, Coroutine, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList, DeferredLock
+from twisted.internet.defer import Deferred, DeferredList, DeferredLock, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -30,6 +30,7 @@ from zope.interface import implementer
 from xferproto.entry import Digests, Entry, PartialStatus, Status
 from xferproto.errors import Collision, Corrupt, NoSpace, NoSuchFile, StorageUnavailable
 from xferproto.executor import Executor
+from xferproto.identity import EVERYTHING, View
 from xferproto.store.catalogue import Catalogue
 from xferproto.store.content import LocalContent, LocalListing, SmallContent
 from xferproto.store.contents import Contents
@@ -114,14 +115,14 @@ class LocalStore:
 
     # Uploads
 
-    async def _create(self, name: str, size: int) -> IUpload:
+    async def _create(self, name: str, size: int, owner: str) -> IUpload:
         reservation = self._space.reserve(size)
         try:
             incoming = await self.files.run(translated, self._new)
         except BaseException:
             reservation.release()
             raise
-        return LocalUpload(self, incoming, reservation, name, size)
+        return LocalUpload(self, incoming, reservation, name, size, owner)
 
     def _check(self) -> None:
         self.objects.check()  # before anything is asked of a directory that may be gone
@@ -131,11 +132,13 @@ class LocalStore:
         self._check()
         return self.objects.new()
 
-    def create(self, name: str, size: int) -> Deferred[IUpload]:
-        return Deferred.fromCoroutine(self._create(name, size))
+    def create(self, name: str, size: int, view: View = EVERYTHING) -> Deferred[IUpload]:
+        return Deferred.fromCoroutine(self._create(name, size, view.owner))
 
-    async def _put_as_file(self, entry: Entry, content: bytes, digests: Digests) -> Entry:
-        upload = await self._create(entry.name, entry.size)
+    async def _put_as_file(
+        self, entry: Entry, content: bytes, digests: Digests, owner: str
+    ) -> Entry:
+        upload = await self._create(entry.name, entry.size, owner)
         try:
             await self.files.run(upload.write, [content])
         except BaseException:
@@ -143,18 +146,24 @@ class LocalStore:
             raise
         return await upload.commit(digests)
 
-    def put(self, name: str, content: bytes, digests: Digests) -> Deferred[Entry]:
+    def put(
+        self, name: str, content: bytes, digests: Digests, view: View = EVERYTHING
+    ) -> Deferred[Entry]:
         entry = Entry(digests.md5, name, len(content))
-        if entry.size > self.small:
-            return self.finish(self._put_as_file(entry, content, digests))
 
         def put(stored: bool) -> Entry | Deferred[Entry]:
-            return entry if stored else self.finish(self._put_as_file(entry, content, digests))
+            if stored:
+                return entry
+            return self.finish(self._put_as_file(entry, content, digests, view.owner))
 
-        return self._puts.put(entry, digests, content).addCallback(put)
+        if entry.size > self.small:
+            return succeed(False).addCallback(put)
+        return self._puts.put(entry, digests, content, view.owner).addCallback(put)
 
-    def resume(self, name: str, size: int, token: str, sha256: str | None) -> Deferred[IPartial]:
-        return Deferred.fromCoroutine(self.tokens.resume(name, size, token, sha256))
+    def resume(
+        self, name: str, size: int, token: str, sha256: str | None, view: View = EVERYTHING
+    ) -> Deferred[IPartial]:
+        return Deferred.fromCoroutine(self.tokens.resume(name, size, token, sha256, view))
 
     def finish(self, commit: Coroutine[Deferred[Any], Any, Entry]) -> Deferred[Entry]:
         """Let an upload be committed; L{close} waits for it."""
@@ -168,7 +177,12 @@ class LocalStore:
         return finishing.addBoth(finished)
 
     async def store(
-        self, incoming: IncomingFile, entry: Entry, digests: Digests, token: str | None
+        self,
+        incoming: IncomingFile,
+        entry: Entry,
+        digests: Digests,
+        token: str | None,
+        owner: str = "",
     ) -> None:
         """Steps 2 to 4 for a file whose bytes are all written and whose hashes are known."""
         lock = await self._locked(entry.id)
@@ -181,7 +195,7 @@ class LocalStore:
                 await self.files.run(translated, self.objects.publish, incoming, entry.id)
                 if known is not None and known.small is not None:
                     await self._contents.mark(entry.id, known.small)
-                small = await self._catalogue.add(entry, digests, self._now(), token)
+                small = await self._catalogue.add(entry, digests, self._now(), token, owner)
             except (OSError, NoSpace):
                 if known is None or known.small is not None:  # the file was none of a content's yet
                     await self.files.run(self.objects.take_back, entry.id, incoming.path)
@@ -194,7 +208,9 @@ class LocalStore:
         finally:
             self._unlock(entry.id, lock)
 
-    async def name_known(self, entry: Entry, digests: Digests, token: str) -> Entry:
+    async def name_known(
+        self, entry: Entry, digests: Digests, token: str, owner: str = ""
+    ) -> Entry:
         """
         Record one more name of a content that is stored.
 
@@ -212,7 +228,7 @@ class LocalStore:
                 before, known = known, await self._catalogue.content(entry.id)
                 if known == before:  # it was not stored anew between the two questions
                     raise Corrupt()
-            await self._catalogue.add_name(entry, self._now(), token)
+            await self._catalogue.add_name(entry, self._now(), token, owner)
             await self.files.run(self.objects.remove_partial, token)
             return entry
         finally:
@@ -220,26 +236,29 @@ class LocalStore:
 
     # Contents
 
-    def list(self, prefix: str) -> IListing:
-        return LocalListing(self._catalogue, prefix)
+    def list(self, prefix: str, view: View = EVERYTHING) -> IListing:
+        return LocalListing(self._catalogue, prefix, view.only)
 
-    def status(self, id: str) -> Deferred[Status]:
-        return self._catalogue.status(id)
+    def status(self, id: str, view: View = EVERYTHING) -> Deferred[Status]:
+        return self._catalogue.status(id, view.only)
 
-    def get(self, id: str) -> Deferred[tuple[Entry, bytes | None]]:
-        return self._gets.get(id).addCallback(lambda got: (got.entry, got.content))
+    def usage(self, owner: str | None) -> Deferred[int]:
+        return self._catalogue.usage(owner)
 
-    async def _open(self, id: str) -> IContent:
-        got = await self._gets.get(id)
+    def get(self, id: str, view: View = EVERYTHING) -> Deferred[tuple[Entry, bytes | None]]:
+        return self._gets.get(id, view.only).addCallback(lambda got: (got.entry, got.content))
+
+    async def _open(self, id: str, view: View) -> IContent:
+        got = await self._gets.get(id, view.only)
         if got.content is not None:
             return SmallContent(got.entry, got.content, got.small)
         fd = await self.files.run(self.objects.open, id, got.entry.size)
         return LocalContent(self.files, got.entry, fd)
 
-    def open(self, id: str) -> Deferred[IContent]:
-        return Deferred.fromCoroutine(self._open(id))
+    def open(self, id: str, view: View = EVERYTHING) -> Deferred[IContent]:
+        return Deferred.fromCoroutine(self._open(id, view))
 
-    async def _delete(self, id: str, name: str | None) -> None:
+    async def _delete(self, id: str, name: str | None, view: View) -> None:
         lock = await self._locked(id)
         try:
             # Marked first: should the server be killed, the next start removes bytes without a row.
@@ -247,7 +266,7 @@ class LocalStore:
             small = None if known is None else known.small
             await self._contents.mark(id, small)
             try:
-                gone = await self._catalogue.delete(id, name)
+                gone = await self._catalogue.delete(id, name, view.only)
             except BaseException:
                 await self._contents.confirm(id, small)
                 raise
@@ -258,8 +277,8 @@ class LocalStore:
         finally:
             self._unlock(id, lock)
 
-    def delete(self, id: str, name: str | None) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._delete(id, name))
+    def delete(self, id: str, name: str | None, view: View = EVERYTHING) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._delete(id, name, view))
 
     # Checks
 

@@ -31,6 +31,7 @@ class _Put:
     entry: Entry
     sha256: str
     content: bytes
+    owner: str
     committed: Deferred[bool] = field(default_factory=Deferred)
     outcome: bool | Failure = True
 
@@ -61,14 +62,17 @@ class SmallPuts:
         self._unsure: list[int] = []  # the first rows of marks that a commit which failed left
         self._lane: Lane[_Put] = Lane(writer, self._commit, _answer, _refuse)
 
-    def put(self, entry: Entry, digests: Digests, content: bytes) -> Deferred[bool]:
+    def put(
+        self, entry: Entry, digests: Digests, content: bytes, owner: str = ""
+    ) -> Deferred[bool]:
         """
         Store a content: fires when it is durable. With false where it must be stored as a file.
 
+        @param owner: of the name.
         @raise Collision: other bytes with the same MD5 are stored already; they stay.
         @raise NoSpace: the disk is full.
         """
-        put = _Put(entry, digests.sha256, content)
+        put = _Put(entry, digests.sha256, content, owner)
         self._lane.put(put)
         return put.committed
 
@@ -107,7 +111,7 @@ class SmallPuts:
             if number is None:
                 put.outcome = False
                 continue
-            entries.append((entry.name, entry.id, entry.size, now))
+            entries.append((entry.name, entry.id, entry.size, now, put.owner))
             if entry.id in written:
                 continue
             written.add(entry.id)
@@ -135,7 +139,7 @@ class SmallPuts:
                 connection.execute("UPDATE entry SET listed = 1 WHERE id = ?", row[2:])
             insert(
                 connection,
-                "entry (name, id, size, stored)",
+                "entry (name, id, size, stored, owner)",
                 entries,
                 "ON CONFLICT DO NOTHING",
             )

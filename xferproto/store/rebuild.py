@@ -24,6 +24,9 @@ from xferproto.store.objects import Objects
 from xferproto.store.schema import BACKUP, CATALOGUE, Content, Partial, open_database
 from xferproto.store.small import SMALL, SmallObjects
 
+RECOVERED_OWNER = "?"
+"""Who owns it: nobody, so that only who sees all files sees it. No user can have this name."""
+
 RECOVERED = "recovered/"
 """What the name of a content begins with that nobody knows the name of."""
 
@@ -86,7 +89,7 @@ class _Rebuild:
             self._list_objects(connection)
             needless = [] if small is None else self._list_small(connection, small)
             for id in self._names.keys() - self._found:
-                names = ", ".join(map(quoted, self._names[id]))
+                names = ", ".join(quoted(name) for name, _ in self._names[id])
                 self._say(f"the bytes of {id} are not there; it was {names}")
                 self._result.missing += 1
             connection.executemany(
@@ -137,14 +140,14 @@ class _Rebuild:
         id = content.id
         self._found.add(id)
         self._listed.add(id)
-        known = self._names.get(id) or {RECOVERED + id: stored}
+        known = self._names.get(id) or {(RECOVERED + id, RECOVERED_OWNER): stored}
         connection.execute(
             "INSERT INTO content VALUES (?, ?, ?, ?, ?, NULL, ?)",
             (id, content.sha256, content.size, min(known.values()), time.time(), content.small),
         )
         connection.executemany(
-            "INSERT INTO entry VALUES (?, ?, ?, ?, 1)",
-            [(name, id, content.size, when) for name, when in known.items()],
+            "INSERT INTO entry VALUES (?, ?, ?, ?, 1, ?)",
+            [(name, id, content.size, when, owner) for (name, owner), when in known.items()],
         )
         self._result.contents += 1
         self._result.entries += len(known)
@@ -208,13 +211,21 @@ def _salvaged(path: Path) -> Iterator[list[tuple[str, bytes]]]:
         yield batch
 
 
-def _known(root: Path) -> tuple[dict[str, dict[str, float]], list[Partial]]:
+_Names = dict[tuple[str, str], float]
+"""Names with their owners, and when they were stored."""
+
+
+def _known(root: Path) -> tuple[dict[str, _Names], list[Partial]]:
     """The names that the old catalogue and its copy tell, by id, with their times; the partials."""
-    names: dict[str, dict[str, float]] = {}
+    names: dict[str, _Names] = {}
     for path in (root / CATALOGUE, root / BACKUP):
-        found: dict[str, dict[str, float]] = {}
-        for id, name, stored in _rows(path, "SELECT id, name, stored FROM entry NOT INDEXED"):
-            found.setdefault(str(id), {})[str(name)] = float(stored)
+        found: dict[str, _Names] = {}
+        for owner in ("owner", "''"):  # which versions before 3 do not have
+            query = f"SELECT id, name, stored, {owner} FROM entry NOT INDEXED"
+            for id, name, stored, whose in _rows(path, query):
+                found.setdefault(str(id), {})[str(name), str(whose)] = float(stored)
+            if found:
+                break
         for id, known in found.items():
             names.setdefault(id, known)  # what the newer one tells of a content is the truth
     columns = "token, name, size, started, idle"

@@ -24,13 +24,35 @@ Pages in a write-ahead log, of 4 KiB each, that go into the database together: a
 commits change is written there once.
 """
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Counts the changes of L{SCHEMA} (PRAGMA user_version)."""
 
-MIGRATIONS = {1: "ALTER TABLE content ADD COLUMN small INTEGER;"}
-"""How a catalogue of a version becomes one of the next."""
+_ENTRY = """
+CREATE TABLE entry (
+    name   TEXT NOT NULL,
+    id     TEXT NOT NULL REFERENCES content (id),
+    size   INTEGER NOT NULL,    -- of the content; here too, so that a listing reads one table
+    stored REAL NOT NULL,       -- seconds since the epoch
+    listed INTEGER NOT NULL DEFAULT 1,  -- 0 while the content is damaged
+    owner  TEXT NOT NULL DEFAULT '',    -- the user who stored it, or '' for a stranger
+    PRIMARY KEY (name, id, owner)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX entry_of_content ON entry (id, stored, name);
+CREATE INDEX entry_of_owner ON entry (owner, name, id) WHERE owner <> '';
+CREATE TABLE usage (
+    owner TEXT PRIMARY KEY,
+    bytes INTEGER NOT NULL      -- of all entries of the owner together
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER entry_added AFTER INSERT ON entry BEGIN
+    INSERT INTO usage VALUES (NEW.owner, NEW.size)
+        ON CONFLICT DO UPDATE SET bytes = bytes + NEW.size;
+END;
+CREATE TRIGGER entry_removed AFTER DELETE ON entry BEGIN
+    UPDATE usage SET bytes = bytes - OLD.size WHERE owner = OLD.owner;
+END;
+"""
 
-SCHEMA = """
+SCHEMA = f"""
 CREATE TABLE content (
     id       TEXT PRIMARY KEY,  -- MD5, 32 lower-case hex digits
     sha256   TEXT NOT NULL,     -- 64 lower-case hex digits
@@ -42,15 +64,7 @@ CREATE TABLE content (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX content_by_sha256 ON content (sha256);
 CREATE INDEX content_by_verified ON content (verified) WHERE damaged IS NULL;
-CREATE TABLE entry (
-    name   TEXT NOT NULL,
-    id     TEXT NOT NULL REFERENCES content (id),
-    size   INTEGER NOT NULL,    -- of the content; here too, so that a listing reads one table
-    stored REAL NOT NULL,       -- seconds since the epoch
-    listed INTEGER NOT NULL DEFAULT 1,  -- 0 while the content is damaged
-    PRIMARY KEY (name, id)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX entry_of_content ON entry (id, stored, name);
+{_ENTRY}
 CREATE TABLE partial (
     token   TEXT PRIMARY KEY,   -- what the client calls the upload
     name    TEXT NOT NULL,
@@ -60,6 +74,19 @@ CREATE TABLE partial (
     id      TEXT                -- the content it became, or NULL while bytes are missing
 ) STRICT, WITHOUT ROWID;
 """
+
+
+MIGRATIONS = {
+    1: "ALTER TABLE content ADD COLUMN small INTEGER;",
+    2: f"""
+ALTER TABLE entry RENAME TO entry_of_version_2;
+DROP INDEX entry_of_content;
+{_ENTRY}
+INSERT INTO entry SELECT name, id, size, stored, listed, '' FROM entry_of_version_2;
+DROP TABLE entry_of_version_2;
+""",
+}
+"""How a catalogue of a version becomes one of the next."""
 
 
 @dataclass(frozen=True, slots=True)

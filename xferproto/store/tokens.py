@@ -10,6 +10,7 @@ from twisted.logger import Logger
 
 from xferproto.entry import Digests, PartialStatus
 from xferproto.errors import Busy
+from xferproto.identity import View
 from xferproto.store.catalogue import Catalogue
 from xferproto.store.contents import Contents
 from xferproto.store.objects import IncomingFile
@@ -49,25 +50,31 @@ class Tokens:
         self._now = now
         self._active: set[str] = set()
 
-    async def resume(self, name: str, size: int, token: str, sha256: str | None) -> LocalPartial:
+    async def resume(
+        self, name: str, size: int, token: str, sha256: str | None, view: View
+    ) -> LocalPartial:
         """Begin an upload under a token, or go on with one, as C{IStore.resume} does."""
+        if view.owner:  # each owner has tokens of their own; no token holds a slash
+            token = f"{view.owner}/{token}"
         if token in self._active:
             raise Busy()
         self._active.add(token)
         try:
-            known = await self._known(size, token, sha256)
+            known = await self._known(size, token, sha256, view.only)
             if known is not None:
                 digests = Digests(known.id, known.sha256)
                 room = self._space.reserve(0)
-                return LocalPartial(self._store, None, room, name, size, token, digests)
+                return LocalPartial(self._store, None, room, name, size, token, view.owner, digests)
             incoming = await self.open(name, size, token)
-            return LocalPartial(self._store, *incoming, name, size, token, None)
+            return LocalPartial(self._store, *incoming, name, size, token, view.owner, None)
         except BaseException:
             self._active.discard(token)
             raise
 
-    async def _known(self, size: int, token: str, sha256: str | None) -> Content | None:
-        """The content that is stored already under a token or a SHA-256, of this size."""
+    async def _known(
+        self, size: int, token: str, sha256: str | None, only: str | None
+    ) -> Content | None:
+        """The content that is stored already under a token or a SHA-256, of this size, and seen."""
         known = None
         if sha256 is not None:
             known = await self._catalogue.by_sha256(sha256)
@@ -76,6 +83,8 @@ class Tokens:
             if partial is not None and partial.id is not None:
                 known = await self._catalogue.content(partial.id)
         if known is None or known.damaged or known.size != size:
+            return None
+        if not await self._catalogue.sees(known.id, only):  # a hash alone opens nothing
             return None
         return known if await self._contents.has(known) else None
 

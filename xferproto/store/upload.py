@@ -49,12 +49,14 @@ class LocalUpload:
         reservation: Reservation,
         name: str,
         size: int,
+        owner: str,
     ) -> None:
         self._store = store
         self._incoming = incoming
         self._reservation = reservation
         self._name = name
         self._size = size
+        self._owner = owner
 
     def write(self, blocks: Sequence[bytes]) -> None:
         _write(self._incoming, self._reservation, blocks)
@@ -62,7 +64,7 @@ class LocalUpload:
     async def _commit(self, digests: Digests) -> Entry:
         entry = Entry(digests.md5, self._name, self._size)
         try:
-            await self._store.store(self._incoming, entry, digests, None)
+            await self._store.store(self._incoming, entry, digests, None, self._owner)
         except BaseException:
             await self._abort()
             raise
@@ -97,6 +99,7 @@ class LocalPartial:
         name: str,
         size: int,
         token: str,
+        owner: str,
         known: Digests | None,
     ) -> None:
         self._store = store
@@ -105,6 +108,7 @@ class LocalPartial:
         self._name = name
         self._size = size
         self._token = token
+        self._owner = owner
         self._ended = False
         self.known = known
 
@@ -136,10 +140,12 @@ class LocalPartial:
         entry = Entry(digests.md5, self._name, self._size)
         try:
             if self._incoming is None:
-                await self._store.name_known(entry, digests, self._token)
+                await self._store.name_known(entry, digests, self._token, self._owner)
             else:
                 try:
-                    await self._store.store(self._incoming, entry, digests, self._token)
+                    await self._store.store(
+                        self._incoming, entry, digests, self._token, self._owner
+                    )
                 except Collision:  # however often it is tried
                     await self._store.tokens.forget(self._token)
                     await self._store.files.run(self._incoming.discard)
