@@ -17,13 +17,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "xferproto"
 PLUGIN = ROOT / "twisted" / "plugins" / "xfer_plugin.py"
 
-STORE = ("entry", "errors", "escape", "executor", "lane")
+STORE = ("entry", "errors", "escape", "executor", "identity", "lane")
 """What a store may use."""
 
 TRANSFER = ("entry", "errors", "executor", "lane", "store.interface")
 """What the pipeline of bytes may use: of the store, only the interface."""
 
-VALUES = ("command", "entry", "errors", "escape", "grammar")
+VALUES = ("command", "entry", "errors", "escape", "grammar", "identity")
 """What knows neither a network nor a disk."""
 
 SIDE = (*VALUES, "executor", "store", "transfer", "twistd")
@@ -35,6 +35,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "errors": (),
     "escape": (),
     "executor": (),
+    "identity": (),
     "version": (),
     # what stands on them
     "command": ("errors",),
@@ -57,7 +58,7 @@ What each module of the package may import of it, C{""} being the package's own 
 A name stands for a module, or for a package with all in it; the longest name that fits counts.
 """
 
-PURE = ("command", "entry", "errors", "escape", "grammar", "version")
+PURE = ("command", "entry", "errors", "escape", "grammar", "identity", "version")
 """These know nothing of Twisted and zope.interface, and can be used without."""
 
 ENDPOINTS = ("client.factory", "client.service", "server.service")
