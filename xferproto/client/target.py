@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xferproto.errors import TargetExists
+from xferproto.store.direct import WORTH_IT
 from xferproto.store.objects import IncomingFile, sync_path
 
 
@@ -53,6 +54,11 @@ class PartFile:
     def empty(self) -> None:
         """Start over."""
         self._file.empty()
+
+    def expect(self, size: int) -> None:
+        """So many bytes will come; many of them, unless they are kept, pass the page cache."""
+        if size >= WORTH_IT and not self._keep:
+            self._file.pass_cache()
 
     def _check(self) -> None:
         check_target(self._target, self._replace)

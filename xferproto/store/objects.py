@@ -24,6 +24,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from xferproto.errors import Corrupt, StorageLost
+from xferproto.store.direct import DirectWriter
 
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
@@ -227,6 +228,7 @@ class IncomingFile:
         self.size = size
         self._fd = fd
         self._written_back = size
+        self._direct: DirectWriter | None = None
 
     @classmethod
     def new(cls, path: Path, mode: int = FILE_MODE) -> IncomingFile:
@@ -267,6 +269,10 @@ class IncomingFile:
 
     def write(self, blocks: Sequence[bytes]) -> None:
         """Append all of the blocks' bytes."""
+        if self._direct is not None:
+            self._direct.write(blocks)
+            self.size += sum(map(len, blocks))
+            return
         for start in range(0, len(blocks), _IOV_MAX):
             rest = [memoryview(block) for block in blocks[start : start + _IOV_MAX]]
             while rest:
@@ -286,13 +292,29 @@ class IncomingFile:
             # On Linux this starts to write dirty pages and drops clean ones; these are all dirty.
             os.posix_fadvise(self._fd, begin, self.size - begin, os.POSIX_FADV_DONTNEED)
 
+    def pass_cache(self) -> None:
+        """
+        Write past the page cache from now on, if that can be done. What is written then can be
+        read, and is there after the process is killed, no earlier than L{sync} or L{close} returns.
+        """
+        if self._direct is None:
+            self._direct = DirectWriter.begin(self._fd, self.size)
+
+    def _end_direct(self) -> None:
+        direct, self._direct = self._direct, None
+        if direct is not None:
+            direct.finish()
+
     def sync(self) -> None:
         """Wait until the bytes are on the disk, and close."""
+        self._end_direct()
         os.fsync(self._fd)
         self.close()
 
     def close(self) -> None:
         if self._fd >= 0:
+            with contextlib.suppress(OSError):  # who wants to know whether it is there syncs
+                self._end_direct()
             fd, self._fd = self._fd, -1
             os.close(fd)
 
