@@ -2,8 +2,8 @@
 C{python -m bench.bare_files SOURCE TARGET}: a yardstick, what many small files cost their disk.
 
 Writes every file of a directory again, a batch at a time as xfer's client does with what it
-fetches: aside, write-back begun, synced, linked to its name, the directory synced. Hashes nothing,
-and knows no network. Prints a line of JSON: C{seconds}.
+fetches: without a name, write-back begun, synced, given its name, the directory synced. Hashes
+nothing, and knows no network. Prints a line of JSON: C{seconds}.
 """
 
 from __future__ import annotations
@@ -34,19 +34,17 @@ def main(source: str, target: str) -> None:
 def write(batch: list[tuple[str, bytes]], target: str) -> None:
     """Write a batch of files, each with its name."""
     files = []
-    for name, content in batch:
-        fd = os.open(f"{target}/.{name}.part", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    for _, content in batch:
+        fd = os.open(target, os.O_WRONLY | os.O_TMPFILE, 0o666)
         os.write(fd, content)
         files.append(fd)
     for fd in files:
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
     for fd in files:
         os.fsync(fd)
+    for fd, (name, _) in zip(files, batch, strict=True):
+        os.link(f"/proc/self/fd/{fd}", f"{target}/{name}", src_dir_fd=fd, follow_symlinks=True)
         os.close(fd)
-    for name, _ in batch:
-        part = Path(f"{target}/.{name}.part")
-        os.link(part, f"{target}/{name}")
-        part.unlink()
 
 
 if __name__ == "__main__":

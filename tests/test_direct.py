@@ -140,3 +140,55 @@ class UploadTests(SynchronousTestCase):
         cut.send(b"UPLOAD cut;%d\n" % len(content), content[:-1])
         cut.lose()
         self.assertEqual(len(depot.files()), 1)
+
+
+class NamelessTests(SynchronousTestCase):
+    """A file that has no name until it is whole."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+        file = IncomingFile.nameless(self.folder / "name", 0o640)
+        if file is None:
+            raise self.skipTest("this system has no files without names")
+        self.file = file
+        self.addCleanup(file.close)
+
+    def names(self) -> list[str]:
+        return sorted(path.name for path in self.folder.iterdir())
+
+    def test_place(self) -> None:
+        """It appears when it is placed, whole, with its permissions."""
+        self.file.write([b"con", b"tent"])
+        self.file.sync()
+        self.assertEqual(self.names(), [])
+        self.file.place(self.folder / "name", False)
+        self.assertEqual(self.names(), ["name"])
+        self.assertEqual((self.folder / "name").read_bytes(), b"content")
+        self.assertEqual((self.folder / "name").stat().st_mode & 0o007, 0)
+
+    def test_never_replaces(self) -> None:
+        """A file that took the name meanwhile stays."""
+        self.file.write([b"new"])
+        self.file.sync()
+        (self.folder / "name").write_bytes(b"old")
+        self.assertRaises(FileExistsError, self.file.place, self.folder / "name", False)
+        self.file.discard()
+        self.assertEqual((self.folder / "name").read_bytes(), b"old")
+        self.assertEqual(self.names(), ["name"])
+
+    def test_discard(self) -> None:
+        """One that is given up leaves nothing, nor takes away what has its name."""
+        (self.folder / "name").write_bytes(b"old")
+        self.file.write([b"new"])
+        self.file.discard()
+        self.assertEqual(self.names(), ["name"])
+
+    def test_not_there(self) -> None:
+        """Where there are no such files, one is told so; other failures are failures."""
+        for number in (errno.EOPNOTSUPP, errno.EISDIR):
+            refusal = OSError(number, "no")
+            with mock.patch.object(os, "open", side_effect=refusal):
+                self.assertIs(IncomingFile.nameless(self.folder / "a", 0o600), None)
+        with mock.patch.object(os, "open", side_effect=OSError(errno.EACCES, "no")):
+            self.assertRaises(OSError, IncomingFile.nameless, self.folder / "a", 0o600)
