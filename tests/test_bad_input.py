@@ -21,7 +21,7 @@ from xferproto.server.connection import DISCARD_LIMIT, MAX_ERRORS
 from xferproto.server.framing import CLOSE_TIMEOUT, LINGER
 from xferproto.server.reply import help_lines
 from xferproto.server.state import State
-from xferproto.store import catalogue, schema, small
+from xferproto.store import catalogue, direct, schema, small
 from xferproto.store.small import SMALL_SIZE
 from xferproto.transfer.sender import BLOCK
 
@@ -441,8 +441,9 @@ class DiskTests(BadInputCase):
         """When much of the payload is still to come, it is not waited for."""
         depot = Depot(self, small=NO_SMALL)
         session = depot.connect()
-        self.break_disk("writev", errno.ENOSPC)
-        self.assert_refused(session.send(b"UPLOAD a;%d\nx" % (DISCARD_LIMIT + 2)), "no-space")
+        self.break_disk("write", errno.ENOSPC)  # a large file is written in large blocks
+        session.send(b"UPLOAD a;%d\n" % (DISCARD_LIMIT + direct.BLOCK + 1))
+        self.assert_refused(session.send(bytes(direct.BLOCK)), "no-space")
         self.assert_closed(session, depot)
 
     def test_no_new_file(self) -> None:

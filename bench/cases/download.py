@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.cases.upload import DISK, MD5SUM, md5sum, writing
+from bench.cases.upload import DISK, DISK_ALONE, MD5SUM, md5sum, writing
 from bench.contents import Content, check_file
 from bench.depot import Depot
 from bench.figures import Figures, Goal, Result, Sample, ratio
@@ -46,7 +46,7 @@ def run_case(lab: Lab) -> Result:
         fetched = (fetching(peer, content, place / "received") for peer in peers)
         yardsticks = (md5sum(content), writing(content, place / "written"))
         figures = lab.measure([*yardsticks, *fetched])
-    order = (MD5SUM, DISK, Depot.name, INSIDE)
+    order = (MD5SUM, DISK, DISK_ALONE, Depot.name, INSIDE)
     return Result(tuple(figures.all(order)), tuple(goals(figures)), tuple(lab.left_out))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -13,10 +14,25 @@ from bench.figures import Figures, Goal, Result, Sample, absolute, ratio
 from bench.lab import Contender, Lab
 from bench.peers.peer import Peer
 from bench.peers.rsync import Rsync
+from bench.processes import python, run
 
 TITLE = "Many small files up and down"
 
 UNIT = "files/s"
+
+BARE = "down: the files alone, synced"
+
+
+def writing(batch: Batch, target: Path) -> Contender:
+    """The yardstick: what the file system alone takes to have the files for good."""
+
+    def once() -> Iterable[Sample]:
+        _, output = run(python("bench.bare_files", batch.directory, target))
+        check_batch(target, batch)
+        shutil.rmtree(target)
+        yield Sample(BARE, UNIT, len(batch.ids) / json.loads(output)["seconds"])
+
+    return Contender(BARE, once)
 
 
 def moving(peer: Peer, batch: Batch, target: Path) -> Contender:
@@ -50,7 +66,8 @@ def run_case(lab: Lab) -> Result:
         for peer in peers:
             running.callback(peer.stop)
             peer.start()
-        figures = lab.measure([moving(peer, batch, place / "received") for peer in peers])
+        movers = [moving(peer, batch, place / "received") for peer in peers]
+        figures = lab.measure([*movers, writing(batch, place / "written")])
     ways = {way: [f for f in figures.all() if f.label.startswith(way)] for way in ("up", "down")}
     left_out = [f"{kind.name}: {kind.not_small}" for kind in lab.peers if kind.not_small]
     every = (*ways["up"], *ways["down"])

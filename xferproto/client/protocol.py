@@ -26,6 +26,7 @@ from xferproto.errors import (
 from xferproto.escape import printable, quoted
 from xferproto.executor import undone_if_cancelled
 from xferproto.grammar import Range, ResumeDetails, UploadDetails
+from xferproto.store.direct import WORTH_IT
 from xferproto.transfer.digest import Digest, md5
 from xferproto.transfer.receiver import Receiver
 from xferproto.transfer.sender import BLOCK, Sender
@@ -364,6 +365,8 @@ class XferClientProtocol(BulkConnection):
         if entry.id != id or entry.size < offset:
             raise UnexpectedReply(f"Asked for {id}, the server sends {entry.id}.")
         missing = entry.size - offset
+        if missing >= WORTH_IT:
+            await executor.run(part.expect, missing)
         receiver = Receiver(
             missing,
             [digest.update, part.write],

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xferproto.errors import TargetExists
+from xferproto.store.direct import WORTH_IT
 from xferproto.store.objects import IncomingFile, sync_path
 
 
 class PartFile:
     """
-    A download on its way, in a hidden file beside the one it will become.
+    A download on its way: a file without a name where the system has such files, else a hidden one
+    beside the one it will become.
 
     All methods block.
 
@@ -32,8 +34,11 @@ class PartFile:
         self._placed = False
         self._check()
         if id is None:
-            part = target.with_name(f".{secrets.token_hex(8)}.part")
-            self._file = IncomingFile.new(part, 0o666)
+            file = None if replace else IncomingFile.nameless(target, 0o666)
+            if file is None:
+                part = target.with_name(f".{secrets.token_hex(8)}.part")
+                file = IncomingFile.new(part, 0o666)
+            self._file = file
         else:
             # Of the target too: two downloads of one content must not write into one part.
             key = hashlib.sha256(f"{target.name}\0{id}".encode("utf-8", "surrogateescape"))
@@ -53,6 +58,11 @@ class PartFile:
     def empty(self) -> None:
         """Start over."""
         self._file.empty()
+
+    def expect(self, size: int) -> None:
+        """So many bytes will come; many of them, unless they are kept, pass the page cache."""
+        if size >= WORTH_IT and not self._keep:
+            self._file.pass_cache()
 
     def _check(self) -> None:
         check_target(self._target, self._replace)
@@ -89,7 +99,7 @@ class PartFile:
 
     def begin_write_back(self) -> None:
         """Set the disk to work, so that L{sync} has less to wait for."""
-        self._file._begin_write_back()
+        self._file.begin_write_back()
 
     def place(self) -> None:
         """
@@ -97,14 +107,10 @@ class PartFile:
 
         @raise TargetExists: another file took the name meanwhile.
         """
-        if self._replace:
-            self._file.path.rename(self._target)
-        else:
-            try:
-                os.link(self._file.path, self._target)  # unlike a rename, it never replaces
-            except FileExistsError:
-                raise TargetExists(f"{self._target} is there already.") from None
-            self._file.path.unlink()
+        try:
+            self._file.place(self._target, self._replace)
+        except FileExistsError:
+            raise TargetExists(f"{self._target} is there already.") from None
         self._placed = True
 
     def leave(self) -> None:

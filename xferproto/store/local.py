@@ -34,6 +34,7 @@ from xferproto.identity import EVERYTHING, View
 from xferproto.store.catalogue import Catalogue
 from xferproto.store.content import LocalContent, LocalListing, SmallContent
 from xferproto.store.contents import Contents
+from xferproto.store.direct import WORTH_IT
 from xferproto.store.gets import Gets
 from xferproto.store.interface import IContent, IListing, IPartial, IStore, IUpload
 from xferproto.store.lock import lock_directory
@@ -118,7 +119,7 @@ class LocalStore:
     async def _create(self, name: str, size: int, owner: str) -> IUpload:
         reservation = self._space.reserve(size)
         try:
-            incoming = await self.files.run(translated, self._new)
+            incoming = await self.files.run(translated, self._new, size)
         except BaseException:
             reservation.release()
             raise
@@ -128,9 +129,12 @@ class LocalStore:
         self.objects.check()  # before anything is asked of a directory that may be gone
         self._space.check()
 
-    def _new(self) -> IncomingFile:
+    def _new(self, size: int) -> IncomingFile:
         self._check()
-        return self.objects.new()
+        incoming = self.objects.new()
+        if size >= WORTH_IT:
+            incoming.pass_cache()
+        return incoming
 
     def create(self, name: str, size: int, view: View = EVERYTHING) -> Deferred[IUpload]:
         return Deferred.fromCoroutine(self._create(name, size, view.owner))
