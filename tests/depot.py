@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.executors import InlineExecutor
+from tests.visitors import make_guard
 from xferproto.executor import Executor
+from xferproto.identity import NOBODY, Identity
 from xferproto.server.factory import XferServerFactory
 from xferproto.server.protocol import XferServerProtocol
+from xferproto.server.users import User
 from xferproto.store.local import LocalStore
 from xferproto.store.small import SMALL, SMALL_SIZE
 
@@ -108,13 +112,20 @@ class Session:
     """
     One connection to a server, without a network.
 
+    @param peer: where it seems to come from; from another machine where it is None.
+    @param transport: what it writes to, where it is not over plain TCP.
     @ivar protocol: the server's side.
     @ivar transport: what it writes to.
     """
 
-    def __init__(self, factory: XferServerFactory) -> None:
+    def __init__(
+        self,
+        factory: XferServerFactory,
+        peer: IAddress | None = None,
+        transport: Transport | None = None,
+    ) -> None:
         self.protocol: XferServerProtocol = factory.buildProtocol(None)
-        self.transport = Transport()
+        self.transport = Transport(peerAddress=peer) if transport is None else transport
         self.transport.protocol = self.protocol
         self.protocol.makeConnection(self.transport)
 
@@ -150,6 +161,8 @@ class Depot:
     @param executor: hashes, writes and reads; everything at once where it is None.
     @param database: runs the store's commits and queries; at once where it is None.
     @param small: the most bytes of a small content.
+    @param users: who may log in; where it is None, strangers may do everything.
+    @param strangers: what strangers may do beside them.
     @ivar clock: turned by hand.
     """
 
@@ -160,12 +173,19 @@ class Depot:
         max_file_size: int | None = None,
         database: Executor | None = None,
         small: int = SMALL_SIZE,
+        users: Sequence[User] | None = None,
+        strangers: Identity = NOBODY,
     ) -> None:
         self.root = Path(case.mktemp())
         self.clock = Clock()
         self.store = make_store(case, self.root, executor, database, small)
         self.factory = XferServerFactory(
-            InlineExecutor() if executor is None else executor, self.clock, max_file_size
+            InlineExecutor() if executor is None else executor,
+            self.clock,
+            max_file_size,
+            guard=None
+            if users is None
+            else make_guard(self.clock, *users, strangers=strangers, executor=executor),
         )
         self.factory.store = self.store
 
@@ -176,8 +196,8 @@ class Depot:
         depot.store = depot.factory.store = store
         return depot
 
-    def connect(self) -> Session:
-        return Session(self.factory)
+    def connect(self, peer: IAddress | None = None) -> Session:
+        return Session(self.factory, peer)
 
     def files(self) -> list[str]:
         """What lies in the storage directory, beside the databases: relative paths, sorted."""

@@ -12,14 +12,17 @@ from typing import Any, ClassVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport, StringTransportWithDisconnection
 from twisted.python.failure import Failure
 from twisted.test import iosim
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides
 
 from tests.depot import Depot
 from tests.executors import InlineExecutor, SteppedExecutor
+from tests.visitors import PASSWORD, peer, user
 from xferproto.client.factory import XferClientFactory
 from xferproto.client.protocol import XferClientProtocol
 from xferproto.client.source import ONE_LINE
@@ -27,11 +30,16 @@ from xferproto.client.target import local_name
 from xferproto.entry import Entry
 from xferproto.errors import (
     REQUEST_ERRORS,
+    BadCommand,
+    BadDetails,
     BadId,
     BadName,
     BadRange,
     ConnectionCut,
+    Denied,
     HashMismatch,
+    Insecure,
+    LoginRequired,
     NoSpace,
     NoSuchFile,
     RequestError,
@@ -43,6 +51,7 @@ from xferproto.errors import (
     XferError,
 )
 from xferproto.executor import Executor
+from xferproto.server.users import User
 from xferproto.transfer.sender import BLOCK
 
 LARGE = b"0123456789abcdef" * (5 * BLOCK // 32)
@@ -64,7 +73,12 @@ def names_in(directory: Path) -> list[str]:
 
 
 class Pair:
-    """A client and a real server, joined without a network."""
+    """
+    A client and a real server, joined without a network.
+
+    @param users: who may log in, and nobody may do anything without; or None.
+    @param host: where each seems to be for the other.
+    """
 
     def __init__(
         self,
@@ -72,8 +86,10 @@ class Pair:
         prompted: bool = False,
         max_file_size: int | None = None,
         executor: Executor | None = None,
+        users: Sequence[User] | None = None,
+        host: str = "192.0.2.1",
     ) -> None:
-        self.depot = Depot(case, max_file_size=max_file_size)
+        self.depot = Depot(case, max_file_size=max_file_size, users=users)
         self.lines: list[tuple[str, bytes]] = []
         factory = XferClientFactory(
             InlineExecutor() if executor is None else executor,
@@ -84,9 +100,9 @@ class Pair:
         server = self.depot.factory.buildProtocol(None)
         self._pump = iosim.connect(
             server,
-            iosim.makeFakeServer(server),
+            iosim.FakeTransport(server, isServer=True, peerAddress=peer(host)),
             self.client,
-            iosim.makeFakeClient(self.client),
+            iosim.FakeTransport(self.client, isServer=False, peerAddress=peer(host)),
             clock=self.depot.clock,
         )
 
@@ -538,7 +554,7 @@ class ErrorLineTests(Case):
         """A refusal instead of the prompt, or after the argument, leaves the connection in step."""
         script = Script(prompted=True)
         request = script.client.upload(b"hello", "a.txt")
-        script.says(b"ERROR quota-exceeded Later.\n")
+        script.says(b"ERROR moon-phase Later.\n")
         self.failureResultOf(request, UnknownRequestError)
         self.assert_goes_on(script)
         request = script.client.upload(b"hello", "a.txt")
@@ -1095,3 +1111,70 @@ class PatienceTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(request), [])
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertTrue(self.client.usable)
+
+
+class LoginTests(Case):
+    """L{XferClientProtocol.login}."""
+
+    def test_welcome(self) -> None:
+        """Once logged in, the user's rights count; the trace has no password."""
+        for prompted in (True, False):
+            pair = Pair(self, prompted, users=[user("alice")], host="127.0.0.1")
+            refused = pair.client.list_files()
+            pair.flush()
+            self.failureResultOf(refused, LoginRequired)
+            login, listing = pair.client.login("alice", PASSWORD), pair.client.list_files()
+            pair.flush()
+            self.assertIsNone(self.successResultOf(login))
+            self.assertEqual(self.successResultOf(listing), [])
+            self.assertEqual(pair.sent(), [b"LIST_FILES", b"LOGIN", b"alice;***", b"LIST_FILES"])
+            self.assertNotIn(PASSWORD, repr(pair.lines))
+
+    def test_denied(self) -> None:
+        """A wrong password is an error, after which the connection goes on."""
+        pair = Pair(self, users=[user("alice")], host="::1")
+        login, again = pair.client.login("alice", "wrong"), pair.client.login("alice", PASSWORD)
+        pair.flush()
+        self.failureResultOf(login, Denied)
+        pair.depot.clock.advance(1)
+        pair.flush()
+        self.successResultOf(again)
+
+    def test_insecure(self) -> None:
+        """Where others could read along nothing is sent, whatever the server would say."""
+        pair = Pair(self, users=[user("alice")])
+        self.failureResultOf(pair.client.login("alice", PASSWORD), Insecure)
+        self.assertEqual(pair.lines, [])
+
+    def test_bad(self) -> None:
+        """Nor is what no server takes."""
+        pair = Pair(self, users=[], host="127.0.0.1")
+        for name, password in (
+            ("", "x"),
+            ("a;b", "x"),
+            ("a", ""),
+            ("a", "x\nQUIT"),
+            ("a", "\udc80"),
+        ):
+            failure = self.failureResultOf(pair.client.login(name, password), BadDetails)
+            self.assertNotIn("QUIT", str(failure.value))
+        self.assertEqual(pair.lines, [])
+
+    def test_older_server(self) -> None:
+        """A server that knows no LOGIN is not sent the password."""
+        script = Script()
+        directlyProvides(script.transport, ISSLTransport)
+        login = script.client.login("alice", PASSWORD)
+        script.says(b"ERROR bad-command This is not a command.\n")
+        self.failureResultOf(login, BadCommand)
+        self.assertEqual(script.asked(), b"LOGIN\n")
+        self.assert_goes_on(script)
+
+    def test_other_welcome(self) -> None:
+        """A server that takes the user for another is not trusted."""
+        script = Script()
+        directlyProvides(script.transport, ISSLTransport)
+        login = script.client.login("alice", PASSWORD)
+        script.says(b"Please send the user name and password\n", b"Welcome bob\n")
+        self.failureResultOf(login, UnexpectedReply)
+        self.assert_cut(script)

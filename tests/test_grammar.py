@@ -21,7 +21,7 @@ from xferproto.errors import (
     RequestError,
     UnknownRequestError,
 )
-from xferproto.grammar import Range, UploadDetails
+from xferproto.grammar import Login, Range, UploadDetails
 
 untimed = settings(deadline=None)
 
@@ -128,6 +128,7 @@ PARSERS: list[Callable[[bytes], object]] = [
     grammar.parse_held,
     grammar.parse_offset,
     grammar.parse_deletion,
+    grammar.parse_login,
     grammar.payload_size,
     grammar.parse_range,
     grammar.parse_entry,
@@ -538,6 +539,48 @@ class ErrorTests(SynchronousTestCase):
         for line in (b"", b"DONE", b"ERROR", b"ERRORS bad-id x", b"ERROR BAD x", b"error bad-id x"):
             with self.subTest(line):
                 self.assertIsNone(grammar.parse_error(line))
+
+
+class LoginTests(SynchronousTestCase):
+    """C{user;password}."""
+
+    def test_good(self) -> None:
+        """Names and passwords at their limits, and a password with any character that shows."""
+        for user, password in (
+            ("a", "b"),
+            ("A.b_c-0", "a;b;;"),
+            ("x" * 64, "y" * 1024),
+            ("..", " "),
+            ("a", "pässwörd \u202e\u2028"),
+        ):
+            login = Login(user, password)
+            written = grammar.format_login(login)
+            self.assertEqual(written, f"{user};{password}".encode())
+            self.assertEqual(grammar.parse_login(written), login)
+
+    @untimed
+    @given(st.text(min_size=1, max_size=300))
+    def test_round_trip(self, password: str) -> None:
+        """Every password is read as it was written, or refused."""
+        try:
+            grammar.check_login(Login("a", password))
+        except BadDetails:
+            return
+        login = Login("a", password)
+        self.assertEqual(grammar.parse_login(grammar.format_login(login)), login)
+
+    def test_bad(self) -> None:
+        """What is no user, or no password."""
+        for argument in (
+            *(b"", b"a", b";", b"a;", b";b", b" a;b", b"a ;b", b"a/b;c", b"a\n;b", b"\xff;b"),
+            *(b"x" * 65 + b";b", b"a;" + b"x" * 1025, "é;b".encode(), b"a;" + b"\xff"),
+            *(b"a;b\xed\xa0\x80", b"a;b\0", b"a;b\r", b"a;\x1b[2J", b"a;\x7f", "a;\x9b".encode()),
+        ):
+            self.assertRaises(BadDetails, grammar.parse_login, argument)
+
+    def test_not_shown(self) -> None:
+        """What is printed of a login has no password in it."""
+        self.assertNotIn("secret", repr(Login("a", "secret")))
 
 
 class AnyBytesTests(SynchronousTestCase):

@@ -20,13 +20,13 @@ PLUGIN = ROOT / "twisted" / "plugins" / "xfer_plugin.py"
 STORE = ("entry", "errors", "escape", "executor", "identity", "lane")
 """What a store may use."""
 
-TRANSFER = ("entry", "errors", "executor", "lane", "store.interface")
+TRANSFER = ("entry", "errors", "executor", "identity", "lane", "store.interface")
 """What the pipeline of bytes may use: of the store, only the interface."""
 
 VALUES = ("command", "entry", "errors", "escape", "grammar", "identity")
 """What knows neither a network nor a disk."""
 
-SIDE = (*VALUES, "executor", "store", "transfer", "twistd")
+SIDE = (*VALUES, "executor", "peer", "store", "transfer", "twistd")
 """What the server and the client have in common; neither knows of the other."""
 
 ARROWS: Mapping[str, tuple[str, ...]] = {
@@ -36,19 +36,22 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "escape": (),
     "executor": (),
     "identity": (),
+    "peer": (),
     "version": (),
     # what stands on them
     "command": ("errors",),
     "grammar": ("entry", "errors"),
     "lane": ("executor",),
+    "quantity": ("grammar",),
     "twistd": ("errors",),
     # the packages; within each, every module may import every other
     "store": (*STORE, "store"),
     "transfer": (*TRANSFER, "transfer"),
-    "server": (*SIDE, "server"),
+    "server": (*SIDE, "quantity", "server"),
     "client": (*SIDE, "client", "lane", "version"),
     # the operator's command
-    "depot": ("errors", "escape", "store", "version"),
+    "accounts": ("errors", "escape", "grammar", "identity", "quantity", "server.users"),
+    "depot": ("accounts", "errors", "escape", "store", "version"),
     # the Python API: a client's
     "": ("client", "entry", "errors", "version"),
 }
@@ -58,7 +61,7 @@ What each module of the package may import of it, C{""} being the package's own 
 A name stands for a module, or for a package with all in it; the longest name that fits counts.
 """
 
-PURE = ("command", "entry", "errors", "escape", "grammar", "identity", "version")
+PURE = ("command", "entry", "errors", "escape", "grammar", "identity", "quantity", "version")
 """These know nothing of Twisted and zope.interface, and can be used without."""
 
 ENDPOINTS = ("client.factory", "client.service", "server.service")

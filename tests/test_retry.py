@@ -25,6 +25,7 @@ from zope.interface import implementer
 
 from tests.depot import Depot
 from tests.test_client import LARGE, Case, Line, entry_of, names_in
+from tests.visitors import PASSWORD, peer, user
 from xferproto import grammar
 from xferproto.client.protocol import XferClientProtocol
 from xferproto.client.retry import BACKOFF, RetryingClient, worth_another_try
@@ -32,6 +33,7 @@ from xferproto.entry import Entry
 from xferproto.errors import (
     REQUEST_ERRORS,
     ConnectionCut,
+    Denied,
     HashMismatch,
     NoSuchFile,
     RequestError,
@@ -78,8 +80,9 @@ class Wire:
     def __init__(self, depot: Depot, client: XferClientProtocol) -> None:
         self._client = client
         self._server = depot.factory.buildProtocol(None)
-        self._to_server = iosim.makeFakeServer(self._server)
-        self._to_client = iosim.makeFakeClient(client)
+        near = peer("127.0.0.1")
+        self._to_server = iosim.FakeTransport(self._server, isServer=True, peerAddress=near)
+        self._to_client = iosim.FakeTransport(client, isServer=False, peerAddress=near)
         self.pump = iosim.connect(
             self._server, self._to_server, client, self._to_client, clock=depot.clock
         )
@@ -191,7 +194,11 @@ class RetryCase(Case):
         self.said: list[str] = []
 
     def client(
-        self, endpoint: IStreamClientEndpoint, tries: int = 10, prompted: bool = False
+        self,
+        endpoint: IStreamClientEndpoint,
+        tries: int = 10,
+        prompted: bool = False,
+        credentials: tuple[str, str] | None = None,
     ) -> RetryingClient:
         """A client that waits ten seconds more after each failure."""
         return RetryingClient(
@@ -201,6 +208,7 @@ class RetryCase(Case):
             self.said.append,
             delay=lambda failed: 10.0 * failed,
             prompted=prompted,
+            credentials=credentials,
         )
 
     def assert_waits(self, seconds: float, attempts: Callable[[], int]) -> None:
@@ -398,6 +406,53 @@ class ConnectTests(RetryCase):
             self.assertEqual(self.endpoint.attempts, number)
             self.endpoint.wires[-1].cut()
         self.assertEqual(self.said, [])
+
+
+class LoginTests(RetryCase):
+    """A client that was given a user and a password."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.depot = Depot(self, users=[user("alice")])
+        self.endpoint = DepotEndpoint(self.depot)
+
+    def flush(self) -> None:
+        for wire in self.endpoint.wires:
+            wire.pump.flush()
+
+    def test_each_connection(self) -> None:
+        """It logs in on every connection that it makes, before anything else."""
+        client = self.client(self.endpoint, credentials=("alice", PASSWORD))
+        for attempts in (1, 2):
+            listings = [client.list_files(), client.list_files()]
+            self.flush()
+            for listing in listings:
+                self.assertEqual(self.successResultOf(listing), [])
+            self.assertEqual(self.endpoint.attempts, attempts)
+            self.endpoint.wires[-1].cut()
+
+    def test_denied(self) -> None:
+        """A wrong password is told at once, and no connection stays; the next one is new."""
+        client = self.client(self.endpoint, credentials=("alice", "wrong"))
+        for attempts in (1, 2):
+            listing = client.list_files()
+            self.flush()
+            self.depot.clock.advance(60)
+            self.flush()
+            self.failureResultOf(listing, Denied)
+            self.assertEqual(self.endpoint.attempts, attempts)
+            self.assertTrue(self.endpoint.wires[-1].closed)
+        self.assertEqual(self.said, [])
+
+    def test_cut(self) -> None:
+        """A connection that is lost while it logs in is made again."""
+        client = self.client(self.endpoint, credentials=("alice", PASSWORD))
+        listing = client.list_files()
+        self.endpoint.wires[-1].cut()
+        self.reactor.advance(10)
+        self.flush()
+        self.assertEqual(self.successResultOf(listing), [])
+        self.assertEqual(self.endpoint.attempts, 2)
 
 
 class RefusedTests(RetryCase):

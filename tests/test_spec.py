@@ -17,12 +17,15 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.depot import Depot, Session, overwrite
 from tests.executors import InlineExecutor
+from tests.visitors import hashed, peer
 from xferproto import grammar
 from xferproto.command import Command
 from xferproto.errors import REQUEST_ERRORS, BadToken
-from xferproto.server import connection, factory, framing, upload, wait
+from xferproto.identity import ANYONE
+from xferproto.server import connection, factory, framing, throttle, upload, wait
 from xferproto.server.service import Options
 from xferproto.server.state import State
+from xferproto.server.users import User
 from xferproto.store.local import LocalStore
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "protocol.md"
@@ -113,7 +116,8 @@ class SessionTests(SynchronousTestCase):
 
     def test_sessions(self) -> None:
         """Every session goes as it is written, one after the other with the same depot."""
-        depot = Depot(self, max_file_size=MAX_FILE_SIZE)
+        alice = User.make("alice", hashed("correct horse;battery"))
+        depot = Depot(self, max_file_size=MAX_FILE_SIZE, users=[alice], strangers=ANYONE)
         inline, seconds = InlineExecutor(), count(1_000_000_000)
         self.root = Path(self.mktemp())
         depot.factory.store = self.store = LocalStore(
@@ -127,7 +131,7 @@ class SessionTests(SynchronousTestCase):
         sessions = blocks("text")
         self.assertGreater(len(sessions), 5)
         for block in sessions:
-            session = depot.connect()
+            session = depot.connect(peer("127.0.0.1"))
             self.play(session, block)
             session.lose()
 
@@ -179,6 +183,8 @@ class TableTests(SynchronousTestCase):
                 "name": grammar.MAX_NAME,
                 "component of a name": grammar.MAX_COMPONENT,
                 "token": self.longest_token(),
+                "user name": grammar.MAX_USER,
+                "password": grammar.MAX_PASSWORD,
                 "size, offset, length": grammar.SIZE_LIMIT,
                 "refused payload that is taken away": connection.DISCARD_LIMIT,
                 "errors in a row": connection.MAX_ERRORS,
@@ -187,6 +193,8 @@ class TableTests(SynchronousTestCase):
                 ),
                 "waiting for a WAIT line, in `RESUME` and `VERIFY`": wait.INTERVAL,
                 "waiting for a connection that has the token": upload.PROBE,
+                "waiting of a login, for wrong ones before it": throttle.LONGEST_DELAY,
+                "logins that wait, of one address": throttle.MOST_WAITING,
                 "partial that no connection has, while the server runs": (
                     Options()["partial-ttl"] / 86400
                 ),
@@ -215,7 +223,7 @@ class TableTests(SynchronousTestCase):
         """Every command has a heading; its spellings and prompt are in text and ABNF."""
         text, (abnf,) = section(6), blocks("abnf")
         self.assertEqual(
-            re.findall(r"^### 6\.\d (.*)$", text, re.M), [command.name for command in Command]
+            re.findall(r"^### 6\.\d+ (.*)$", text, re.M), [command.name for command in Command]
         )
         for command in Command:
             for spelling in command.spellings:

@@ -14,6 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.depot import Depot
 from tests.executors import GatedExecutor, SteppedExecutor
+from tests.visitors import PASSWORD, peer, user
+from xferproto.identity import ANYONE
 from xferproto.server.connection import DISCARD_LIMIT, MAX_ERRORS
 from xferproto.server.state import HELD, RAW, State
 from xferproto.store.objects import Objects
@@ -39,8 +41,15 @@ class Walk:
     def __init__(self, case: SynchronousTestCase) -> None:
         self.executor = SteppedExecutor()
         self.database = GatedExecutor()
-        self.depot = Depot(case, self.executor, database=self.database, small=4)
-        self.session = self.depot.connect()
+        self.depot = Depot(
+            case,
+            self.executor,
+            database=self.database,
+            small=4,
+            users=[user("alice")],
+            strangers=ANYONE,
+        )
+        self.session = self.depot.connect(peer("127.0.0.1"))
         self._patcher = MonkeyPatcher()
 
     def __enter__(self) -> Self:
@@ -207,6 +216,9 @@ receive_rest = steps(ask_rest, send(b"3\n"))
 store_rest = steps(receive_rest, send(b"lo"))
 verify = ask_about(b"VERIFY")
 delete = ask_about(b"DELETE")
+login = send(f"LOGIN alice;{PASSWORD}\n".encode())
+login_wrong = send(b"LOGIN alice;wrong\n")
+login_again = steps(login_wrong, work_all, login)
 open_download = download(LARGE)
 send_file = steps(open_download, work())
 linger = send(b"QUIT\n")
@@ -257,6 +269,7 @@ SCENARIOS: dict[tuple[State, str, State], list[tuple[Step, Step]]] = {
         (begin, send(b"RESUME\n")),
         (begin, send(b"VERIFY\n")),
         (begin, send(b"DELETE\n")),
+        (begin, send(b"LOGIN\n")),
     ],
     (State.COMMAND, "line", State.WORKING): [
         (begin, open_upload),
@@ -264,6 +277,9 @@ SCENARIOS: dict[tuple[State, str, State], list[tuple[Step, Step]]] = {
         (begin, open_partial),
         (begin, verify),
         (begin, delete),
+        (begin, login),
+        (begin, login_again),
+        (put, login),
         (put, send(b"HELP\n")),
         (put, send(b"x\n")),
         (put, send(b"STAT\n")),
@@ -318,6 +334,7 @@ SCENARIOS: dict[tuple[State, str, State], list[tuple[Step, Step]]] = {
     (State.ARGUMENT, "line", State.WORKING): [
         (send(b"UPLOAD\n"), send(b"a;5\n")),
         (send(b"RESUME\n"), send(b"a;5;t\n")),
+        (send(b"LOGIN\n"), send(b"a;b\n")),
         (ask_rest, send(b"0\n")),
         (ask_known, send(b"0\n")),
         (steps(send(b"RESUME a;0;t\n"), work_all), send(b"0\n")),
@@ -356,6 +373,7 @@ SCENARIOS: dict[tuple[State, str, State], list[tuple[Step, Step]]] = {
         (store_rest, work_all),
         (verify, work_all),
         (delete, work_all),
+        (login, work_all),
         (steps(put, send(b"HELP\n")), work_all),
         (steps(put, send(b"DOWNLOAD %s\n" % HI)), work_database),
         (steps(get, send(b"UPLOAD b;2\nhi")), work_all),
@@ -386,6 +404,7 @@ SCENARIOS: dict[tuple[State, str, State], list[tuple[Step, Step]]] = {
     (State.WORKING, "answer", State.SENDING): [(open_download, work())],
     (State.WORKING, "failure", State.COMMAND): [
         (download(b"hello", b";6"), work()),
+        (login_wrong, work_all),
         (steps(fill_disk, send(b"UPLOAD\n"), send(b"a;5\n")), work()),
         (steps(store, fill_disk), work_all),
         (steps(fill_disk, open_partial), work()),
@@ -414,6 +433,8 @@ SCENARIOS: dict[tuple[State, str, State], list[tuple[Step, Step]]] = {
         (store_rest, lose),
         (verify, lose),
         (delete, lose),
+        (login, lose),
+        (login_again, lose),
         (steps(put, send(b"HELP\n")), lose),
     ],
     (State.RECEIVING, "bytes", State.COMMAND): [
@@ -496,11 +517,13 @@ SCENARIOS: dict[tuple[State, str, State], list[tuple[Step, Step]]] = {
         (steps(store_rest, lose), work_all),
         (steps(verify, lose), work_all),
         (steps(delete, lose), work_all),
+        (steps(login, lose), work_all),
     ],
     (State.CLOSING, "failure", State.CLOSING): [
         (steps(fill_disk, open_upload, lose), work_all),
         (steps(fill_disk, open_partial, lose), work_all),
         (steps(store, fill_disk, lose), work_all),
+        (steps(login_wrong, lose), work_all),
         (steps(send_file, damage, lose), work_all),
     ],
     (State.CLOSING, "lost", State.CLOSING): [(linger, lose)],

@@ -35,8 +35,10 @@ from tests.processes import (
     read_line,
     run,
 )
+from tests.visitors import PASSWORD, user
 from xferproto.client import service as client_service
 from xferproto.server import service as server_service
+from xferproto.server.users import changed_users
 from xferproto.store.small import SMALL_SIZE
 from xferproto.twistd import ExitStatus
 
@@ -299,7 +301,16 @@ class BadStartTests(ProcessCase):
     def test_interface_elsewhere(self) -> None:
         """An address of another machine, or none at all, can't be listened on."""
         for address in ("192.0.2.1", "nonsense"):
-            self.assert_fails("--port", "0", "--interface", address, words=(address,))
+            elsewhere = ("--port", "0", "--interface", address)
+            self.assert_fails(*elsewhere, words=(address, "may be reached by others"))
+            self.assert_fails(*elsewhere, "--anonymous", "list", words=("listen", address))
+
+    def test_users_broken(self) -> None:
+        """A users file with a mistake in it, or none at all, is named."""
+        users = self.file(b"[alice]", "users.toml")
+        self.assert_fails("--port", "0", "--users", users, words=(str(users), '"alice"'))
+        users.unlink()
+        self.assert_fails("--port", "0", "--users", users, words=(str(users), "No such file"))
 
     def test_storage_below_a_file(self) -> None:
         """A storage directory that can't be made is named."""
@@ -422,6 +433,37 @@ class ClientTests(ProcessCase):
         self.assertIn("(1 of 2)", outcome.out[-1])
         for bad in ("0", "-1", "many"):
             self.assert_one_line(self.client(port, "--tries", bad), bad)
+
+    def test_user(self) -> None:
+        """With a user and a password it logs in, and the password is nowhere to be seen."""
+        users = self.directory / "users.toml"
+        with changed_users(users) as known:
+            known["alice"] = user("alice")
+        server = Server(self, self.directory, "--users", users)
+        options = ("--file", self.file(b"hello"), "--user", "alice", "--password-file")
+        for tries in ("1", "2"):
+            password = self.file(f"{PASSWORD}\n".encode(), "password")
+            outcome = self.client(server.port, *options, password, "--tries", tries)
+            self.assertEqual((outcome.status, outcome.err), (0, []))
+            self.assertIn("> alice;***", outcome.out)
+            self.assertIn("< Welcome alice", outcome.out)
+            self.assertNotIn(PASSWORD, "\n".join(outcome.out))
+        outcome = self.client(server.port, *options, self.file(b"wrong", "password"))
+        self.assert_one_line(outcome, "denied")
+        server.signal(signal.SIGTERM)
+        self.assertNotIn(PASSWORD, "\n".join(server.wait().out))
+
+    def test_no_password(self) -> None:
+        """A user without a password, or with one that can't be one, is told in one line."""
+        empty = self.file(b"", "password")
+        cases: list[tuple[list[str | Path], str]] = [
+            (["--user", "alice", "--password-file", empty], "1 to 1024 bytes"),
+            (["--user", "alice", "--password-file", self.directory / "none"], "No such file"),
+            (["--user", "a b", "--password-file", self.file(b"x")], "user name"),
+            (["--password-file", empty], "--user"),
+        ]
+        for options, word in cases:
+            self.assert_one_line(self.client(1, *options), "xfer-client: ", word)
 
     def test_picture(self) -> None:
         """Without a file it sends the picture of the package."""

@@ -55,6 +55,11 @@ class Command(Enum):
         b"Please send a file ID",
         "DELETE id[;name]: remove one name of a file, or all; the answer is the ID",
     )
+    LOGIN = (
+        ("LOGIN",),
+        b"Please send the user name and password",
+        "LOGIN user;password: say who you are; on the server's own machine or over TLS only",
+    )
     HELP = (("HELP",), None, "HELP: this list")
     QUIT = (("QUIT",), None, "QUIT: close the connection")
 

@@ -171,6 +171,10 @@ class StorageUnavailable(XferError):
     """The storage directory can't be created, locked, read or written; the text says why."""
 
 
+class UsersUnreadable(XferError):
+    """The users file can't be read, or there is a mistake in it; the text says where."""
+
+
 class ListenFailed(XferError):
     """An endpoint can't be listened on; the text says why."""
 

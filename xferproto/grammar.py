@@ -9,7 +9,7 @@ line's end; each C{format_…} gives bytes without it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from xferproto.entry import Entry
@@ -36,6 +36,12 @@ MAX_COMPONENT = 255
 MAX_TOKEN = 128
 """The most characters that a resume token may have."""
 
+MAX_USER = 64
+"""The most characters that the name of a user may have."""
+
+MAX_PASSWORD = 1024
+"""The most bytes that a password may have in UTF-8."""
+
 SIZE_LIMIT = 2**63
 """A size is below this (the range of a signed 64-bit C{off_t})."""
 
@@ -49,6 +55,8 @@ DONE = b"DONE"
 _DIGITS = re.compile(rb"[0-9]{1,19}")
 _ID = re.compile(rb"[0-9a-fA-F]{32}")
 _TOKEN = re.compile(rb"[A-Za-z0-9._:-]{1,%d}" % MAX_TOKEN)
+_USER = re.compile(rb"[A-Za-z0-9._-]{1,%d}" % MAX_USER)
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _FORBIDDEN = re.compile("[\\\\\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """Backslash, and the characters of Unicode's categories Cc, Zl and Zp."""
 _SHA256 = re.compile(rb"[0-9a-f]{64}")
@@ -88,6 +96,19 @@ class ResumeDetails:
         """The content's SHA-256, where the token is C{sha256:HEX}."""
         kind, _, digest = self.token.partition(":")
         return digest if kind == "sha256" and _SHA256.fullmatch(digest.encode()) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """
+    What C{LOGIN} is asked for.
+
+    @ivar user: a name that L{is_user_name} is true of.
+    @ivar password: not shown where this is.
+    """
+
+    user: str
+    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +283,49 @@ def parse_deletion(argument: bytes) -> tuple[str, str | None]:
     return parse_id(id), parse_name(name) if semicolon else None
 
 
+def is_user_name(name: str) -> bool:
+    """Whether this is 1 to 64 ASCII letters, digits, or characters of C{._-}."""
+    return _USER.fullmatch(name.encode("utf-8", "replace")) is not None
+
+
+def is_password(password: str) -> bool:
+    """Whether this is 1 to 1,024 bytes in UTF-8, without control characters."""
+    try:
+        count = len(password.encode())
+    except UnicodeEncodeError:
+        return False
+    return 1 <= count <= MAX_PASSWORD and not _CONTROL.search(password)
+
+
+def check_login(login: Login) -> None:
+    """
+    See whether this can be sent, and taken.
+
+    @raise BadDetails: user or password is not allowed. The text has nothing of either.
+    """
+    if not is_user_name(login.user):
+        raise BadDetails(f"A user name is 1 to {MAX_USER} letters, digits, or characters of ._-.")
+    if not is_password(login.password):
+        raise BadDetails(
+            f"A password is 1 to {MAX_PASSWORD} bytes of UTF-8 without control characters."
+        )
+
+
+def parse_login(argument: bytes) -> Login:
+    """
+    C{user;password}: the user is the first field; the password may hold C{;}.
+
+    @raise BadDetails: there is no C{;}, or either is not allowed. The text has nothing of either.
+    """
+    user, semicolon, password = argument.partition(b";")
+    if not semicolon:
+        raise BadDetails("There is no password; send the user name and password as user;password.")
+    # What is no UTF-8 is not allowed then, for it comes out as no UTF-8 has it.
+    login = Login(*(part.decode("utf-8", "surrogateescape") for part in (user, password)))
+    check_login(login)
+    return login
+
+
 def payload_size(argument: bytes) -> int | None:
     """How many bytes follow a one-line upload, or None when its line does not say."""
     try:
@@ -346,6 +410,14 @@ def format_upload(details: UploadDetails) -> bytes:
 
 def format_resume(details: ResumeDetails) -> bytes:
     return f"{details.name};{details.size};{details.token}".encode()
+
+
+def format_login(login: Login) -> bytes:
+    return f"{login.user};{login.password}".encode()
+
+
+def format_welcome(user: str) -> bytes:
+    return f"Welcome {user}".encode()
 
 
 def format_held(held: Held) -> bytes:

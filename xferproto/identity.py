@@ -25,6 +25,19 @@ class Right(Enum):
 ALL_RIGHTS = frozenset(Right)
 
 
+def parse_right(word: str) -> Right:
+    """
+    The right that a word stands for.
+
+    @raise ValueError: it stands for none.
+    """
+    try:
+        return Right(word)
+    except ValueError:
+        words = ", ".join(right.value for right in Right)
+        raise ValueError(f"{word!r} is no right; there are {words}") from None
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """

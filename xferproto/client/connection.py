@@ -103,20 +103,30 @@ class ClientConnection(LineReceiver):
 
         return Deferred.fromCoroutine(in_turn())
 
-    async def _ask(self, command: Command, argument: bytes, prompted: bool | None = None) -> None:
-        """Send a command with its argument: at the server's prompt or on the same line."""
+    async def _ask(
+        self,
+        command: Command,
+        argument: bytes,
+        prompted: bool | None = None,
+        shown: bytes | None = None,
+    ) -> None:
+        """
+        Send a command with its argument: at the server's prompt or on the same line.
+
+        @param shown: what the trace is told instead of the argument.
+        """
         word = command.spellings[0].encode("ascii")
         if self.factory.prompted if prompted is None else prompted:
             assert command.prompt is not None
             self._send_line(word)
             await self._expect(command.prompt)
-            self._send_line(argument)
+            self._send_line(argument, shown)
         else:
             self._send_line(word + b" " + argument)
 
-    def _send_line(self, line: bytes) -> None:
+    def _send_line(self, line: bytes, shown: bytes | None = None) -> None:
         self._step_out()
-        self.factory.trace(">", line)
+        self.factory.trace(">", line if shown is None else shown)
         self.sendLine(line)
 
     def _step_out(self) -> None:

@@ -20,12 +20,14 @@ from xferproto.errors import (
     BadToken,
     ConnectionCut,
     HashMismatch,
+    Insecure,
     RequestError,
     UnexpectedReply,
 )
 from xferproto.escape import printable, quoted
 from xferproto.executor import undone_if_cancelled
-from xferproto.grammar import Range, ResumeDetails, UploadDetails
+from xferproto.grammar import Login, Range, ResumeDetails, UploadDetails
+from xferproto.peer import is_private
 from xferproto.store.direct import WORTH_IT
 from xferproto.transfer.digest import Digest, md5
 from xferproto.transfer.receiver import Receiver
@@ -50,6 +52,16 @@ class XferClientProtocol(BulkConnection):
     """
 
     # Requests
+
+    def login(self, user: str, password: str) -> Deferred[None]:
+        """
+        Say who is asking; from then on it is that user's rights that count.
+
+        @raise Insecure: others could read along: the connection is neither over TLS nor within the
+            machine. Then nothing is sent.
+        @raise Denied: there is no such user, or that is not their password.
+        """
+        return self._request(self._login(Login(user, password)))
 
     def list_files(self, prefix: str = "") -> Deferred[list[Entry]]:
         """The entries whose names begin with C{prefix}, in name order."""
@@ -175,6 +187,16 @@ class XferClientProtocol(BulkConnection):
         return closed
 
     # How each request goes
+
+    async def _login(self, login: Login) -> None:
+        grammar.check_login(login)
+        if not is_private(self.transport):
+            raise Insecure()
+        shown = f"{login.user};***".encode()
+        # At the prompt: a server that will not take a password says so before it is sent one.
+        await self._ask(Command.LOGIN, grammar.format_login(login), prompted=True, shown=shown)
+        await self._expect(grammar.format_welcome(login.user))
+        self._in_step = True
 
     async def _list_files(self, prefix: str) -> list[Entry]:
         argument = to_wire(prefix)

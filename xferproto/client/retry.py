@@ -51,6 +51,7 @@ class RetryingClient:
     @param prompted: as for L{connect<xferproto.client.factory.connect>}.
     @param trace: as for L{connect<xferproto.client.factory.connect>}.
     @param patience: seconds without a byte after which a connection is taken for lost.
+    @param credentials: the user and password to log in with on every connection, or None.
     """
 
     def __init__(
@@ -63,7 +64,9 @@ class RetryingClient:
         prompted: bool = False,
         trace: Trace | None = None,
         patience: float = 60.0,
+        credentials: tuple[str, str] | None = None,
     ) -> None:
+        self._credentials = credentials
         self._patience = patience
         self._reactor = reactor
         self._endpoint = endpoint
@@ -154,9 +157,21 @@ class RetryingClient:
         await self._connecting.acquire()  # requests made at once share one connection
         try:
             if self._client is None or not self._client.usable:
-                self._client = await connect(
+                self._client = None
+                client = await connect(
                     self._reactor, self._endpoint, self._prompted, self._trace, self._patience
                 )
+                await self._logged_in(client)
+                self._client = client
             return self._client
         finally:
             self._connecting.release()
+
+    async def _logged_in(self, client: XferClientProtocol) -> None:
+        if self._credentials is None:
+            return
+        try:
+            await client.login(*self._credentials)
+        except BaseException:
+            client.disconnect()
+            raise

@@ -27,6 +27,7 @@ from zope.interface import implementer
 
 from xferproto.client.exchange import exchange
 from xferproto.client.factory import DEFAULT_PORT, connect
+from xferproto.client.password import credentials
 from xferproto.client.protocol import XferClientProtocol
 from xferproto.client.retry import RetryingClient
 from xferproto.errors import RequestError, XferError
@@ -67,6 +68,13 @@ class Options(OneLineOptions):
         ["endpoint", "e", None, "Twisted client endpoint string, instead of --host and --port."],
         ["file", "f", None, "File to send; a small picture if not given."],
         ["output", "o", "received", "Directory that gets the file back."],
+        ["user", "u", None, "User to log in as; the password is asked for if it is nowhere."],
+        [
+            "password-file",
+            None,
+            None,
+            "File whose first line is the password; else it is the variable XFER_PASSWORD.",
+        ],
         ["tries", "t", 1, "How often to try each step; with more than one, resume it.", tries],
     ]
 
@@ -119,6 +127,7 @@ class ExchangeService(Service):
     @param tries: how often each step is tried; with more than one, it is resumed.
     @param verify: as for L{exchange}.
     @param delete: as for L{exchange}.
+    @param credentials: the user and password to log in with, or None.
     @param exit_status: becomes 1 unless both ways were a success.
     """
 
@@ -134,7 +143,9 @@ class ExchangeService(Service):
         tries: int = 1,
         verify: bool = False,
         delete: bool = False,
+        credentials: tuple[str, str] | None = None,
     ) -> None:
+        self._credentials = credentials
         self._reactor = reactor
         self._depot, self._endpoint = endpoint
         self._source = source
@@ -173,10 +184,13 @@ class ExchangeService(Service):
                 lambda line: self._say(f"  {printable(line)}"),
                 prompted=True,
                 trace=self._trace,
+                credentials=self._credentials,
             )
         else:
             client = await connect(self._reactor, self._endpoint, prompted=True, trace=self._trace)
             self._say("connected")
+            if self._credentials is not None:
+                await client.login(*self._credentials)
         if await exchange(
             client, self._source, self._output, self._say, self._verify, self._delete
         ):
@@ -214,7 +228,8 @@ def makeService(options: Options) -> ExchangeService:
     """
     The service for these options.
 
-    @raise SystemExit: the file or the endpoint string is wrong; told in one line.
+    @raise SystemExit: the file or the endpoint string is wrong, or there is no password; told in
+        one line.
     """
     from twisted.internet import reactor
 
@@ -241,4 +256,5 @@ def makeService(options: Options) -> ExchangeService:
         options["tries"],
         bool(options["verify"]),
         bool(options["delete"]),
+        credentials(options["user"], options["password-file"]),
     )

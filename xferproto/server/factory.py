@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from xferproto.executor import Executor
 from xferproto.server.admission import Admission
 from xferproto.server.framing import FramedConnection
+from xferproto.server.guard import Guard
 from xferproto.server.protocol import XferServerProtocol
 from xferproto.store.interface import IStore
 from xferproto.transfer.budget import MemoryBudget
@@ -37,7 +38,8 @@ class XferServerFactory(ServerFactory):
     @ivar admission: lets uploads begin, a few at a time.
     @ivar clock: times transfers and the closing of connections.
     @ivar max_file_size: the largest file taken, in bytes, or None for no limit.
-    @ivar sending: the connections that have an upload under a token, by the token.
+    @ivar guard: lets visitors in.
+    @ivar sending: the connections that have an upload under a token, by its owner and the token.
     @ivar budget: how many bytes all uploads together may hold in memory.
     @ivar small: how many bytes all pipelined small files together may hold in memory.
     @ivar outgoing: how many bytes all downloads together may read ahead.
@@ -51,16 +53,18 @@ class XferServerFactory(ServerFactory):
         executor: Executor,
         clock: IReactorTime,
         max_file_size: int | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self.executor = executor
         self.clock = clock
         self.max_file_size = max_file_size
+        self.guard = Guard(executor, clock) if guard is None else guard
         self.lanes = Lanes(executor)
         self.admission = Admission(clock)
         self.budget = MemoryBudget()
         self.small = MemoryBudget()
         self.outgoing = MemoryBudget(largest=BLOCK)
-        self.sending: dict[str, FramedConnection] = {}
+        self.sending: dict[tuple[str, str], FramedConnection] = {}
         self._connections: set[FramedConnection] = set()
         self._made = 0
         self._work: set[Deferred[Any]] = set()

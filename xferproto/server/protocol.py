@@ -15,6 +15,7 @@ from xferproto.entry import Entry
 from xferproto.errors import BadDetails, ConnectionCut, Corrupt, RequestError
 from xferproto.escape import quoted
 from xferproto.grammar import Range
+from xferproto.identity import View
 from xferproto.server.answers import Answer, Transferred
 from xferproto.server.reply import content_blocks, help_lines, listing_pages, status_lines
 from xferproto.server.state import State
@@ -48,23 +49,41 @@ class XferServerProtocol(UploadConnection):
             self._begin(command, argument)
 
     def _begin(self, command: Command, argument: bytes | None) -> None:
-        method = self._METHODS[command]
-        if command.prompt is not None and argument is None:
-            self.sendLine(command.prompt)
-            self._ask(lambda line: method(self, line, True))
-            return
         try:
-            method(self, argument or b"", False)
+            if command.prompt is not None and argument is None:
+                if self._allowed(command, b"", True):
+                    self.sendLine(command.prompt)
+                    self._ask(lambda line: self._call(command, line, True))
+            else:
+                self._call(command, argument or b"", False)
         except RequestError as error:
             self._refuse(error)
+
+    def _call(self, command: Command, argument: bytes, prompted: bool) -> None:
+        if self._allowed(command, argument, prompted):
+            self._METHODS[command](self, argument, prompted)
+
+    def _allowed(self, command: Command, argument: bytes, prompted: bool) -> bool:
+        """Whether a command may be begun; where it may not, it is refused."""
+        try:
+            self._authorize(command)
+        except RequestError as error:
+            skip: int | None = 0
+            if command is Command.UPLOAD and not prompted:
+                skip = grammar.payload_size(argument)
+            elif command in (Command.UPLOAD, Command.RESUME):
+                skip = self._skip()
+            self._in_turn(partial(self._refuse, error, skip))
+            return False
+        return True
 
     # LIST_FILES
 
     def _list_files(self, argument: bytes, prompted: bool) -> None:
-        self._start(self._send_listing(grammar.parse_prefix(argument)))
+        self._start(self._send_listing(grammar.parse_prefix(argument), self.identity.view))
 
-    async def _send_listing(self, prefix: str) -> None:
-        listing = self.factory.store.list(prefix)
+    async def _send_listing(self, prefix: str, view: View) -> None:
+        listing = self.factory.store.list(prefix, view)
         first = await listing.read()
         if first:
             await self._send(listing_pages(first, listing))
@@ -75,17 +94,17 @@ class XferServerProtocol(UploadConnection):
     # STAT, VERIFY, DELETE, HELP, QUIT
 
     def _stat(self, argument: bytes, prompted: bool) -> None:
-        self._start(self._send_status(grammar.parse_id(argument)))
+        self._start(self._send_status(grammar.parse_id(argument), self.identity.view))
 
-    async def _send_status(self, id: str) -> None:
-        status = await self.factory.store.status(id)
+    async def _send_status(self, id: str, view: View) -> None:
+        status = await self.factory.store.status(id, view)
         self._answer(*status_lines(status), grammar.DONE)
 
     def _verify(self, argument: bytes, prompted: bool) -> None:
-        self._start(self._hash_again(grammar.parse_id(argument)))
+        self._start(self._hash_again(grammar.parse_id(argument), self.identity.view))
 
-    async def _hash_again(self, id: str) -> None:
-        size = (await self.factory.store.status(id)).entries[0].size
+    async def _hash_again(self, id: str, view: View) -> None:
+        size = (await self.factory.store.status(id, view)).entries[0].size
         with Waiting(self.factory.clock, self.sendLine, "verifying", size) as waiting:
 
             async def pace(done: int) -> None:
@@ -93,16 +112,17 @@ class XferServerProtocol(UploadConnection):
                 if self._lost:
                     raise ConnectionCut("The connection was lost.")
 
-            good = await verify(self.factory.store, id, self.factory.executor, pace)
+            good = await verify(self.factory.store, id, self.factory.executor, pace, view)
         if not good:
             raise Corrupt()
         self._answer(id.encode("ascii"))
 
     def _delete(self, argument: bytes, prompted: bool) -> None:
-        self._start(self._delete_entry(*grammar.parse_deletion(argument)))
+        id, name = grammar.parse_deletion(argument)
+        self._start(self._delete_entry(id, name, self.identity.view))
 
-    async def _delete_entry(self, id: str, name: str | None) -> None:
-        await self.factory.store.delete(id, name)
+    async def _delete_entry(self, id: str, name: str | None, view: View) -> None:
+        await self.factory.store.delete(id, name, view)
         log.info(
             "#{number} deleted {id} {name}",
             number=self.number,
@@ -128,22 +148,23 @@ class XferServerProtocol(UploadConnection):
             self._in_turn(partial(self._refuse, error))
             return
         started = self.factory.clock.seconds()
+        view = self.identity.view
 
         def got(found: tuple[Entry, bytes | None]) -> Answer:
             entry, content = found
             if content is None:
-                return lambda: self._start(self._send_content(range))
+                return lambda: self._start(self._send_content(range, view))
             length = range.within(entry.size)
             part = content[range.offset : range.offset + length]
             answer = grammar.format_entry(entry) + b"\n" + part
             return Transferred(answer, entry, length, started)
 
         held = max(0, self.factory.store.small) + OVERHEAD
-        getting = self.factory.start(self.factory.store.get(range.id))
+        getting = self.factory.start(self.factory.store.get(range.id, view))
         self._owe(Command.DOWNLOAD, held, getting.addCallback(got))
 
-    async def _send_content(self, range: Range) -> None:
-        content = await self.factory.store.open(range.id)
+    async def _send_content(self, range: Range, view: View) -> None:
+        content = await self.factory.store.open(range.id, view)
         try:
             length = range.within(content.entry.size)
             started = self.factory.clock.seconds()
@@ -177,6 +198,7 @@ class XferServerProtocol(UploadConnection):
         Command.STAT: _stat,
         Command.VERIFY: _verify,
         Command.DELETE: _delete,
+        Command.LOGIN: UploadConnection._login,
         Command.HELP: _help,
         Command.QUIT: _quit,
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import re
 import shlex
 import time
 from pathlib import Path
@@ -23,18 +22,20 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from xferproto import grammar
 from xferproto.errors import ListenFailed, StorageLost, XferError
 from xferproto.executor import ThreadExecutor
+from xferproto.identity import ANYONE, Identity
+from xferproto.quantity import seconds, size
+from xferproto.server.access import AccessOptions, check_reach
 from xferproto.server.factory import XferServerFactory
+from xferproto.server.guard import Guard
 from xferproto.server.scrub import Scrub
+from xferproto.server.users import Users
 from xferproto.store.local import LocalStore
 from xferproto.twistd import ExitStatus, port, tell_failed_start
 from xferproto.twistd import Options as OneLineOptions
 
 log = Logger("xfer")
-
-_SIZE = re.compile(r"([0-9]{1,19})\s*(?:([KMGT])(?:iB|B)?|B)?", re.IGNORECASE)
 
 UPKEEP_INTERVAL = 60.0
 """Seconds after which the storage is looked at, and unfinished uploads are looked through."""
@@ -46,34 +47,7 @@ FILE_THREADS = min(32, 4 + 2 * (os.cpu_count() or 1))
 """Threads that hash, write, sync and read: some for the processors, some that wait for the disk."""
 
 
-def size(value: str) -> int:
-    """
-    A number of bytes, as in C{500}, C{64K}, C{10G} or C{1TiB}; units are powers of 1024.
-
-    @raise ValueError: it reads like none, or is not below 2^63.
-    """
-    match = _SIZE.fullmatch(value.strip())
-    if match is None:
-        raise ValueError(f"{value} is no size; write a number with K, M, G or T, as in 10G")
-    number: int = int(match[1]) * 1024 ** ("KMGT".index(match[2].upper()) + 1 if match[2] else 0)
-    if number >= grammar.SIZE_LIMIT:
-        raise ValueError(f"{value} is too large; sizes are below 2^63 bytes")
-    return number
-
-
-def seconds(value: str) -> float:
-    """
-    A time, as in C{90}, C{30m}, C{12h} or C{7d}; a number alone is of seconds.
-
-    @raise ValueError: it reads like none.
-    """
-    match = re.fullmatch("([0-9]{1,9})([smhd]?)", value.strip(), re.IGNORECASE)
-    if match is None:
-        raise ValueError(f"{value} is no time; write a number with s, m, h or d, as in 12h")
-    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2].lower() or "s"]
-
-
-class Options(OneLineOptions):
+class Options(AccessOptions, OneLineOptions):
     """The options of C{twistd xfer}."""
 
     command = "xfer"
@@ -112,6 +86,8 @@ class Options(OneLineOptions):
 
     def postOptions(self) -> None:
         self["storage"] = Path(self["storage"]).absolute()
+        if self["users"] is not None:
+            self["users"] = Path(self["users"]).absolute()
 
 
 class DepotService(Service):
@@ -125,6 +101,8 @@ class DepotService(Service):
     @param partial_ttl: how long an unfinished upload under a token is kept, in seconds.
     @param scrub_rate: how many bytes a second are hashed again; 0 for none.
     @param exit_status: set to 1 when listening fails after the start.
+    @param users: the users file, or None where there is none.
+    @param strangers: what those may do who have not logged in.
     """
 
     def __init__(
@@ -136,6 +114,8 @@ class DepotService(Service):
         partial_ttl: float,
         scrub_rate: int,
         exit_status: ExitStatus,
+        users: Path | None = None,
+        strangers: Identity = ANYONE,
     ) -> None:
         self._reactor = reactor
         self._storage = storage
@@ -152,7 +132,10 @@ class DepotService(Service):
             name: ThreadPool(minthreads=0, maxthreads=threads, name=name)
             for name, threads in (("files", FILE_THREADS), ("writer", 1), ("reader", 1))
         }
-        self._factory = XferServerFactory(self._executor("files"), reactor, max_file_size)
+        self._guard = Guard(self._executor("files"), reactor, Users(users), strangers)
+        self._factory = XferServerFactory(
+            self._executor("files"), reactor, max_file_size, guard=self._guard
+        )
         self._ports: list[IListeningPort] = []
 
     def _executor(self, pool: str) -> ThreadExecutor:
@@ -184,11 +167,13 @@ class DepotService(Service):
 
     def startService(self) -> None:
         """
-        Open the store.
+        Read the users file, and open the store.
 
+        @raise UsersUnreadable: there is a mistake in it.
         @raise StorageUnavailable: it can't be opened.
         """
         super().startService()
+        self._guard.users.read()
         for pool in self._pools.values():
             pool.start()
         try:
@@ -204,6 +189,7 @@ class DepotService(Service):
             raise
         _settle_collector()
         log.info("storing in {path}", path=str(self._storage))
+        self._guard.start()
         self._upkeep_ended = self._upkeep.start(UPKEEP_INTERVAL, now=False)
         if self._scrub_rate:
             store, executor = self._factory.store, self._executor("files")
@@ -253,6 +239,7 @@ class DepotService(Service):
         if self._upkeep.running:
             self._upkeep.stop()
             await self._upkeep_ended
+            await self._guard.stop()
         if self._scrub is not None:
             await self._scrub.stop()
         for listening_port in self._ports:
@@ -294,7 +281,8 @@ def makeService(options: Options) -> DepotService:
     """
     The service for these options.
 
-    @raise SystemExit: an endpoint string is wrong; told in one line.
+    @raise SystemExit: an endpoint string is wrong, or strangers would come in unasked; told in one
+        line.
     """
     from twisted.internet import reactor
 
@@ -304,6 +292,7 @@ def makeService(options: Options) -> DepotService:
             endpoints.append((description, serverFromString(reactor, description)))
         except Exception as error:  # every kind of endpoint has its own way to refuse
             raise SystemExit(f"xfer: bad endpoint {description!r}: {error}") from None
+    check_reach(options)
     if not endpoints:
         interface, number = options["interface"], options["port"]
         kind = TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint
@@ -317,4 +306,6 @@ def makeService(options: Options) -> DepotService:
         options["partial-ttl"],
         options["scrub-rate"],
         ExitStatus(),
+        options["users"],
+        options.strangers(),
     )

@@ -16,9 +16,10 @@ from xferproto.entry import Entry
 from xferproto.errors import BadRange, Busy, ConnectionCut, RequestError, TooLarge
 from xferproto.escape import quoted
 from xferproto.grammar import Held, ResumeDetails, UploadDetails
+from xferproto.identity import EVERYTHING, Right, View
 from xferproto.server.admission import Place
 from xferproto.server.answers import Transferred
-from xferproto.server.connection import Connection
+from xferproto.server.login import VisitedConnection
 from xferproto.server.state import State
 from xferproto.server.wait import Waiting
 from xferproto.store.interface import IPartial, IUpload
@@ -50,13 +51,14 @@ def probe_peer(transport: object) -> None:
             handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
 
 
-class UploadConnection(Connection):
+class UploadConnection(VisitedConnection):
     """A connection that can take files."""
 
     _started = 0.0
     _admitted = Place()
     _digest: ContentDigest
     _resumed: ResumeDetails | None = None
+    _view: View = EVERYTHING
     _partial: IPartial | None = None
 
     def _check_size(self, size: int) -> None:
@@ -82,7 +84,8 @@ class UploadConnection(Connection):
             self._take_small(details, prompted)
         else:
             skip = self._skip() if prompted else details.size
-            self._in_turn(lambda: self._start(self._open_upload(details, prompted), skip))
+            view = self.identity.view
+            self._in_turn(lambda: self._start(self._open_upload(details, prompted, view), skip))
 
     def _take_small(self, details: UploadDetails, prompted: bool) -> None:
         """Wait for a payload that is kept in memory; the next request need not wait for its id."""
@@ -104,20 +107,21 @@ class UploadConnection(Connection):
     def _put(self, upload: SmallUpload) -> None:
         self._upload = None
         started = self._started
+        view = self.identity.view
         content, digests = upload.content()
 
         def stored(entry: Entry) -> Transferred:
             return Transferred(entry.id.encode("ascii") + b"\n", entry, entry.size, started)
 
-        putting = self.factory.start(self.factory.store.put(upload.name, content, digests))
+        putting = self.factory.start(self.factory.store.put(upload.name, content, digests, view))
         self._owe(Command.UPLOAD, upload.size + OVERHEAD, putting.addCallback(stored))
 
-    async def _open_upload(self, details: UploadDetails, prompted: bool) -> None:
+    async def _open_upload(self, details: UploadDetails, prompted: bool, view: View) -> None:
         self._admitted = await self.factory.admission.enter()
         try:
             if self._lost:
                 raise ConnectionCut("The connection was lost.")
-            incoming = await self.factory.store.create(details.name, details.size)
+            incoming = await self.factory.store.create(details.name, details.size, view)
             if self._lost:
                 await incoming.abort()
                 raise ConnectionCut("The connection was lost.")
@@ -135,6 +139,7 @@ class UploadConnection(Connection):
         except RequestError as error:
             self._refuse(error, self._skip())
         else:
+            self._view = self.identity.view
             self._start(self._open_partial(details), self._skip())
 
     async def _open_partial(self, details: ResumeDetails) -> None:
@@ -151,22 +156,25 @@ class UploadConnection(Connection):
             await partial.abort()
             raise
         self._partial, self._resumed = partial, details
-        self.factory.sending[details.token] = self
+        self.factory.sending[self._view.owner, details.token] = self
         self.sendLine(grammar.format_held(held))
         self._ask(self._offset_told)
 
     async def _partial_of(self, details: ResumeDetails) -> IPartial:
         """Get hold of the upload; where another connection has it, see whether its peer is gone."""
         clock, deadline = self.factory.clock, self.factory.clock.seconds() + PROBE
+        # Who may not read has no use for a proof that others have stored a content.
+        sha256 = details.sha256 if Right.READ in self.identity.rights else None
+        key = self._view.owner, details.token
         while True:
             try:
                 return await self.factory.store.resume(
-                    details.name, details.size, details.token, details.sha256
+                    details.name, details.size, details.token, sha256, self._view
                 )
             except Busy:
                 if self._lost or clock.seconds() >= deadline:
                     raise
-            if (other := self.factory.sending.get(details.token)) is not None:
+            if (other := self.factory.sending.get(key)) is not None:
                 probe_peer(other.transport)
             await deferLater(clock, PROBE / 20)
 
@@ -221,8 +229,10 @@ class UploadConnection(Connection):
 
     def _forget_token(self) -> None:
         details, self._resumed = self._resumed, None
-        if details is not None and self.factory.sending.get(details.token) is self:
-            del self.factory.sending[details.token]
+        if details is not None:
+            key = self._view.owner, details.token
+            if self.factory.sending.get(key) is self:
+                del self.factory.sending[key]
 
     # Both, once they are open
 

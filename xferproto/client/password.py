@@ -1,0 +1,52 @@
+"""Where the client has its password from: never from the command line, which others can see."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from pathlib import Path
+
+from xferproto import grammar
+from xferproto.errors import BadDetails
+from xferproto.escape import printable
+from xferproto.grammar import Login
+
+VARIABLE = "XFER_PASSWORD"
+
+
+def credentials(user: str | None, password_file: str | None) -> tuple[str, str] | None:
+    """
+    Who logs in, and with which password: the first line of the file, or what is in L{VARIABLE}, or
+    what is typed. None where nobody logs in.
+
+    @raise SystemExit: there is no password, or it can't be one; told in one line.
+    """
+    if user is None:
+        if password_file is not None:
+            raise SystemExit("xfer-client: --password-file takes --user")
+        return None
+    login = Login(user, _password(user, password_file))
+    try:
+        grammar.check_login(login)
+    except BadDetails as error:
+        raise SystemExit(f"xfer-client: {error.text}") from None
+    return login.user, login.password
+
+
+def _password(user: str, password_file: str | None) -> str:
+    if password_file is not None:
+        try:
+            with Path(password_file).open("rb") as file:
+                line = file.readline(grammar.MAX_PASSWORD + 3)
+        except OSError as error:
+            raise SystemExit(f"xfer-client: {printable(password_file)}: {error.strerror}") from None
+        return line.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
+    if (password := os.environ.get(VARIABLE)) is not None:
+        return password
+    if not sys.stdin.isatty():
+        raise SystemExit(f"xfer-client: set {VARIABLE}, or give --password-file FILE")
+    try:
+        return getpass.getpass(f"Password of {printable(user)}: ")
+    except EOFError:
+        return ""

@@ -1,0 +1,73 @@
+"""Who is at the other end of a transport, and whether anybody between could read along."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from cryptography.x509 import NameOID
+from twisted.internet.address import UNIXAddress
+from twisted.internet.interfaces import ISSLTransport
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address, or C{localhost}, is the machine's own."""
+    if host == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.is_loopback
+
+
+def is_encrypted(transport: Any) -> bool:
+    """Whether a transport is over TLS."""
+    return ISSLTransport.providedBy(transport) or hasattr(transport, "getPeerCertificate")
+
+
+def is_private(transport: Any) -> bool:
+    """Whether nobody between the two ends can read along: TLS, or no network between them."""
+    if is_encrypted(transport):
+        return True
+    peer = transport.getPeer()
+    if isinstance(peer, UNIXAddress):
+        return True
+    host = getattr(peer, "host", None)
+    return isinstance(host, str) and is_loopback(host)
+
+
+def peer_host(transport: Any) -> str:
+    """The address of the peer, or C{local} where it has none."""
+    host = getattr(transport.getPeer(), "host", None)
+    return host if isinstance(host, str) else "local"
+
+
+def household(host: str) -> str:
+    """
+    All that one peer may have for an address, if it has the one: in IPv6 that is a network, of more
+    addresses than can be told apart.
+    """
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        if not address.is_loopback:
+            return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
+
+
+def certified_name(transport: Any) -> str | None:
+    """The one common name of the certificate that the peer has shown, or None."""
+    get_certificate = getattr(transport, "getPeerCertificate", None)
+    certificate = None if get_certificate is None else get_certificate()
+    if certificate is None:
+        return None
+    subject = certificate.to_cryptography().subject
+    names = [str(name.value) for name in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    return names[0] if len(names) == 1 else None

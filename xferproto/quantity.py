@@ -1,0 +1,44 @@
+"""Sizes and times as people write them, in options and in files."""
+
+from __future__ import annotations
+
+import re
+
+from xferproto.grammar import SIZE_LIMIT
+
+_SIZE = re.compile(r"([0-9]{1,19})\s*(?:([KMGT])(?:iB|B)?|B)?", re.IGNORECASE)
+
+
+def size(value: str) -> int:
+    """
+    A number of bytes, as in C{500}, C{64K}, C{10G} or C{1TiB}; units are powers of 1024.
+
+    @raise ValueError: it reads like none, or is not below 2^63.
+    """
+    match = _SIZE.fullmatch(value.strip())
+    if match is None:
+        raise ValueError(f"{value} is no size; write a number with K, M, G or T, as in 10G")
+    number: int = int(match[1]) * 1024 ** ("KMGT".index(match[2].upper()) + 1 if match[2] else 0)
+    if number >= SIZE_LIMIT:
+        raise ValueError(f"{value} is too large; sizes are below 2^63 bytes")
+    return number
+
+
+def format_size(number: int) -> str:
+    """The shortest form that L{size} reads as this number: C{10G}, C{1500}."""
+    for power, unit in ((4, "T"), (3, "G"), (2, "M"), (1, "K")):
+        if number and number % 1024**power == 0:
+            return f"{number // 1024**power}{unit}"
+    return str(number)
+
+
+def seconds(value: str) -> float:
+    """
+    A time, as in C{90}, C{30m}, C{12h} or C{7d}; a number alone is of seconds.
+
+    @raise ValueError: it reads like none.
+    """
+    match = re.fullmatch("([0-9]{1,9})([smhd]?)", value.strip(), re.IGNORECASE)
+    if match is None:
+        raise ValueError(f"{value} is no time; write a number with s, m, h or d, as in 12h")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2].lower() or "s"]

@@ -1,0 +1,259 @@
+"""
+Who comes in as whom: L{twisted.cred} over the users file.
+
+Whatever is wrong with a name or a password, whoever tries is told the same, after the same work.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from typing import Any
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import ICredentials, IUsernamePassword, UsernamePassword
+from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.portal import IRealm, Portal
+from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from zope.interface import Attribute, Interface, implementer
+
+from xferproto.errors import Denied
+from xferproto.executor import Executor
+from xferproto.grammar import Login
+from xferproto.identity import ANYONE, NOBODY, Identity
+from xferproto.server.throttle import Throttle
+from xferproto.server.users import Users
+
+log = Logger("xfer")
+
+VERIFICATIONS = 2
+"""Passwords that are looked at at once; each takes 64 MiB of memory, by default."""
+
+LOOK_INTERVAL = 1.0
+"""Seconds after which it is seen whether the users file has changed."""
+
+
+class IVisitor(Interface):
+    """One who has come in: the avatar of a connection."""
+
+    name: str = Attribute("Of the user; empty for a stranger.")
+
+    identity: Identity = Attribute("What they may do now: it changes with the users file.")
+
+
+@implementer(IVisitor)
+class Stranger:
+    """One who has not logged in."""
+
+    name = ""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+
+
+@implementer(IVisitor)
+class UserVisitor:
+    """
+    One who has logged in, and is whoever has that name in the users file now.
+
+    @param password: the hash that let them in: where the file has another one since, they may do
+        nothing until they log in again. None where it was no password.
+    """
+
+    def __init__(self, users: Users, name: str, password: str | None) -> None:
+        self.name = name
+        self._users = users
+        self._password = password
+
+    @property
+    def identity(self) -> Identity:
+        user = self._users.by_name.get(self.name)
+        if user is None or (self._password is not None and user.password != self._password):
+            return NOBODY
+        return user.identity
+
+
+class ICertifiedName(ICredentials):
+    """The common name of a certificate that the TLS of the connection has verified."""
+
+    name: str = Attribute("It.")
+
+
+@implementer(ICertifiedName)
+class CertifiedName:
+    """See L{ICertifiedName}."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+@implementer(ICredentialsChecker)
+class PasswordChecker:
+    """Checks passwords, a few at once and never on the reactor's thread."""
+
+    credentialInterfaces = (IUsernamePassword,)
+
+    def __init__(self, users: Users, executor: Executor) -> None:
+        self._users = users
+        self._executor = executor
+        self._turns = DeferredSemaphore(VERIFICATIONS)
+
+    async def _check(self, name: str, password: bytes) -> bytes | tuple[()]:
+        user = self._users.by_name.get(name)
+        encoded = self._decoy() if user is None else user.password
+        right = await self._turns.run(self._executor.run, verify_password, encoded, password)
+        now = self._users.by_name.get(name)
+        if not right or user is None or now is None or now.password != user.password:
+            raise UnauthorizedLogin()
+        return name.encode("ascii")
+
+    def _decoy(self) -> str:
+        """A hash that no password has, and that takes as long to compare as those of the users."""
+        for user in self._users.by_name.values():
+            *rest, digest = user.password.split("$")
+            return "$".join([*rest, _random_base64(len(digest))])
+        usual = PasswordHasher()
+        costs = f"m={usual.memory_cost},t={usual.time_cost},p={usual.parallelism}"
+        return f"$argon2id$v=19${costs}${_random_base64(22)}${_random_base64(43)}"
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
+        name = credentials.username.decode("ascii")
+        return Deferred.fromCoroutine(self._check(name, credentials.password))
+
+
+@implementer(ICredentialsChecker)
+class CertificateChecker:
+    """Takes whoever has a certificate for the user that it names."""
+
+    credentialInterfaces = (ICertifiedName,)
+
+    def __init__(self, users: Users) -> None:
+        self._users = users
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
+        if credentials.name not in self._users.by_name:
+            raise UnauthorizedLogin()
+        outcome: Deferred[bytes | tuple[()]] = Deferred()
+        outcome.callback(credentials.name.encode("ascii"))
+        return outcome
+
+
+@implementer(IRealm)
+class Realm:
+    """Gives each user a L{UserVisitor}; C{mind} says whether it was a password that let them in."""
+
+    def __init__(self, users: Users) -> None:
+        self._users = users
+
+    def requestAvatar(self, avatarId: Any, mind: Any, *interfaces: Any) -> Any:
+        if IVisitor not in interfaces:
+            raise NotImplementedError("There are only visitors here.")
+        name = avatarId.decode("ascii")
+        password = self._users.by_name[name].password if mind else None
+        return IVisitor, UserVisitor(self._users, name, password), lambda: None
+
+
+class Guard:
+    """
+    Lets visitors in.
+
+    @param executor: looks at passwords.
+    @param clock: counts the seconds.
+    @param users: who may log in.
+    @param strangers: what those may do who have not.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        clock: IReactorTime,
+        users: Users | None = None,
+        strangers: Identity = ANYONE,
+    ) -> None:
+        self.users = users = Users() if users is None else users
+        self.stranger = Stranger(strangers)
+        checkers = [PasswordChecker(users, executor), CertificateChecker(users)]
+        self.portal = Portal(Realm(users), checkers)
+        self._executor = executor
+        self._throttle = Throttle(clock)
+        self._looking = LoopingCall(lambda: Deferred.fromCoroutine(self.look()))
+        self._looking.clock = clock
+        self._looked: Deferred[Any] | None = None
+
+    # Coming in
+
+    async def _visit(self, credentials: Any, by_password: bool) -> IVisitor:
+        try:
+            _, visitor, _ = await self.portal.login(credentials, by_password, IVisitor)
+        except UnauthorizedLogin:
+            raise Denied("The user name or the password is wrong; mind upper case.") from None
+        return visitor  # type: ignore[return-value]  # it was asked for
+
+    def log_in(self, login: Login, peer: str) -> Deferred[IVisitor]:
+        """
+        Let a user in; this may take long. May be cancelled.
+
+        @param peer: where they come from.
+        @raise Denied: there is no such user, or that is not their password.
+        @raise Busy: too many attempts from there wait.
+        """
+        credentials = UsernamePassword(login.user.encode("ascii"), login.password.encode())
+        return Deferred.fromCoroutine(
+            self._throttle.attempt(peer, login.user, lambda: self._visit(credentials, True))
+        )
+
+    def recognise(self, name: str | None) -> IVisitor:
+        """
+        Who is there without having logged in: a user where a certificate has the name of one.
+
+        @param name: the common name of the certificate, or None where there is none.
+        """
+        if name is None:
+            return self.stranger
+        known: list[IVisitor] = []
+        visiting = Deferred.fromCoroutine(self._visit(CertifiedName(name), False))
+        visiting.addCallback(known.append).addErrback(lambda failure: failure.trap(Denied) and None)
+        return known[0] if known else self.stranger
+
+    # The users file
+
+    async def look(self) -> None:
+        """Put the users file in force if it has changed."""
+        if self.users.path is None:
+            return
+        try:
+            (await self._executor.run(self.users.look))()
+        except Exception:
+            log.failure("looking at the users file failed")
+
+    def start(self) -> None:
+        """Look at the users file from now on."""
+        if self.users.path is not None:
+            self._looked = self._looking.start(LOOK_INTERVAL, now=False)
+
+    async def stop(self) -> None:
+        """Look at it no more."""
+        if self._looking.running:
+            self._looking.stop()
+            await self._looked  # type: ignore[misc]  # there since it was started
+
+
+def verify_password(encoded: str, password: bytes) -> bool:
+    """Whether a password has this hash. Blocks, for as long as the hash says."""
+    try:
+        return PasswordHasher().verify(encoded, password)
+    except InvalidHashError:
+        log.error("a password of the users file has a hash that can't be compared")
+        return False
+    except VerificationError:
+        return False
+
+
+def _random_base64(length: int) -> str:
+    """So many characters of Base64, of whole bytes."""
+    return base64.b64encode(os.urandom(length * 3 // 4)).decode("ascii").rstrip("=")

@@ -1,0 +1,105 @@
+"""Whose a server's connection is: LOGIN, and what each command needs."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from xferproto import grammar
+from xferproto.command import Command
+from xferproto.errors import ConnectionCut, Denied, Insecure, LoginRequired, RequestError
+from xferproto.escape import quoted
+from xferproto.grammar import Login
+from xferproto.identity import NOBODY, Identity, Right
+from xferproto.peer import certified_name, household, is_private, peer_host
+from xferproto.server.connection import Connection
+from xferproto.server.guard import IVisitor
+
+log = Logger("xfer")
+
+NEEDED: dict[Command, Right] = {
+    Command.LIST_FILES: Right.LIST,
+    Command.STAT: Right.LIST,
+    Command.DOWNLOAD: Right.READ,
+    Command.VERIFY: Right.READ,
+    Command.UPLOAD: Right.WRITE,
+    Command.RESUME: Right.WRITE,
+    Command.DELETE: Right.DELETE,
+}
+"""What one must be allowed for a command; the others are for everybody."""
+
+
+class VisitedConnection(Connection):
+    """
+    A connection that knows who is at the other end.
+
+    @ivar identity: of whoever the request at hand is for, as it was when that began.
+    """
+
+    identity: Identity = NOBODY
+    _visitor: IVisitor | None = None
+    _logging_in: Deferred[IVisitor] | None = None
+
+    def _authorize(self, command: Command) -> None:
+        """
+        See whether a command may be begun.
+
+        @raise LoginRequired: strangers may not do that.
+        @raise Denied: this user may not.
+        @raise Insecure: others could read along.
+        """
+        visitor = self._visitor
+        if visitor is None:
+            visitor = self._visitor = self._recognised()
+        self.identity = identity = visitor.identity
+        needed = NEEDED.get(command)
+        if needed is not None and needed not in identity.rights:
+            raise Denied() if identity.name else LoginRequired()
+        if command is Command.LOGIN and not is_private(self.transport):
+            raise Insecure()
+
+    def _recognised(self) -> IVisitor:
+        visitor = self.factory.guard.recognise(certified_name(self.transport))
+        if visitor.name:
+            self._log_welcome(visitor, "by certificate")
+        return visitor
+
+    def _log_welcome(self, visitor: IVisitor, how: str) -> None:
+        log.info(
+            "#{number} logged in {how}: {user} from {host}",
+            number=self.number,
+            how=how,
+            user=quoted(visitor.name),
+            host=peer_host(self.transport),
+        )
+
+    def _login(self, argument: bytes, prompted: bool) -> None:
+        self._start(self._log_in(grammar.parse_login(argument)))
+
+    async def _log_in(self, login: Login) -> None:
+        host = peer_host(self.transport)
+        self._logging_in = self.factory.guard.log_in(login, household(host))
+        try:
+            visitor = await self._logging_in
+        except RequestError as error:
+            log.warn(
+                "#{number} login refused: {user} from {host}: {symbol}",
+                number=self.number,
+                user=quoted(login.user),
+                host=host,
+                symbol=error.symbol,
+            )
+            raise
+        except CancelledError:
+            raise ConnectionCut("The connection was lost.") from None
+        finally:
+            self._logging_in = None
+        self._visitor = visitor
+        self._log_welcome(visitor, "with a password")
+        self._answer(grammar.format_welcome(visitor.name))
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        if self._logging_in is not None:
+            self._logging_in.cancel()
+        super().connectionLost(reason)
