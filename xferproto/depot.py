@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from xferproto.certify import add_certificate_command
 from xferproto.errors import StorageUnavailable
 from xferproto.escape import quoted
 from xferproto.store.lock import lock_directory
@@ -20,6 +21,8 @@ from xferproto.version import __version__
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command: its exit status."""
     options = _parser().parse_args(arguments)
+    if "command" in options:  # one that is not about a storage directory
+        return int(options.command(options))
     storage: Path = options.storage
     try:
         if not storage.is_dir():
@@ -36,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="xfer-depot", description="Look into the storage directory of an xfer server."
+        prog="xfer-depot",
+        description="Look into the storage directory of an xfer server, and prepare one.",
     )
     parser.add_argument("--version", action="version", version=f"xfer {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -47,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=what, description=what.capitalize() + ".")
         command.add_argument("storage", type=Path, metavar="DIR", help="the storage directory")
         command.set_defaults(run=run)
+    add_certificate_command(commands)
     return parser
 
 
