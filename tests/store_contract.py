@@ -106,9 +106,9 @@ async def stored_bytes(store: IStore, id: str) -> bytes:
         content.close()
 
 
-class StoreContract(_TestCase):
+class StoreCase(_TestCase):
     """
-    The contract of L{IStore}.
+    Questions to a store, which a subclass makes.
 
     @cvar names_on_pages: a number of entries that takes the store several pages to list.
     @ivar time: what the store must take for the time, seconds since the epoch.
@@ -135,6 +135,10 @@ class StoreContract(_TestCase):
             self.assertIs(type(raised), error)
         else:
             self.fail(f"{error.__name__} was not raised")
+
+
+class StoreContract(StoreCase):
+    """The contract of L{IStore}."""
 
     async def assert_refused(self, deferred: Deferred[Any]) -> None:
         """C{deferred} fails with an error that a client can be told, whichever."""

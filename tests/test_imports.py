@@ -17,13 +17,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "xferproto"
 PLUGIN = ROOT / "twisted" / "plugins" / "xfer_plugin.py"
 
-STORE = ("entry", "errors", "escape", "executor", "lane")
+STORE = ("entry", "errors", "escape", "executor", "identity", "lane")
 """What a store may use."""
 
 TRANSFER = ("entry", "errors", "executor", "lane", "store.interface")
 """What the pipeline of bytes may use: of the store, only the interface."""
 
-VALUES = ("command", "entry", "errors", "escape", "grammar")
+VALUES = ("command", "entry", "errors", "escape", "grammar", "identity")
 """What knows neither a network nor a disk."""
 
 TLS = ("certificates", "tls")
@@ -38,6 +38,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "errors": (),
     "escape": (),
     "executor": (),
+    "identity": (),
     "version": (),
     # what stands on them
     "certificates": ("errors", "escape"),
@@ -63,7 +64,17 @@ What each module of the package may import of it, C{""} being the package's own 
 A name stands for a module, or for a package with all in it; the longest name that fits counts.
 """
 
-PURE = ("certificates", "certify", "command", "entry", "errors", "escape", "grammar", "version")
+PURE = (
+    "certificates",
+    "certify",
+    "command",
+    "entry",
+    "errors",
+    "escape",
+    "grammar",
+    "identity",
+    "version",
+)
 """These know nothing of Twisted and zope.interface, and can be used without."""
 
 ENDPOINTS = ("client.factory", "client.service", "client.tls", "server.listen")

@@ -724,7 +724,8 @@ class MigrationTests(SmallStoreCase):
         with contextlib.closing(sqlite3.connect(self.root / CATALOGUE)) as connection:
             columns = "id, sha256, size, stored, verified, damaged"
             contents = connection.execute(f"SELECT {columns} FROM content").fetchall()
-            entries = connection.execute("SELECT * FROM entry").fetchall()
+            columns = "name, id, size, stored, listed"
+            entries = connection.execute(f"SELECT {columns} FROM entry").fetchall()
         for path in (*self.root.glob(f"{CATALOGUE}*"), *self.root.glob(f"{SMALL}*")):
             path.unlink()
         with contextlib.closing(sqlite3.connect(self.root / CATALOGUE)) as connection:

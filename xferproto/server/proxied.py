@@ -34,7 +34,10 @@ HEADER_TIMEOUT = 10.0
 _SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 _MAX_LINE = 107
 _FIXED = struct.Struct("!12sBBH")
-_FAMILIES: dict[int, tuple[struct.Struct, type[IPv4] | type[IPv6]]] = {0x11: (struct.Struct("!4s4sHH"), IPv4), 0x21: (struct.Struct("!16s16sHH"), IPv6)}
+_FAMILIES: dict[int, tuple[struct.Struct, type[IPv4] | type[IPv6]]] = {
+    0x11: (struct.Struct("!4s4sHH"), IPv4),
+    0x21: (struct.Struct("!16s16sHH"), IPv6),
+}
 
 
 class Header(NamedTuple):
