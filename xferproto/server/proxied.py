@@ -160,16 +160,23 @@ class ProxiedConnection(ProtocolWrapper):
         return super().getHost() if header is None or header.host is None else header.host
 
     def readConnectionLost(self) -> None:
-        protocol = IHalfCloseableProtocol(self.wrappedProtocol, None)
+        protocol = self._half_closeable()
         if protocol is None:
             self.loseConnection()
         else:
             protocol.readConnectionLost()
 
     def writeConnectionLost(self) -> None:
-        protocol = IHalfCloseableProtocol(self.wrappedProtocol, None)
+        protocol = self._half_closeable()
         if protocol is not None:
             protocol.writeConnectionLost()
+
+    def _half_closeable(self) -> IHalfCloseableProtocol | None:
+        # A wrapper, as of TLS, claims whatever its transport can do, this one included.
+        protocol = self.wrappedProtocol
+        if isinstance(protocol, ProtocolWrapper):
+            return None
+        return IHalfCloseableProtocol(protocol, None)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._stop_waiting()
