@@ -22,7 +22,7 @@ NOT_TLS = ("wrong version number", "packet length too long", "record layer failu
 
 def new_context(credential: Credential | None) -> SSL.Context:
     """
-    A context for TLS 1.2 and newer, without compression, renegotiation and tickets.
+    A context for TLS 1.2 and newer, without compression, renegotiation and resumption.
 
     @param credential: the certificate to show, if any.
     """
