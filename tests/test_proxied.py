@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
@@ -88,6 +91,19 @@ class HeaderTests(SynchronousTestCase):
             binary(0x21, 0x11, b"short"),
         ):
             self.assertRaises(ValueError, parse_header, data)
+
+    @given(
+        st.one_of(
+            st.binary(max_size=120),
+            st.binary(max_size=60).map(lambda rest: b"PROXY TCP4 " + rest + b"\r\n"),
+            st.builds(binary, st.integers(0, 255), st.integers(0, 255), st.binary(max_size=60)),
+        )
+    )
+    def test_anything(self, data: bytes) -> None:
+        """Whatever comes is a header, the beginning of one, or refused."""
+        with contextlib.suppress(ValueError):
+            header = parse_header(data)
+            self.assertTrue(header is None or header.length <= len(data))
 
 
 class ConnectionTests(SynchronousTestCase):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import signal
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import md5
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
 from OpenSSL import SSL
 from twisted.internet import reactor as _reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint, connectProtocol
 from twisted.internet.interfaces import IProtocolFactory
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
@@ -22,7 +25,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.certificates import DAY, Authority, Files, key_pem, write, write_authority
 from tests.test_tcp import LARGE, Raw, ServerCase
 from xferproto import CertificateError, ConnectionCut, TLSFailed, connect, tls_endpoint
-from xferproto.certificates import make_credential
+from xferproto.certificates import Credential, make_credential, subject
 from xferproto.client import service as client_service
 from xferproto.client.tls import HANDSHAKE_TIMEOUT
 from xferproto.errors import TooLarge
@@ -286,6 +289,24 @@ class ServerTrustTests(TLSCase):
         clock.advance(HANDSHAKE_TIMEOUT)
         self.assertIn("No TLS handshake", str(await failed))
 
+    async def test_given_up(self) -> None:
+        """Whoever does not want to wait any longer cancels; nothing is left of it."""
+        arrived: Deferred[None] = Deferred()
+        lost: Deferred[None] = Deferred()
+
+        class Silent(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                arrived.callback(None)
+
+            def connectionLost(self, reason: Failure = connectionDone) -> None:
+                lost.callback(None)
+
+        connecting = connect(reactor, tls_endpoint(reactor, "localhost", await self.plain(Silent)))
+        await arrived
+        connecting.cancel()
+        await self.assertFailure(connecting, CancelledError)
+        await lost
+
     async def plain(self, protocol: type[Protocol]) -> int:
         """Listen without TLS: the port."""
         factory = Factory.forProtocol(protocol)
@@ -315,7 +336,7 @@ class ClientTrustTests(TLSCase):
         self.assertEqual(await client.list_files(), [])
         (connection,) = self.factory._connections
         shown = connection.transport.getPeerCertificate()  # type: ignore[attr-defined]
-        self.assertEqual(shown.get_subject().CN, "alice")
+        self.assertEqual(subject(shown.to_cryptography()), "CN=alice")
 
     async def test_key_in_the_same_file(self) -> None:
         """The key may be where the certificate is."""
@@ -391,6 +412,20 @@ class ReloadTests(TLSCase):
             self.assertIn(str(path), line)
             client = await self.over_tls(number, fingerprint=old.fingerprint)
             self.assertEqual(await client.list_files(), [])
+
+    def test_too_weak(self) -> None:
+        """A key that OpenSSL will not use is told as one."""
+        key = rsa.generate_private_key(65537, 1024)
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+        certificate = (
+            x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+            .not_valid_before(datetime.now(UTC))
+            .not_valid_after(datetime.now(UTC) + DAY)
+            .sign(key, hashes.SHA256())
+        )
+        files = write(self.directory, "weak", Credential(certificate, (), key))
+        error = self.assertRaises(CertificateError, ServerCertificate, files.cert, files.key, None)
+        self.assertIn("key too small", str(error))
 
     async def test_signal(self) -> None:
         """SIGHUP calls in the reactor's thread, and what it did before it still does."""

@@ -144,10 +144,10 @@ class ClientTerms:
 
     def _wrong_name(self, shown: x509.Certificate, who: str) -> str | None:
         try:
-            if address(self.host) is None:
+            if (ip := address(self.host)) is None:
                 verify_certificate_hostname(shown, self.host.encode("idna").decode("ascii"))
             else:
-                verify_certificate_ip_address(shown, self.host)
+                verify_certificate_ip_address(shown, str(ip))
         except (VerificationError, UnusableCertificate):
             return (
                 f"The server's {who} is not for {self.host}; "
