@@ -17,7 +17,7 @@ class TLSOptions(usage.Options):
 
     optFlags = [["tls", None, "Connect with TLS, and check who is there."]]
 
-    optParameters: list[list[Any]] = [
+    optParameters: list[Any] = [
         ["ca", None, None, "PEM file of the certificates to trust, instead of the platform's."],
         [
             "fingerprint",

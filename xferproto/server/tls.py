@@ -31,7 +31,7 @@ log = Logger("xfer")
 class TLSOptions(usage.Options):
     """What C{twistd xfer} takes for TLS."""
 
-    optParameters: list[list[Any]] = [
+    optParameters: list[Any] = [
         ["tls-cert", None, None, "PEM file of the certificate, chain after it: listen with TLS."],
         ["tls-key", None, None, "PEM file of its key, unless --tls-cert has it."],
         ["client-ca", None, None, "PEM file: ask clients for certificates that these signed."],
