@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run demo test pytest lint bench clean
+.PHONY: run demo test pytest peers lint bench clean
 
 run: $(VENV)/run.stamp
 	@$(BIN)/twistd -n xfer --port 9000
@@ -22,6 +22,14 @@ test: $(VENV)/test.stamp
 
 pytest: $(VENV)/test.stamp
 	$(BIN)/pytest
+
+# The programs that tests/test_peers.py talks to; without them, or without root, those tests are skipped.
+peers:
+	@PATH=$$PATH:/usr/sbin; for program in openssl haproxy socat nc; do command -v $$program >/dev/null || missing=1; done; \
+	if test -n "$$missing" && test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+			openssl haproxy socat netcat-openbsd; } >/dev/null 2>&1 || echo "the peers can't be installed here"; \
+	fi
 
 lint: $(VENV)/lint.stamp
 	$(BIN)/ruff check .

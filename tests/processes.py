@@ -148,6 +148,7 @@ class Server(Process):
     """
     A C{twistd -n xfer} that listens on a free port of 127.0.0.1, unless it is told otherwise.
 
+    @param before: options of twistd's own.
     @ivar storage: its storage directory.
     @ivar port: where it listens, the first port of several.
     """
@@ -159,13 +160,14 @@ class Server(Process):
         *options: str | Path,
         under: Sequence[str | Path] = (),
         environment: Mapping[str, str] | None = None,
+        before: Sequence[str | Path] = (),
     ) -> None:
         self.storage = directory / "storage"
         where = () if "--endpoint" in options else ("--port", "0")
         super().__init__(
             case,
             directory,
-            *("--pidfile=", "xfer", "--storage", self.storage, *where, *options),
+            *("--pidfile=", *before, "xfer", "--storage", self.storage, *where, *options),
             under=under,
             environment=environment,
         )

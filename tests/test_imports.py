@@ -26,7 +26,10 @@ TRANSFER = ("entry", "errors", "executor", "identity", "lane", "store.interface"
 VALUES = ("command", "entry", "errors", "escape", "grammar", "identity")
 """What knows neither a network nor a disk."""
 
-SIDE = (*VALUES, "executor", "peer", "store", "transfer", "twistd")
+TLS = ("certificates", "tls")
+"""What knows of certificates, and what is negotiated."""
+
+SIDE = (*VALUES, *TLS, "executor", "peer", "store", "transfer", "twistd")
 """What the server and the client have in common; neither knows of the other."""
 
 ARROWS: Mapping[str, tuple[str, ...]] = {
@@ -39,6 +42,8 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "peer": (),
     "version": (),
     # what stands on them
+    "certificates": ("errors", "escape"),
+    "tls": ("certificates", "errors"),
     "command": ("errors",),
     "grammar": ("entry", "errors"),
     "lane": ("executor",),
@@ -51,7 +56,8 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "client": (*SIDE, "client", "lane", "version"),
     # the operator's command
     "accounts": ("errors", "escape", "grammar", "identity", "quantity", "server.users"),
-    "depot": ("accounts", "errors", "escape", "store", "version"),
+    "certify": ("certificates", "errors"),
+    "depot": ("accounts", "certify", "errors", "escape", "store", "version"),
     # the Python API: a client's
     "": ("client", "entry", "errors", "version"),
 }
@@ -61,10 +67,21 @@ What each module of the package may import of it, C{""} being the package's own 
 A name stands for a module, or for a package with all in it; the longest name that fits counts.
 """
 
-PURE = ("command", "entry", "errors", "escape", "grammar", "identity", "quantity", "version")
+PURE = (
+    "certificates",
+    "certify",
+    "command",
+    "entry",
+    "errors",
+    "escape",
+    "grammar",
+    "identity",
+    "quantity",
+    "version",
+)
 """These know nothing of Twisted and zope.interface, and can be used without."""
 
-ENDPOINTS = ("client.factory", "client.service", "server.service")
+ENDPOINTS = ("client.factory", "client.service", "client.tls", "server.listen")
 """These alone know of L{twisted.internet.endpoints}."""
 
 REACTOR = ("client.service", "server.service")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xferproto import accounts
+from xferproto.certify import add_certificate_command
 from xferproto.errors import StorageUnavailable
 from xferproto.escape import quoted
 from xferproto.store.lock import lock_directory
@@ -21,6 +22,8 @@ from xferproto.version import __version__
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command: its exit status."""
     options = _parser().parse_args(arguments)
+    if "command" in options:  # one that is not about a storage directory
+        return int(options.command(options))
     if "run_users" in options:
         return accounts.run(options)
     storage: Path = options.storage
@@ -40,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="xfer-depot",
-        description="Look into the storage directory of an xfer server; keep its users.",
+        description="Look into the storage directory of an xfer server, and prepare one.",
     )
     parser.add_argument("--version", action="version", version=f"xfer {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -52,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("storage", type=Path, metavar="DIR", help="the storage directory")
         command.set_defaults(run=run)
     accounts.add_commands(commands)
+    add_certificate_command(commands)
     return parser
 
 

@@ -179,6 +179,14 @@ class ListenFailed(XferError):
     """An endpoint can't be listened on; the text says why."""
 
 
+class CertificateError(XferError):
+    """A certificate or a key can't be read, used or written; the text says which, and why."""
+
+
+class TLSFailed(XferError):
+    """The other side is not trusted, does not trust this one, or speaks no TLS; the text says."""
+
+
 class HashMismatch(XferError):
     """The bytes that went over the wire are not the bytes that the other side hashed."""
 

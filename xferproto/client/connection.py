@@ -19,6 +19,7 @@ from xferproto.command import Command
 from xferproto.entry import Entry
 from xferproto.errors import ConnectionCut, RequestError, UnexpectedReply, XferError
 from xferproto.escape import printable, quoted
+from xferproto.tls import failure_of
 from xferproto.transfer.sender import Sender
 
 if TYPE_CHECKING:
@@ -254,8 +255,10 @@ class ClientConnection(LineReceiver):
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         self._unwatch()
-        self._lost = self._lost or ConnectionCut(
-            "The connection was lost before the answer was complete."
+        self._lost = (
+            self._lost
+            or failure_of(reason)
+            or ConnectionCut("The connection was lost before the answer was complete.")
         )
         if self._sender is not None:
             self._sender.stopProducing()

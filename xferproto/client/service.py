@@ -22,6 +22,7 @@ from twisted.logger import (
     eventAsText,
     formatEvent,
 )
+from twisted.python import usage
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -30,6 +31,7 @@ from xferproto.client.factory import DEFAULT_PORT, connect
 from xferproto.client.password import credentials
 from xferproto.client.protocol import XferClientProtocol
 from xferproto.client.retry import RetryingClient
+from xferproto.client.trust import TLSOptions
 from xferproto.errors import RequestError, XferError
 from xferproto.escape import printable
 from xferproto.twistd import ExitStatus, port
@@ -53,7 +55,7 @@ def tries(value: str) -> int:
     return int(value)
 
 
-class Options(OneLineOptions):
+class Options(OneLineOptions, TLSOptions):
     """The options of C{twistd xfer-client}."""
 
     command = "xfer-client"
@@ -84,6 +86,9 @@ class Options(OneLineOptions):
     ]
 
     def postOptions(self) -> None:
+        super().postOptions()
+        if self["tls"] and self["endpoint"] is not None:
+            raise usage.UsageError("--tls goes with --host and --port, not with --endpoint")
         if self["file"] is None:
             self["file"] = resources.files("xferproto.client").joinpath("picture.png")
         self["file"] = Path(str(self["file"])).absolute()
@@ -228,7 +233,7 @@ def makeService(options: Options) -> ExchangeService:
     """
     The service for these options.
 
-    @raise SystemExit: the file or the endpoint string is wrong, or there is no password; told in
+    @raise SystemExit: a file or the endpoint string is wrong, or there is no password; told in
         one line.
     """
     from twisted.internet import reactor
@@ -241,7 +246,14 @@ def makeService(options: Options) -> ExchangeService:
     if description is None:
         host, number = options["host"], options["port"]
         description = f"{host} port {number}"
-        endpoint = HostnameEndpoint(reactor, host.encode("ascii", "replace"), number)
+        if options["tls"]:
+            description += " with TLS"
+            try:
+                endpoint = options.tls_endpoint(reactor, host, number)
+            except (XferError, ValueError) as error:  # files; a host name that is none
+                raise SystemExit(f"xfer-client: {error}") from None
+        else:
+            endpoint = HostnameEndpoint(reactor, host.encode("ascii", "replace"), number)
     else:
         try:
             endpoint = clientFromString(reactor, description)

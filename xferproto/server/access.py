@@ -56,7 +56,7 @@ def check_reach(options: Any) -> None:
     if options["users"] is not None or options["anonymous"] is not None:
         return
     if options["endpoints"]:
-        far = [text for text in options["endpoints"] if not is_near(text)]
+        far = [text for text in options["endpoints"] if not is_near(text.removeprefix("tls+"))]
     else:
         far = [text for text in [options["interface"]] if not is_loopback(text)]
     if far:

@@ -7,11 +7,13 @@ docs/protocol.md says what goes over the wire; the states and their table stand 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, ITCPTransport
+from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -19,12 +21,15 @@ from xferproto import grammar
 from xferproto.errors import BadDetails, LineTooLong, RequestError
 from xferproto.server.answers import Answers
 from xferproto.server.state import HELD, RAW, State
+from xferproto.tls import error_text
 from xferproto.transfer.sender import Sender
 from xferproto.transfer.small import SmallUpload
 from xferproto.transfer.verified import VerifiedUpload
 
 if TYPE_CHECKING:
     from xferproto.server.factory import XferServerFactory
+
+log = Logger("xfer")
 
 LINGER = 2.0
 """
@@ -72,6 +77,7 @@ class FramedConnection(LineReceiver):
         self._stopping = False
         self._lost = False
         self._closing: IDelayedCall | None = None
+        self._socket: Any = None
 
     # Events of the transport
 
@@ -79,6 +85,10 @@ class FramedConnection(LineReceiver):
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
+        # Reads through wrappers, but what is set there stays there.
+        self._socket = self.transport
+        while isinstance(self._socket, ProtocolWrapper):
+            self._socket = self._socket.transport
         self.transport.registerProducer(self, True)
         self.factory.opened(self)
 
@@ -135,6 +145,8 @@ class FramedConnection(LineReceiver):
             self._cut_short()
         self._answers.drop()
         self.state = State.CLOSING
+        if (text := error_text(reason)) is not None:
+            log.info("#{number} TLS failed: {text}", number=self.number, text=text)
         self.factory.closed(self)
 
     def _input_exhausted(self) -> bool:
@@ -193,9 +205,9 @@ class FramedConnection(LineReceiver):
             or self._answers.full
             or (self._upload is not None and self._upload.full)
         )
-        if hasattr(self.transport, "bufferSize"):
+        if hasattr(self._socket, "bufferSize"):
             block = 0 if self._upload is None else self._upload.block
-            self.transport.bufferSize = max(LINE_BUFFER, min(RAW_BUFFER, block))
+            self._socket.bufferSize = max(LINE_BUFFER, min(RAW_BUFFER, block))
         if hold and not self.paused:
             super().pauseProducing()
         elif self.paused and not hold and not self._lost:
@@ -247,6 +259,8 @@ class FramedConnection(LineReceiver):
             self._enter(State.CLOSING)
             self._answers.drop()
             self.transport.unregisterProducer()
+            if hasattr(self.transport, "getPeerCertificate"):  # whose peer has to agree
+                self._close_in(CLOSE_TIMEOUT, self.transport.abortConnection)
         self.transport.loseConnection()
 
     def _close_in(self, seconds: float | None, close: Callable[[], None] | None = None) -> None:

@@ -11,25 +11,22 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import (
-    TCP4ServerEndpoint,
-    TCP6ServerEndpoint,
-    serverFromString,
-)
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from xferproto.errors import ListenFailed, StorageLost, XferError
+from xferproto.errors import CertificateError, ListenFailed, StorageLost, XferError
 from xferproto.executor import ThreadExecutor
 from xferproto.identity import ANYONE, Identity
 from xferproto.quantity import seconds, size
 from xferproto.server.access import AccessOptions, check_reach
 from xferproto.server.factory import XferServerFactory
 from xferproto.server.guard import Guard
+from xferproto.server.listen import listening_endpoints, trial_line
 from xferproto.server.scrub import Scrub
+from xferproto.server.tls import Hangup, ServerCertificate, TLSOptions
 from xferproto.server.users import Users
 from xferproto.store.local import LocalStore
 from xferproto.twistd import ExitStatus, port, tell_failed_start
@@ -47,7 +44,7 @@ FILE_THREADS = min(32, 4 + 2 * (os.cpu_count() or 1))
 """Threads that hash, write, sync and read: some for the processors, some that wait for the disk."""
 
 
-class Options(AccessOptions, OneLineOptions):
+class Options(AccessOptions, OneLineOptions, TLSOptions):
     """The options of C{twistd xfer}."""
 
     command = "xfer"
@@ -85,6 +82,7 @@ class Options(AccessOptions, OneLineOptions):
     opt_e = opt_endpoint
 
     def postOptions(self) -> None:
+        super().postOptions()
         self["storage"] = Path(self["storage"]).absolute()
         if self["users"] is not None:
             self["users"] = Path(self["users"]).absolute()
@@ -103,6 +101,7 @@ class DepotService(Service):
     @param exit_status: set to 1 when listening fails after the start.
     @param users: the users file, or None where there is none.
     @param strangers: what those may do who have not logged in.
+    @param certificate: what C{endpoints} use for TLS, read again on SIGHUP; or None.
     """
 
     def __init__(
@@ -116,8 +115,11 @@ class DepotService(Service):
         exit_status: ExitStatus,
         users: Path | None = None,
         strangers: Identity = ANYONE,
+        certificate: ServerCertificate | None = None,
     ) -> None:
         self._reactor = reactor
+        self._certificate = certificate
+        self._hangup = None if certificate is None else Hangup(reactor, certificate.reload)
         self._storage = storage
         self._endpoints = endpoints
         self._partial_ttl = partial_ttl
@@ -195,22 +197,22 @@ class DepotService(Service):
             store, executor = self._factory.store, self._executor("files")
             self._scrub = Scrub(store, executor, self._reactor, self._scrub_rate)
             self._scrub.start()
+        if self._certificate is not None and self._hangup is not None:
+            self._certificate.announce()
+            self._hangup.start()
         for listening_port in self._ports:
             self._announce(listening_port)
 
     def _announce(self, listening_port: IListeningPort) -> None:
         address = listening_port.getHost()
         host, number = getattr(address, "host", None), getattr(address, "port", None)
-        if host is None:
+        if host is None or number is None:
             log.info("listening on {address}", address=address)
             return
         log.info("listening on {host} port {port}", host=host, port=number)
         near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        log.info(
-            "try it: printf 'LIST_FILES\\nQUIT\\n' | nc {host} {port}",
-            host=shlex.quote(near),
-            port=number,
-        )
+        if (line := trial_line(listening_port, shlex.quote(near), number)) is not None:
+            log.info("try it: printf 'LIST_FILES\\nQUIT\\n' | {line}", line=line)
 
     async def _look_after(self) -> None:
         store = self._factory.store
@@ -236,6 +238,8 @@ class DepotService(Service):
             log.failure("upkeep failed")
 
     async def _stop(self) -> None:
+        if self._hangup is not None:
+            self._hangup.stop()
         if self._upkeep.running:
             self._upkeep.stop()
             await self._upkeep_ended
@@ -281,22 +285,17 @@ def makeService(options: Options) -> DepotService:
     """
     The service for these options.
 
-    @raise SystemExit: an endpoint string is wrong, or strangers would come in unasked; told in one
-        line.
+    @raise SystemExit: a certificate or an endpoint string is wrong, or strangers would come in
+        unasked; told in one line.
     """
     from twisted.internet import reactor
 
-    endpoints: list[tuple[str, IStreamServerEndpoint]] = []
-    for description in options["endpoints"]:
-        try:
-            endpoints.append((description, serverFromString(reactor, description)))
-        except Exception as error:  # every kind of endpoint has its own way to refuse
-            raise SystemExit(f"xfer: bad endpoint {description!r}: {error}") from None
+    try:
+        certificate = options.certificate()
+    except CertificateError as error:
+        raise SystemExit(f"xfer: {error}") from None
+    endpoints = listening_endpoints(reactor, options, certificate)
     check_reach(options)
-    if not endpoints:
-        interface, number = options["interface"], options["port"]
-        kind = TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint
-        endpoints.append((f"{interface} port {number}", kind(reactor, number, interface=interface)))
     tell_failed_start("xfer")
     return DepotService(
         reactor,
@@ -308,4 +307,5 @@ def makeService(options: Options) -> DepotService:
         ExitStatus(),
         options["users"],
         options.strangers(),
+        certificate,
     )
