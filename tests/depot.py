@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.python.failure import Failure
@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.executors import InlineExecutor
 from xferproto.executor import Executor
 from xferproto.server.factory import XferServerFactory
+from xferproto.server.limits import DEFAULTS, Limits
 from xferproto.server.protocol import XferServerProtocol
 from xferproto.store.local import LocalStore
 from xferproto.store.small import SMALL, SMALL_SIZE
@@ -113,7 +114,9 @@ class Session:
     """
 
     def __init__(self, factory: XferServerFactory) -> None:
-        self.protocol: XferServerProtocol = factory.buildProtocol(None)
+        protocol = factory.buildProtocol(None)
+        assert isinstance(protocol, XferServerProtocol)
+        self.protocol: XferServerProtocol = protocol
         self.transport = Transport()
         self.transport.protocol = self.protocol
         self.protocol.makeConnection(self.transport)
@@ -150,6 +153,7 @@ class Depot:
     @param executor: hashes, writes and reads; everything at once where it is None.
     @param database: runs the store's commits and queries; at once where it is None.
     @param small: the most bytes of a small content.
+    @param limits: what no connection may exceed.
     @ivar clock: turned by hand.
     """
 
@@ -160,12 +164,13 @@ class Depot:
         max_file_size: int | None = None,
         database: Executor | None = None,
         small: int = SMALL_SIZE,
+        limits: Limits = DEFAULTS,
     ) -> None:
         self.root = Path(case.mktemp())
         self.clock = Clock()
         self.store = make_store(case, self.root, executor, database, small)
         self.factory = XferServerFactory(
-            InlineExecutor() if executor is None else executor, self.clock, max_file_size
+            InlineExecutor() if executor is None else executor, self.clock, max_file_size, limits
         )
         self.factory.store = self.store
 
@@ -178,6 +183,11 @@ class Depot:
 
     def connect(self) -> Session:
         return Session(self.factory)
+
+    def timers(self) -> list[IDelayedCall]:
+        """What waits for the clock, beside the watch that looks at all connections."""
+        watch = self.factory._watch._next
+        return [call for call in self.clock.getDelayedCalls() if call is not watch]
 
     def files(self) -> list[str]:
         """What lies in the storage directory, beside the databases: relative paths, sorted."""

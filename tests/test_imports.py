@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "xferproto"
 PLUGIN = ROOT / "twisted" / "plugins" / "xfer_plugin.py"
 
-STORE = ("entry", "errors", "escape", "executor", "lane")
+STORE = ("entry", "errors", "escape", "executor", "identity", "lane")
 """What a store may use."""
 
 TRANSFER = ("entry", "errors", "executor", "lane", "store.interface")
@@ -26,7 +26,7 @@ TRANSFER = ("entry", "errors", "executor", "lane", "store.interface")
 VALUES = ("command", "entry", "errors", "escape", "grammar")
 """What knows neither a network nor a disk."""
 
-SIDE = (*VALUES, "executor", "store", "transfer", "twistd")
+SIDE = (*VALUES, "executor", "identity", "store", "transfer", "twistd")
 """What the server and the client have in common; neither knows of the other."""
 
 ARROWS: Mapping[str, tuple[str, ...]] = {
@@ -35,6 +35,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "errors": (),
     "escape": (),
     "executor": (),
+    "identity": (),
     "version": (),
     # what stands on them
     "command": ("errors",),

@@ -21,6 +21,7 @@ from xferproto import grammar
 from xferproto.command import Command
 from xferproto.errors import REQUEST_ERRORS, BadToken
 from xferproto.server import connection, factory, framing, upload, wait
+from xferproto.server.limits import DEFAULTS
 from xferproto.server.service import Options
 from xferproto.server.state import State
 from xferproto.store.local import LocalStore
@@ -181,7 +182,7 @@ class TableTests(SynchronousTestCase):
                 "token": self.longest_token(),
                 "size, offset, length": grammar.SIZE_LIMIT,
                 "refused payload that is taken away": connection.DISCARD_LIMIT,
-                "errors in a row": connection.MAX_ERRORS,
+                "errors in a row": DEFAULTS.errors,
                 "small files whose answers are owed to one connection": (
                     Depot(self).factory.small.share
                 ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import re
 import shlex
 import time
 from pathlib import Path
@@ -23,18 +22,16 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from xferproto import grammar
 from xferproto.errors import ListenFailed, StorageLost, XferError
 from xferproto.executor import ThreadExecutor
+from xferproto.server.door import room_for
 from xferproto.server.factory import XferServerFactory
+from xferproto.server.limits import LimitOptions, Limits, limits_of, seconds, size
 from xferproto.server.scrub import Scrub
 from xferproto.store.local import LocalStore
 from xferproto.twistd import ExitStatus, port, tell_failed_start
-from xferproto.twistd import Options as OneLineOptions
 
 log = Logger("xfer")
-
-_SIZE = re.compile(r"([0-9]{1,19})\s*(?:([KMGT])(?:iB|B)?|B)?", re.IGNORECASE)
 
 UPKEEP_INTERVAL = 60.0
 """Seconds after which the storage is looked at, and unfinished uploads are looked through."""
@@ -46,34 +43,7 @@ FILE_THREADS = min(32, 4 + 2 * (os.cpu_count() or 1))
 """Threads that hash, write, sync and read: some for the processors, some that wait for the disk."""
 
 
-def size(value: str) -> int:
-    """
-    A number of bytes, as in C{500}, C{64K}, C{10G} or C{1TiB}; units are powers of 1024.
-
-    @raise ValueError: it reads like none, or is not below 2^63.
-    """
-    match = _SIZE.fullmatch(value.strip())
-    if match is None:
-        raise ValueError(f"{value} is no size; write a number with K, M, G or T, as in 10G")
-    number: int = int(match[1]) * 1024 ** ("KMGT".index(match[2].upper()) + 1 if match[2] else 0)
-    if number >= grammar.SIZE_LIMIT:
-        raise ValueError(f"{value} is too large; sizes are below 2^63 bytes")
-    return number
-
-
-def seconds(value: str) -> float:
-    """
-    A time, as in C{90}, C{30m}, C{12h} or C{7d}; a number alone is of seconds.
-
-    @raise ValueError: it reads like none.
-    """
-    match = re.fullmatch("([0-9]{1,9})([smhd]?)", value.strip(), re.IGNORECASE)
-    if match is None:
-        raise ValueError(f"{value} is no time; write a number with s, m, h or d, as in 12h")
-    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2].lower() or "s"]
-
-
-class Options(OneLineOptions):
+class Options(LimitOptions):
     """The options of C{twistd xfer}."""
 
     command = "xfer"
@@ -124,6 +94,7 @@ class DepotService(Service):
     @param max_file_size: as for L{XferServerFactory}.
     @param partial_ttl: how long an unfinished upload under a token is kept, in seconds.
     @param scrub_rate: how many bytes a second are hashed again; 0 for none.
+    @param limits: what no connection may exceed.
     @param exit_status: set to 1 when listening fails after the start.
     """
 
@@ -136,6 +107,7 @@ class DepotService(Service):
         partial_ttl: float,
         scrub_rate: int,
         exit_status: ExitStatus,
+        limits: Limits,
     ) -> None:
         self._reactor = reactor
         self._storage = storage
@@ -152,7 +124,7 @@ class DepotService(Service):
             name: ThreadPool(minthreads=0, maxthreads=threads, name=name)
             for name, threads in (("files", FILE_THREADS), ("writer", 1), ("reader", 1))
         }
-        self._factory = XferServerFactory(self._executor("files"), reactor, max_file_size)
+        self._factory = XferServerFactory(self._executor("files"), reactor, max_file_size, limits)
         self._ports: list[IListeningPort] = []
 
     def _executor(self, pool: str) -> ThreadExecutor:
@@ -189,6 +161,7 @@ class DepotService(Service):
         @raise StorageUnavailable: it can't be opened.
         """
         super().startService()
+        self._make_room()
         for pool in self._pools.values():
             pool.start()
         try:
@@ -211,6 +184,16 @@ class DepotService(Service):
             self._scrub.start()
         for listening_port in self._ports:
             self._announce(listening_port)
+
+    def _make_room(self) -> None:
+        door = self._factory.door
+        wanted, door.most = door.most, room_for(door.most)
+        if door.most < wanted:
+            log.warn(
+                "{most} connections at once, not {wanted}: the system lets too few files be open",
+                most=door.most,
+                wanted=wanted,
+            )
 
     def _announce(self, listening_port: IListeningPort) -> None:
         address = listening_port.getHost()
@@ -317,4 +300,5 @@ def makeService(options: Options) -> DepotService:
         options["partial-ttl"],
         options["scrub-rate"],
         ExitStatus(),
+        limits_of(options),
     )
