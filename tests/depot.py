@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
+from twisted.internet.interfaces import IAddress, IDelayedCall, IHalfCloseableProtocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.python.failure import Failure
@@ -19,6 +19,7 @@ from tests.visitors import make_guard
 from xferproto.executor import Executor
 from xferproto.identity import NOBODY, Identity
 from xferproto.server.factory import XferServerFactory
+from xferproto.server.limits import DEFAULTS, Limits
 from xferproto.server.protocol import XferServerProtocol
 from xferproto.server.users import User
 from xferproto.store.local import LocalStore
@@ -124,7 +125,9 @@ class Session:
         peer: IAddress | None = None,
         transport: Transport | None = None,
     ) -> None:
-        self.protocol: XferServerProtocol = factory.buildProtocol(None)
+        protocol = factory.buildProtocol(None)
+        assert isinstance(protocol, XferServerProtocol)
+        self.protocol: XferServerProtocol = protocol
         self.transport = Transport(peerAddress=peer) if transport is None else transport
         self.transport.protocol = self.protocol
         self.protocol.makeConnection(self.transport)
@@ -163,6 +166,7 @@ class Depot:
     @param small: the most bytes of a small content.
     @param users: who may log in; where it is None, strangers may do everything.
     @param strangers: what strangers may do beside them.
+    @param limits: what no connection may exceed.
     @ivar clock: turned by hand.
     """
 
@@ -175,6 +179,7 @@ class Depot:
         small: int = SMALL_SIZE,
         users: Sequence[User] | None = None,
         strangers: Identity = NOBODY,
+        limits: Limits = DEFAULTS,
     ) -> None:
         self.root = Path(case.mktemp())
         self.clock = Clock()
@@ -186,6 +191,7 @@ class Depot:
             guard=None
             if users is None
             else make_guard(self.clock, *users, strangers=strangers, executor=executor),
+            limits=limits,
         )
         self.factory.store = self.store
 
@@ -198,6 +204,11 @@ class Depot:
 
     def connect(self, peer: IAddress | None = None) -> Session:
         return Session(self.factory, peer)
+
+    def timers(self) -> list[IDelayedCall]:
+        """What waits for the clock, beside the watch that looks at all connections."""
+        watch = self.factory._watch._next
+        return [call for call in self.clock.getDelayedCalls() if call is not watch]
 
     def files(self) -> list[str]:
         """What lies in the storage directory, beside the databases: relative paths, sorted."""

@@ -128,6 +128,11 @@ class Process:
                 return self.out[-1]
         raise AssertionError(f"{text!r} is not in {self.out}, {self._stderr.read_text()}")
 
+    def drain(self) -> None:
+        """From now on drop what it writes, so that a full pipe does not hold it up."""
+        assert self._process.stdout is not None
+        threading.Thread(target=self._process.stdout.read, daemon=True).start()
+
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 

@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.depot import Depot
-from xferproto.server.admission import NEW, PLACES, Admission, Place
+from xferproto.server.admission import FLOWING, LOOK, NEW, PLACES, Admission, Place
 from xferproto.server.state import State
 
 
@@ -41,13 +41,53 @@ class AdmissionTests(SynchronousTestCase):
         self.assertTrue(all(entered.called for entered in inside))
         self.assertNoResult(self.admission.enter())
 
+    def turn(self, seconds: float, came: int) -> None:
+        """Turn the clock, while so many bytes come for each that has a place."""
+        end = self.clock.seconds() + seconds
+        while self.clock.seconds() < end:
+            for place in self.admission._inside:
+                place.came += came
+            self.clock.advance(min(LOOK, end - self.clock.seconds()))
+
     def test_slow(self) -> None:
-        """Who is slow has the place for a moment only."""
+        """Who sends, but slowly, has the place for a moment only."""
         self.enter(PLACES)
         waiting = self.enter(2 * PLACES)
         for turn in (1, 2):
-            self.clock.advance(NEW)
+            self.turn(NEW, came=FLOWING)
             self.assertEqual(sum(entered.called for entered in waiting), turn * PLACES)
+
+    def test_silent(self) -> None:
+        """Thousands that send nothing, or next to nothing, are passed within a second."""
+        self.enter(5000)
+        good = self.admission.enter()
+        self.turn(0.8, came=FLOWING - 1)
+        self.successResultOf(good)
+
+    def test_not_silent(self) -> None:
+        """Those that the disk holds back are not taken for silent, nor are there more places."""
+        for _ in range(PLACES):
+            self.successResultOf(self.admission.enter(lambda: False))
+        waiting = self.enter(PLACES)
+        self.turn(NEW - LOOK, came=0)
+        self.assertFalse(any(entered.called for entered in waiting))
+
+    def test_as_before(self) -> None:
+        """When nobody waits any more, there are as many places as at first."""
+        self.enter(10 * PLACES)
+        self.turn(1, came=0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.enter(PLACES)
+        self.assertNoResult(self.admission.enter())
+
+    def test_thousands_leave(self) -> None:
+        """Thousands that are gone when their turn comes leave one after the other."""
+        inside = [self.successResultOf(entered) for entered in self.enter(PLACES)]
+        for entered in self.enter(5000):
+            entered.addCallback(Place.leave)
+        last = self.admission.enter()
+        inside[0].leave()
+        self.successResultOf(last)
 
     def test_nothing_left_behind(self) -> None:
         """When all have left, no timer runs."""

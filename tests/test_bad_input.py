@@ -17,8 +17,9 @@ from tests.depot import NO_SMALL, Depot, Session, Transport, overwrite, small_ro
 from xferproto import grammar
 from xferproto.command import Command
 from xferproto.errors import StorageLost
-from xferproto.server.connection import DISCARD_LIMIT, MAX_ERRORS
+from xferproto.server.connection import DISCARD_LIMIT
 from xferproto.server.framing import CLOSE_TIMEOUT, LINGER
+from xferproto.server.limits import MAX_ERRORS
 from xferproto.server.reply import help_lines
 from xferproto.server.state import State
 from xferproto.store import catalogue, direct, schema, small

@@ -15,8 +15,8 @@ from tests.collision import COLLISION_ID, FIRST, SECOND
 from tests.depot import Depot, Session, small_rows
 from tests.executors import GatedExecutor
 from tests.store_contract import digests_of
-from xferproto.server.connection import MAX_ERRORS
 from xferproto.server.factory import GRACE
+from xferproto.server.limits import MAX_ERRORS
 from xferproto.server.reply import help_lines
 from xferproto.server.state import State
 from xferproto.store.small import SMALL_SIZE

@@ -395,7 +395,7 @@ class BusyTests(ResumeCase):
         self.assert_refused(second.answer(), Busy)
         self.assertIs(second.protocol.state, State.COMMAND)
         self.assertEqual(first.send(b"lo"), HELLO + b"\n")
-        self.assertEqual(self.depot.clock.getDelayedCalls(), [])
+        self.assertEqual(self.depot.timers(), [])
 
     def test_lost_meanwhile(self) -> None:
         """When the first is lost in this time, the second goes on with what came."""
@@ -454,7 +454,7 @@ class BusyTests(ResumeCase):
         self.wait(PROBE + 1)
         self.assertEqual(second.answer(), b"")
         self.assertEqual(first.send(b"lo"), HELLO + b"\n")
-        self.assertEqual(self.depot.clock.getDelayedCalls(), [])
+        self.assertEqual(self.depot.timers(), [])
 
     def test_other_tokens(self) -> None:
         """Connections with other tokens, or none, do not wait."""
@@ -573,7 +573,7 @@ class WaitTests(WorkCase):
         self.hold(b"hel")
         session, _ = self.resume()
         self.executor.step()
-        while not self.depot.clock.getDelayedCalls():
+        while not self.depot.timers():
             self.executor.step()
         self.depot.clock.advance(INTERVAL - 0.5)
         self.assertEqual(session.answer(), b"")
@@ -609,7 +609,7 @@ class WaitTests(WorkCase):
         self.executor.run_all()
         answer += session.answer()
         self.assertEqual(answer, held(b"") + READY + b"%s\n%s\n" % (HELLO, HELLO))
-        self.assertEqual(self.depot.clock.getDelayedCalls(), [])
+        self.assertEqual(self.depot.timers(), [])
 
     def test_verify(self) -> None:
         """VERIFY tells how far the hashing is."""
@@ -631,7 +631,7 @@ class WaitTests(WorkCase):
         *lines, error = self.waits(session)
         self.assertIn(b"WAIT 0 verifying", lines)
         self.assert_refused(error + b"\n", Corrupt)
-        self.assertEqual(self.depot.clock.getDelayedCalls(), [])
+        self.assertEqual(self.depot.timers(), [])
 
     def test_no_others(self) -> None:
         """No other command has any, however long it takes."""
@@ -683,21 +683,21 @@ class LostTests(WorkCase):
             self.executor.run_all()
             self.assertIn(session.answer(), (b"", held(b"hel")))
             self.assertEqual(self.depot.factory.sending, {})
-            self.assertEqual(self.depot.clock.getDelayedCalls(), [])
+            self.assertEqual(self.depot.timers(), [])
             self.assertEqual(self.partial_files(), [b"hel"])
 
     def test_while_hashing(self) -> None:
         """The hashing of what is held ends with the connection, block by block."""
         self.hold(LONG[:-1], len(LONG))
         session, _ = self.resume(len(LONG))
-        while not self.depot.clock.getDelayedCalls():
+        while not self.depot.timers():
             self.executor.step()
         session.lose()
         self.executor.step()
         self.executor.step()
         self.executor.step()
         self.assertEqual(len(self.executor), 0)
-        self.assertEqual(self.depot.clock.getDelayedCalls(), [])
+        self.assertEqual(self.depot.timers(), [])
         session, _ = self.resume(len(LONG))
         self.executor.run_all()
         self.assertEqual(session.answer(), held(LONG[:-1]))
@@ -726,7 +726,7 @@ class LostTests(WorkCase):
         self.executor.step()
         self.executor.step()
         self.assertEqual(len(self.executor), 0)
-        self.assertEqual(self.depot.clock.getDelayedCalls(), [])
+        self.assertEqual(self.depot.timers(), [])
         self.assertEqual(session.answer(), b"")
         self.assertEqual(self.listing(), b"%s;a;%d\nDONE\n" % (LONG_ID, len(LONG)))
 
@@ -787,14 +787,14 @@ class LostTests(WorkCase):
         """A server that stops while it hashes what is held does not wait for all of it."""
         self.hold(LONG[:-1], len(LONG))
         session, _ = self.resume(len(LONG))
-        while not self.depot.clock.getDelayedCalls():
+        while not self.depot.timers():
             self.executor.step()
         stopped = self.stop()
         self.depot.clock.advance(GRACE)
         self.assertFalse(session.transport.connected)
         self.executor.run_all()
         self.successResultOf(stopped)
-        self.assertEqual(self.depot.clock.getDelayedCalls(), [])
+        self.assertEqual(self.depot.timers(), [])
 
     def test_stop_before_offset(self) -> None:
         """Nor for an offset that does not come; but for the partial to be put away."""
@@ -821,7 +821,7 @@ class LostTests(WorkCase):
         self.depot.clock.pump([GRACE / 5] * 6)
         self.executor.run_all()
         self.successResultOf(stopped)
-        self.assertEqual(self.depot.clock.getDelayedCalls(), [])
+        self.assertEqual(self.depot.timers(), [])
 
 
 class DeleteTests(WorkCase):

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.depot import Depot
 from xferproto.errors import BadCommand, BadId, BadToken, NoSuchFile, RequestError
-from xferproto.server.connection import MAX_ERRORS
+from xferproto.server.limits import MAX_ERRORS
 from xferproto.server.reply import help_lines
 from xferproto.server.state import State
 

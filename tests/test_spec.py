@@ -23,6 +23,7 @@ from xferproto.command import Command
 from xferproto.errors import REQUEST_ERRORS, BadToken
 from xferproto.identity import ANYONE
 from xferproto.server import connection, factory, framing, throttle, upload, wait
+from xferproto.server.limits import DEFAULTS
 from xferproto.server.service import Options
 from xferproto.server.state import State
 from xferproto.server.users import User
@@ -187,7 +188,7 @@ class TableTests(SynchronousTestCase):
                 "password": grammar.MAX_PASSWORD,
                 "size, offset, length": grammar.SIZE_LIMIT,
                 "refused payload that is taken away": connection.DISCARD_LIMIT,
-                "errors in a row": connection.MAX_ERRORS,
+                "errors in a row": DEFAULTS.errors,
                 "small files whose answers are owed to one connection": (
                     Depot(self).factory.small.share
                 ),

@@ -16,7 +16,8 @@ from tests.depot import Depot
 from tests.executors import GatedExecutor, SteppedExecutor
 from tests.visitors import PASSWORD, peer, user
 from xferproto.identity import ANYONE
-from xferproto.server.connection import DISCARD_LIMIT, MAX_ERRORS
+from xferproto.server.connection import DISCARD_LIMIT
+from xferproto.server.limits import MAX_ERRORS
 from xferproto.server.state import HELD, RAW, State
 from xferproto.store.objects import Objects
 from xferproto.store.small import SmallObjects

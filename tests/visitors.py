@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from argon2 import PasswordHasher
 from cryptography import x509
@@ -15,12 +17,16 @@ from cryptography.x509.oid import NameOID
 from OpenSSL.crypto import X509
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IAddress, IReactorTime
+from zope.interface import implementer
 
 from tests.executors import InlineExecutor
 from xferproto.executor import Executor
 from xferproto.identity import ALL_RIGHTS, NOBODY, Identity, Right
-from xferproto.server.guard import Guard
+from xferproto.server.guard import Guard, IVisitor
 from xferproto.server.users import User, Users
+
+if TYPE_CHECKING:
+    from tests.depot import Session
 
 PASSWORD = "pa;ss wörd"
 
@@ -85,3 +91,20 @@ def certificate(*names: str) -> X509:
         .sign(key, hashes.SHA256())
     )
     return X509.from_cryptography(made)
+
+
+@implementer(IVisitor)
+@dataclass
+class Known:
+    """A visitor who is whoever a test says."""
+
+    identity: Identity
+
+    @property
+    def name(self) -> str:
+        return self.identity.name
+
+
+def be(session: Session, identity: Identity) -> None:
+    """Let the peer of a connection be somebody who has come in."""
+    session.protocol._visitor = Known(identity)

@@ -4,6 +4,7 @@ A server's connection without its commands: answers, in order, and what follows 
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -14,28 +15,27 @@ from twisted.python.failure import Failure
 from xferproto import grammar
 from xferproto.command import Command
 from xferproto.entry import Entry
-from xferproto.errors import ConnectionCut, Internal, RequestError
+from xferproto.errors import Busy, ConnectionCut, Internal, RequestError
 from xferproto.escape import quoted
 from xferproto.server.answers import Answer, Transferred
-from xferproto.server.framing import FramedConnection
 from xferproto.server.state import State
+from xferproto.server.watch import WatchedConnection
 
 if TYPE_CHECKING:
     from xferproto.server.factory import XferServerFactory
 
 log = Logger("xfer")
 
-MAX_ERRORS = 20
-"""So many errors in a row close the connection."""
-
 DISCARD_LIMIT = 16 * 1024 * 1024
 """The longest refused payload that is taken away, in bytes; a longer one closes the connection."""
+
+_NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
 LOGGED_TOGETHER = 256
 """The most small files that share one event of the log, each a line of it."""
 
 
-class Connection(FramedConnection):
+class Connection(WatchedConnection):
     """
     What a L{XferServerProtocol<xferproto.server.protocol.XferServerProtocol>} stands on.
     """
@@ -68,6 +68,9 @@ class Connection(FramedConnection):
         """What a peer is told of a failure; the log has the rest."""
         if isinstance(failure.value, RequestError):
             return failure.value
+        if isinstance(failure.value, OSError) and failure.value.errno in _NO_DESCRIPTOR:
+            self.factory.no_descriptor.happened()
+            return Busy("The server has too many files open; try again later.")
         log.failure("#{number} failed", failure, number=self.number)
         return Internal()
 
@@ -119,7 +122,10 @@ class Connection(FramedConnection):
 
     def _pay(self) -> None:
         """Send the answers that are known, in order, up to a request whose turn it is."""
+        down = self._down
         while not self._serving and self.state is not State.CLOSING:
+            if down is not None and down.held:
+                break
             answer = self._answers.next()
             if answer is None:
                 break
@@ -129,9 +135,11 @@ class Connection(FramedConnection):
                 if len(self._transferred) >= LOGGED_TOGETHER:
                     self._log_transferred()
                 self.transport.write(answer.answer)
+                if down is not None:
+                    down.spend(len(answer.answer))
             elif isinstance(answer, RequestError):
                 self._tell(answer)
-                if self._errors >= MAX_ERRORS:
+                if self._errors >= self.factory.limits.errors:
                     self._close()
             else:
                 self._log_transferred()
@@ -146,6 +154,12 @@ class Connection(FramedConnection):
             self._close()
         else:
             self._regulate()
+
+    def _freed(self) -> None:
+        if self._answers:
+            self._pay()
+        else:
+            super()._freed()
 
     def _next(self) -> None:
         """A request is answered: on with what is owed, then with what comes."""
@@ -203,7 +217,8 @@ class Connection(FramedConnection):
             commands; None where nobody knows how many, which closes the connection.
         """
         self._tell(error)
-        if skip is None or skip > DISCARD_LIMIT or self._errors >= MAX_ERRORS:
+        too_many = self._errors >= self.factory.limits.errors
+        if skip is None or skip > DISCARD_LIMIT or too_many:
             self._close()
         elif skip:
             self._discarding = skip

@@ -12,9 +12,14 @@ from twisted.logger import Logger
 
 from xferproto.executor import Executor
 from xferproto.server.admission import Admission
+from xferproto.server.door import Door, Refused, Seldom, peer_of
 from xferproto.server.framing import FramedConnection
 from xferproto.server.guard import Guard
+from xferproto.server.limits import DEFAULTS, Limits
+from xferproto.server.pace import Bandwidth
 from xferproto.server.protocol import XferServerProtocol
+from xferproto.server.quota import Quota
+from xferproto.server.watch import Watch
 from xferproto.store.interface import IStore
 from xferproto.transfer.budget import MemoryBudget
 from xferproto.transfer.lanes import Lanes
@@ -39,13 +44,17 @@ class XferServerFactory(ServerFactory):
     @ivar clock: times transfers and the closing of connections.
     @ivar max_file_size: the largest file taken, in bytes, or None for no limit.
     @ivar guard: lets visitors in.
+    @ivar limits: what no connection may exceed.
+    @ivar door: counts the connections.
+    @ivar bandwidth: how fast bytes go.
+    @ivar quota: how many bytes may be stored.
+    @ivar no_descriptor: told when no file could be opened because too many are.
     @ivar sending: the connections that have an upload under a token, by its owner and the token.
     @ivar budget: how many bytes all uploads together may hold in memory.
     @ivar small: how many bytes all pipelined small files together may hold in memory.
     @ivar outgoing: how many bytes all downloads together may read ahead.
     """
 
-    store: IStore
     noisy = False
 
     def __init__(
@@ -54,24 +63,44 @@ class XferServerFactory(ServerFactory):
         clock: IReactorTime,
         max_file_size: int | None = None,
         guard: Guard | None = None,
+        limits: Limits = DEFAULTS,
     ) -> None:
         self.executor = executor
         self.clock = clock
         self.max_file_size = max_file_size
         self.guard = Guard(executor, clock) if guard is None else guard
+        self.limits = limits
+        self.door = Door(limits, clock)
+        self.bandwidth = Bandwidth(clock, limits)
+        self.quota = Quota(clock, limits.quota)
+        self.no_descriptor = Seldom(clock, _say_no_descriptor)
         self.lanes = Lanes(executor)
         self.admission = Admission(clock)
         self.budget = MemoryBudget()
         self.small = MemoryBudget()
-        self.outgoing = MemoryBudget(largest=BLOCK)
+        self.outgoing = MemoryBudget(largest=BLOCK, smallest=16 * 1024)
         self.sending: dict[tuple[str, str], FramedConnection] = {}
         self._connections: set[FramedConnection] = set()
+        self._watch = Watch(clock, self._connections)
         self._made = 0
         self._work: set[Deferred[Any]] = set()
         self._stopping = False
         self._all_closed: Deferred[None] | None = None
 
-    def buildProtocol(self, addr: IAddress | None) -> XferServerProtocol:  # type: ignore[override]
+    @property
+    def store(self) -> IStore:
+        return self.quota.store
+
+    @store.setter
+    def store(self, store: IStore) -> None:
+        self.quota.store = store
+
+    def buildProtocol(  # type: ignore[override]
+        self, addr: IAddress | None
+    ) -> XferServerProtocol | Refused:
+        refused = self.door.refused(addr)
+        if refused is not None:
+            return refused
         self._made += 1
         return XferServerProtocol(self, self._made)
 
@@ -79,6 +108,9 @@ class XferServerFactory(ServerFactory):
         """A connection was made."""
         self._connections.add(connection)
         peer = connection.transport.getPeer()
+        connection.peer = peer_of(peer)
+        self.door.entered(connection.peer)
+        self._watch.begin()
         host, port = getattr(peer, "host", peer), getattr(peer, "port", "")
         log.info(
             "#{number} connected from {host} {port}", number=connection.number, host=host, port=port
@@ -89,6 +121,9 @@ class XferServerFactory(ServerFactory):
     def closed(self, connection: FramedConnection) -> None:
         """A connection was lost."""
         self._connections.discard(connection)
+        self.door.left(connection.peer)
+        if not self._connections:
+            self._watch.end()
         log.info("#{number} disconnected", number=connection.number)
         if not self._connections and self._all_closed is not None:
             self._all_closed.callback(None)
@@ -122,3 +157,10 @@ class XferServerFactory(ServerFactory):
         for connection in list(self._connections):
             log.warn("#{number} cut off by the stop", number=connection.number)
             connection.transport.abortConnection()
+
+
+def _say_no_descriptor(times: int) -> None:
+    log.error(
+        "too many files are open: {times} requests were refused; let the process have more",
+        times=times,
+    )

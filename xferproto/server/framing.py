@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from xferproto import grammar
 from xferproto.errors import BadDetails, LineTooLong, RequestError
+from xferproto.server.admission import Place
 from xferproto.server.answers import Answers
 from xferproto.server.state import HELD, RAW, State
 from xferproto.tls import error_text
@@ -55,6 +56,7 @@ class FramedConnection(LineReceiver):
     @ivar factory: what all connections share.
     @ivar number: counts the connections; the log's lines begin with it.
     @ivar state: where it stands; L{_enter} alone changes it.
+    @ivar peer: what counts as its peer, or None.
     """
 
     transport: tcp.Connection  # or one over TLS, which can't close one half
@@ -65,11 +67,16 @@ class FramedConnection(LineReceiver):
     def __init__(self, factory: XferServerFactory, number: int) -> None:
         self.factory: XferServerFactory = factory
         self.number = number
+        self.peer: str | None = None
         self.state = State.COMMAND
         self._asked: Callable[[bytes], None] = self.lineReceived
         self._upload: VerifiedUpload | SmallUpload | None = None
         self._answers = Answers(factory.small)
         self._sender: Sender | None = None
+        self._up, self._down = factory.bandwidth.paces(self._freed)
+        self._received = 0
+        self._lines = 0
+        self._admitted = Place()
         self._discarding = 0
         self._output_full = False
         self._input_ended = False
@@ -101,6 +108,7 @@ class FramedConnection(LineReceiver):
             assert self._upload is not None
             count = self._upload.remaining
             rest = data[count:]
+            self._admitted.came += len(data)
             self._upload.write(data[:count] if rest else data)
             if len(data) < count:
                 self._regulate()
@@ -118,6 +126,7 @@ class FramedConnection(LineReceiver):
         if self._in_data_received:
             super().dataReceived(data)  # puts it behind what is being looked at
             return
+        self._received += len(data)
         self._in_data_received = True
         try:
             super().dataReceived(data)
@@ -127,6 +136,8 @@ class FramedConnection(LineReceiver):
                 super().dataReceived(b"")
         finally:
             self._in_data_received = False
+        if self._up is not None and data and self._up.spend(len(data)):
+            self._regulate()
 
     def readConnectionLost(self) -> None:
         self._input_ended = True
@@ -139,6 +150,9 @@ class FramedConnection(LineReceiver):
     def connectionLost(self, reason: Failure | None = None) -> None:
         self._lost = True
         self._close_in(None)
+        for pace in (self._up, self._down):
+            if pace is not None:
+                pace.stop()
         if self._sender is not None:
             self._sender.stopProducing()
         if self.state is State.RECEIVING:
@@ -172,6 +186,10 @@ class FramedConnection(LineReceiver):
         """Answer with an error."""
         raise NotImplementedError
 
+    def look(self, now: float, elapsed: float) -> None:
+        """See whether the peer goes on."""
+        raise NotImplementedError
+
     def _payload_received(self, upload: VerifiedUpload | SmallUpload) -> None:
         """All bytes of the upload have come."""
         raise NotImplementedError
@@ -202,12 +220,14 @@ class FramedConnection(LineReceiver):
             self.state in HELD
             or (self._stopping and self.state is State.COMMAND)  # no request is begun any more
             or self._output_full
+            or self._held_by_pace
             or self._answers.full
             or (self._upload is not None and self._upload.full)
         )
         if hasattr(self._socket, "bufferSize"):
             block = 0 if self._upload is None else self._upload.block
-            self._socket.bufferSize = max(LINE_BUFFER, min(RAW_BUFFER, block))
+            buffer = max(LINE_BUFFER, min(RAW_BUFFER, block))
+            self._socket.bufferSize = buffer if self._up is None else min(buffer, self._up.block)
         if hold and not self.paused:
             super().pauseProducing()
         elif self.paused and not hold and not self._lost:
@@ -216,6 +236,16 @@ class FramedConnection(LineReceiver):
                 self.dataReceived(b"")
             else:
                 super().resumeProducing()
+
+    @property
+    def _held_by_pace(self) -> bool:
+        """Whether more bytes went, either way, than this second allows."""
+        up, down = self._up, self._down
+        return (up is not None and up.held) or (down is not None and down.held)
+
+    def _freed(self) -> None:
+        """More bytes may go."""
+        self._regulate()
 
     # The producer that the transport knows: what the peer doesn't read holds everything back
 

@@ -49,15 +49,20 @@ class VisitedConnection(Connection):
         @raise Denied: this user may not.
         @raise Insecure: others could read along.
         """
-        visitor = self._visitor
-        if visitor is None:
-            visitor = self._visitor = self._recognised()
-        self.identity = identity = visitor.identity
+        self.identity = identity = self._known().identity
         needed = NEEDED.get(command)
         if needed is not None and needed not in identity.rights:
             raise Denied() if identity.name else LoginRequired()
         if command is Command.LOGIN and not is_private(self.transport):
             raise Insecure()
+
+    def _may_nothing(self) -> bool:
+        return not self._known().identity.rights
+
+    def _known(self) -> IVisitor:
+        if self._visitor is None:
+            self._visitor = self._recognised()
+        return self._visitor
 
     def _recognised(self) -> IVisitor:
         visitor = self.factory.guard.recognise(certified_name(self.transport))

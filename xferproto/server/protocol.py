@@ -17,6 +17,7 @@ from xferproto.escape import quoted
 from xferproto.grammar import Range
 from xferproto.identity import View
 from xferproto.server.answers import Answer, Transferred
+from xferproto.server.pace import paced
 from xferproto.server.reply import content_blocks, help_lines, listing_pages, status_lines
 from xferproto.server.state import State
 from xferproto.server.upload import OVERHEAD, UploadConnection
@@ -31,6 +32,7 @@ class XferServerProtocol(UploadConnection):
     """One connection of a server; made by L{XferServerFactory}."""
 
     def lineReceived(self, line: bytes) -> None:
+        self._lines += 1
         line = line.removesuffix(b"\r")
         if self.state is State.ARGUMENT:
             try:
@@ -123,6 +125,7 @@ class XferServerProtocol(UploadConnection):
 
     async def _delete_entry(self, id: str, name: str | None, view: View) -> None:
         await self.factory.store.delete(id, name, view)
+        self.factory.quota.deleted()
         log.info(
             "#{number} deleted {id} {name}",
             number=self.number,
@@ -171,7 +174,8 @@ class XferServerProtocol(UploadConnection):
             self.sendLine(grammar.format_entry(content.entry))
             budget = self.factory.outgoing
             with budget.membership():
-                await self._send(content_blocks(content, range.offset, length, budget))
+                largest = None if self._down is None else self._down.block
+                await self._send(content_blocks(content, range.offset, length, budget, largest))
         finally:
             content.close()
         self._log_transfer("sent", content.entry, length, started)
@@ -179,6 +183,8 @@ class XferServerProtocol(UploadConnection):
 
     async def _send(self, read: Callable[[], Deferred[bytes]]) -> None:
         """Send all that C{read} gives, as fast as the peer takes it."""
+        if self._down is not None:
+            read = paced(read, self._down)
         self._sender = Sender(self.transport, read)
         if self._output_full:
             self._sender.pauseProducing()

@@ -35,14 +35,19 @@ def listing_pages(first: bytes, listing: IListing) -> Callable[[], Deferred[byte
 
 
 def content_blocks(
-    content: IContent, offset: int, length: int, budget: MemoryBudget
+    content: IContent, offset: int, length: int, budget: MemoryBudget, largest: int | None = None
 ) -> Callable[[], Deferred[bytes]]:
-    """A reader for a L{Sender}: the bytes of a range, in blocks of a share of C{budget}."""
+    """
+    A reader for a L{Sender}: the bytes of a range, in blocks of a share of C{budget}.
+
+    @param largest: the most bytes of a block, where that is less.
+    """
     position, end = offset, offset + length
 
     async def read() -> bytes:
         nonlocal position
-        start, position = position, min(position + budget.share, end)
+        block = budget.share if largest is None else min(budget.share, largest)
+        start, position = position, min(position + block, end)
         return await content.read(start, position - start) if position > start else b""
 
     return lambda: Deferred.fromCoroutine(read())

@@ -22,15 +22,16 @@ from xferproto.executor import ThreadExecutor
 from xferproto.identity import ANYONE, Identity
 from xferproto.quantity import seconds, size
 from xferproto.server.access import AccessOptions, check_reach
+from xferproto.server.door import room_for
 from xferproto.server.factory import XferServerFactory
 from xferproto.server.guard import Guard
+from xferproto.server.limits import LimitOptions, Limits, limits_of
 from xferproto.server.listen import listening_endpoints, trial_line
 from xferproto.server.scrub import Scrub
 from xferproto.server.tls import Hangup, ServerCertificate, TLSOptions
 from xferproto.server.users import Users
 from xferproto.store.local import LocalStore
 from xferproto.twistd import ExitStatus, port, tell_failed_start
-from xferproto.twistd import Options as OneLineOptions
 
 log = Logger("xfer")
 
@@ -44,7 +45,7 @@ FILE_THREADS = min(32, 4 + 2 * (os.cpu_count() or 1))
 """Threads that hash, write, sync and read: some for the processors, some that wait for the disk."""
 
 
-class Options(AccessOptions, OneLineOptions, TLSOptions):
+class Options(AccessOptions, LimitOptions, TLSOptions):
     """The options of C{twistd xfer}."""
 
     command = "xfer"
@@ -98,6 +99,7 @@ class DepotService(Service):
     @param max_file_size: as for L{XferServerFactory}.
     @param partial_ttl: how long an unfinished upload under a token is kept, in seconds.
     @param scrub_rate: how many bytes a second are hashed again; 0 for none.
+    @param limits: what no connection may exceed.
     @param exit_status: set to 1 when listening fails after the start.
     @param users: the users file, or None where there is none.
     @param strangers: what those may do who have not logged in.
@@ -113,6 +115,7 @@ class DepotService(Service):
         partial_ttl: float,
         scrub_rate: int,
         exit_status: ExitStatus,
+        limits: Limits,
         users: Path | None = None,
         strangers: Identity = ANYONE,
         certificate: ServerCertificate | None = None,
@@ -136,7 +139,7 @@ class DepotService(Service):
         }
         self._guard = Guard(self._executor("files"), reactor, Users(users), strangers)
         self._factory = XferServerFactory(
-            self._executor("files"), reactor, max_file_size, guard=self._guard
+            self._executor("files"), reactor, max_file_size, guard=self._guard, limits=limits
         )
         self._ports: list[IListeningPort] = []
 
@@ -176,6 +179,7 @@ class DepotService(Service):
         """
         super().startService()
         self._guard.users.read()
+        self._make_room()
         for pool in self._pools.values():
             pool.start()
         try:
@@ -202,6 +206,16 @@ class DepotService(Service):
             self._hangup.start()
         for listening_port in self._ports:
             self._announce(listening_port)
+
+    def _make_room(self) -> None:
+        door = self._factory.door
+        wanted, door.most = door.most, room_for(door.most)
+        if door.most < wanted:
+            log.warn(
+                "{most} connections at once, not {wanted}: the system lets too few files be open",
+                most=door.most,
+                wanted=wanted,
+            )
 
     def _announce(self, listening_port: IListeningPort) -> None:
         address = listening_port.getHost()
@@ -305,6 +319,7 @@ def makeService(options: Options) -> DepotService:
         options["partial-ttl"],
         options["scrub-rate"],
         ExitStatus(),
+        limits_of(options),
         options["users"],
         options.strangers(),
         certificate,

@@ -17,9 +17,9 @@ from xferproto.errors import BadRange, Busy, ConnectionCut, RequestError, TooLar
 from xferproto.escape import quoted
 from xferproto.grammar import Held, ResumeDetails, UploadDetails
 from xferproto.identity import EVERYTHING, Right, View
-from xferproto.server.admission import Place
 from xferproto.server.answers import Transferred
-from xferproto.server.login import VisitedConnection
+from xferproto.server.claims import ClaimingConnection
+from xferproto.server.quota import NO_CLAIM
 from xferproto.server.state import State
 from xferproto.server.wait import Waiting
 from xferproto.store.interface import IPartial, IUpload
@@ -51,11 +51,10 @@ def probe_peer(transport: object) -> None:
             handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
 
 
-class UploadConnection(VisitedConnection):
+class UploadConnection(ClaimingConnection):
     """A connection that can take files."""
 
     _started = 0.0
-    _admitted = Place()
     _digest: ContentDigest
     _resumed: ResumeDetails | None = None
     _view: View = EVERYTHING
@@ -80,12 +79,20 @@ class UploadConnection(VisitedConnection):
             skip = self._skip() if prompted else grammar.payload_size(argument)
             self._in_turn(partial(self._refuse, error, skip))
             return
-        if details.size <= self.factory.store.small:
+        small = details.size <= self.factory.store.small
+        if small and self._claim_now(details.size):
             self._take_small(details, prompted)
+            return
+        skip = self._skip() if prompted else details.size
+        view = self.identity.view
+        if small:
+            self._in_turn(lambda: self._start(self._claim_small(details, prompted), skip))
         else:
-            skip = self._skip() if prompted else details.size
-            view = self.identity.view
             self._in_turn(lambda: self._start(self._open_upload(details, prompted, view), skip))
+
+    async def _claim_small(self, details: UploadDetails, prompted: bool) -> None:
+        await self._claim_bytes(details.size)
+        self._take_small(details, prompted)
 
     def _take_small(self, details: UploadDetails, prompted: bool) -> None:
         """Wait for a payload that is kept in memory; the next request need not wait for its id."""
@@ -108,16 +115,25 @@ class UploadConnection(VisitedConnection):
         self._upload = None
         started = self._started
         view = self.identity.view
+        claim, self._claim = self._claim, NO_CLAIM
         content, digests = upload.content()
 
+        def refused(failure: Failure) -> Failure:
+            claim.drop()
+            return failure
+
         def stored(entry: Entry) -> Transferred:
+            claim.stored()
             return Transferred(entry.id.encode("ascii") + b"\n", entry, entry.size, started)
 
         putting = self.factory.start(self.factory.store.put(upload.name, content, digests, view))
+        if claim is not NO_CLAIM:
+            putting.addErrback(refused)
         self._owe(Command.UPLOAD, upload.size + OVERHEAD, putting.addCallback(stored))
 
     async def _open_upload(self, details: UploadDetails, prompted: bool, view: View) -> None:
-        self._admitted = await self.factory.admission.enter()
+        await self._claim_bytes(details.size)
+        self._admitted = await self.factory.admission.enter(lambda: not self.paused)
         try:
             if self._lost:
                 raise ConnectionCut("The connection was lost.")
@@ -127,6 +143,7 @@ class UploadConnection(VisitedConnection):
                 raise ConnectionCut("The connection was lost.")
         except BaseException:
             self._admitted.leave()
+            self._claim_dropped()
             raise
         await self._take(incoming, details.name, details.size, None, ready=prompted)
 
@@ -143,8 +160,15 @@ class UploadConnection(VisitedConnection):
             self._start(self._open_partial(details), self._skip())
 
     async def _open_partial(self, details: ResumeDetails) -> None:
-        partial = await self._partial_of(details)
+        await self._claim_resumed(details.size, details.token)
         try:
+            partial = await self._partial_of(details)
+        except BaseException:
+            self._claim_dropped()
+            raise
+        try:
+            if partial.known is None:
+                self._claim_stored()  # from now on the store counts what is declared
             if partial.known is not None:
                 held = Held(details.size, partial.known.md5)
             else:
@@ -153,6 +177,7 @@ class UploadConnection(VisitedConnection):
             if self._lost:
                 raise ConnectionCut("The connection was lost.")
         except BaseException:
+            self._claim_dropped()
             await partial.abort()
             raise
         self._partial, self._resumed = partial, details
@@ -213,8 +238,10 @@ class UploadConnection(VisitedConnection):
                 return
             if offset != partial.offset or partial.known is not None:
                 await partial.restart()
+                self._claim_stored()
                 self._digest = ContentDigest()
         except BaseException:
+            self._claim_dropped()
             await partial.abort()
             self._forget_token()
             raise
@@ -222,6 +249,7 @@ class UploadConnection(VisitedConnection):
 
     def _let_go(self) -> None:
         """Leave an upload under a token as it is."""
+        self._claim_dropped()
         partial, self._partial = self._partial, None
         if partial is not None:
             self.factory.start(partial.abort())
@@ -277,11 +305,15 @@ class UploadConnection(VisitedConnection):
             else:
                 with Waiting(self.factory.clock, self.sendLine, "storing", 0):
                     entry = await upload.finish()
+        except BaseException:
+            self._claim_dropped()
+            raise
         finally:
             self._forget_token()
         self._stored(entry, upload.size)
 
     def _stored(self, entry: Entry, count: int) -> None:
+        self._claim_stored()
         self._forget_token()
         self._log_transfer("stored", entry, count, self._started)
         self._answer(entry.id.encode("ascii"))
@@ -298,6 +330,7 @@ class UploadConnection(VisitedConnection):
         upload, self._upload = self._upload, None
         assert upload is not None
         self._admitted.leave()
+        self._claim_dropped()
         self.factory.start(upload.abort())
         kept = "nothing was stored" if self._resumed is None else "what came is kept"
         declared = upload.size if self._resumed is None else self._resumed.size
@@ -314,6 +347,7 @@ class UploadConnection(VisitedConnection):
         # Begun before the factory is told: a server that stops waits for what is begun by then.
         partial, self._partial = self._partial, None
         if partial is not None:
+            self._claim_dropped()
             self.factory.start(partial.abort())
         super().connectionLost(reason)
         self._forget_token()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+from weakref import WeakSet
 
 from twisted.internet.defer import Deferred
 
@@ -48,6 +49,12 @@ the 2 MiB that SQLite takes by itself.
 PAGE = 4000
 """Entries on a page of a listing: some 250 KB of text, and 2 ms of the reader's thread."""
 
+SMALLEST_PAGE = 64
+"""Entries on a page however many listings run."""
+
+FULL_PAGES = 4
+"""How many listings may run with full pages."""
+
 _CONTENT = "id, sha256, size, damaged IS NOT NULL, small"
 _PARTIAL = "token, name, size, started, idle, id"
 
@@ -60,11 +67,13 @@ class Catalogue:
     @param writer: runs the commits, one at a time.
     @param reader: runs the queries.
     @raise StorageUnavailable: the file can't be made or read, or is no catalogue of this version.
+    @ivar listings: the ones that are under way.
     @ivar writing: the connection for writing, for who else commits to it on the writer's thread.
     """
 
     def __init__(self, path: Path, writer: Executor, reader: Executor) -> None:
         self._reader = reader
+        self.listings: WeakSet[object] = WeakSet()
         try:
             self.writing = open_database(path)
             self.writing.execute(f"PRAGMA cache_size = {-CACHE}")
@@ -225,12 +234,14 @@ class Catalogue:
         self, prefix: str, after: tuple[str, str] | None, only: str | None = None
     ) -> Deferred[bytes]:
         """
-        At most L{PAGE} entries with this prefix, in name order, each a line C{id;name;size}.
+        At most L{PAGE} entries with this prefix, in name order, each a line C{id;name;size}; fewer
+        where many listings run, so that those which nobody reads don't fill the memory.
 
         @param after: name and id of the entry behind which the page begins.
         @param only: the owner whose entries are wanted, or None for all.
         """
-        return self._reader.run(self._page, prefix, after, only)
+        entries = min(PAGE, max(SMALLEST_PAGE, FULL_PAGES * PAGE // max(1, len(self.listings))))
+        return self._reader.run(self._page, prefix, after, only, entries)
 
     def status(self, id: str, only: str | None = None) -> Deferred[Status]:
         """
@@ -324,7 +335,9 @@ class Catalogue:
         row = self._reading.execute(statement, (key,)).fetchone()
         return None if row is None else kind(*row)
 
-    def _page(self, prefix: str, after: tuple[str, str] | None, only: str | None) -> bytes:
+    def _page(
+        self, prefix: str, after: tuple[str, str] | None, only: str | None, entries: int
+    ) -> bytes:
         end = _behind(prefix)
         # SQLite makes the text: five times as fast as rows made into Python's objects first, and
         # other threads run meanwhile. The inner query's order is kept: with a LIMIT it
@@ -341,7 +354,7 @@ class Catalogue:
                 *(after or (prefix, "")),
                 *((end,) if end else ()),
                 *(() if only is None else (only,)),
-                PAGE,
+                entries,
             ),
         ).fetchone()
         return text or b""

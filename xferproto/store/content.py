@@ -59,6 +59,7 @@ class LocalListing:
 
     def __init__(self, catalogue: Catalogue, prefix: str, only: str | None) -> None:
         self._catalogue = catalogue
+        catalogue.listings.add(self)
         self._only = only
         self._prefix = prefix
         self._last: tuple[str, str] | None = None

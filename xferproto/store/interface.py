@@ -187,6 +187,11 @@ class IStore(Interface):
         under tokens with their declared size; those of all owners where it is None.
         """
 
+    def declared(token: str, view: View = EVERYTHING) -> Deferred[int]:
+        """
+        The declared size of an unfinished upload under a token, 0 where there is none.
+        """
+
     def oldest_check(besides: Collection[str] = ()) -> Deferred[tuple[str, float] | None]:
         """
         The content whose bytes were checked longest ago: its id, and when in seconds since the

@@ -249,6 +249,9 @@ class LocalStore:
     def usage(self, owner: str | None) -> Deferred[int]:
         return self._catalogue.usage(owner)
 
+    def declared(self, token: str, view: View = EVERYTHING) -> Deferred[int]:
+        return Deferred.fromCoroutine(self.tokens.declared(token, view))
+
     def get(self, id: str, view: View = EVERYTHING) -> Deferred[tuple[Entry, bytes | None]]:
         return self._gets.get(id, view.only).addCallback(lambda got: (got.entry, got.content))
 

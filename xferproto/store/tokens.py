@@ -54,8 +54,7 @@ class Tokens:
         self, name: str, size: int, token: str, sha256: str | None, view: View
     ) -> LocalPartial:
         """Begin an upload under a token, or go on with one, as C{IStore.resume} does."""
-        if view.owner:  # each owner has tokens of their own; no token holds a slash
-            token = f"{view.owner}/{token}"
+        token = _owned(token, view)
         if token in self._active:
             raise Busy()
         self._active.add(token)
@@ -106,6 +105,11 @@ class Tokens:
             raise
         return incoming, reservation
 
+    async def declared(self, token: str, view: View) -> int:
+        """The declared size of an unfinished upload under a token, 0 where there is none."""
+        partial = await self._catalogue.partial(_owned(token, view))
+        return 0 if partial is None or partial.id is not None else partial.size
+
     def ended(self, token: str) -> None:
         """An upload under a token has ended, well or not."""
         self._active.discard(token)
@@ -140,3 +144,8 @@ class Tokens:
                 finally:
                     self._active.discard(partial.token)
                 log.info("partial {name} expired", name=partial.token)
+
+
+def _owned(token: str, view: View) -> str:
+    """Each owner has tokens of their own; no token holds a slash."""
+    return f"{view.owner}/{token}" if view.owner else token

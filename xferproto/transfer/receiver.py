@@ -53,13 +53,13 @@ class Receiver:
         self._drained = drained
         self._failed = failed
         self._stopped = False
+        self._joined = False
         self._left = False
         self._idle: list[Deferred[None]] = []
         self._held = [0] * len(steps)
         self._tracks = [
             lanes.join(step, partial(self._done, number)) for number, step in enumerate(steps)
         ]
-        budget.join()
 
     @property
     def block(self) -> int:
@@ -71,6 +71,9 @@ class Receiver:
         self.remaining -= len(data)
         if self._stopped:
             return
+        if not self._joined:  # whoever sends nothing takes nothing from the others
+            self._joined = True
+            self._budget.join()
         for number, track in enumerate(self._tracks):
             self._held[number] += len(data)
             self._lanes.put(track, data)
@@ -99,7 +102,8 @@ class Receiver:
             await idle
         if not self._left:
             self._left = True
-            self._budget.leave()
+            if self._joined:
+                self._budget.leave()
             for track in self._tracks:
                 self._lanes.leave(track)
 

@@ -27,11 +27,13 @@ class Sender:
 
     @param transport: where the blocks go.
     @param read: the next block, empty at the end.
+    @ivar written: bytes that went to the transport.
     """
 
     def __init__(self, transport: ITransport, read: Callable[[], Deferred[bytes]]) -> None:
         self._transport = transport
         self._read = read
+        self.written = 0
         self._paused = False
         self._stopped = False
         self._resumed: Deferred[None] | None = None
@@ -51,6 +53,7 @@ class Sender:
             if self._stopped:
                 raise ConnectionCut("The connection was lost.")
             ahead = self._read()
+            self.written += len(block)
             self._transport.write(block)
         if self._stopped:
             raise ConnectionCut("The connection was lost.")
