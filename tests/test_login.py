@@ -369,7 +369,7 @@ class WaitingTests(SynchronousTestCase):
             session.lose()
         self.executor.run_all()
         self.assertEqual(len(self.executor), 0)
-        self.assertEqual(self.depot.clock.getDelayedCalls(), [])
+        self.assertEqual(self.depot.timers(), [])
         stopping = Deferred.fromCoroutine(self.depot.factory.stop())
         self.successResultOf(stopping)
 
@@ -379,9 +379,9 @@ class WaitingTests(SynchronousTestCase):
             session = self.depot.connect(LOCAL)
             session.send(login("alice", "wrong"))
             self.executor.run_all()
-        self.assertEqual(len(self.depot.clock.getDelayedCalls()), 1)
+        self.assertEqual(len(self.depot.timers()), 1)
         session.lose()
-        self.assertEqual(self.depot.clock.getDelayedCalls(), [])
+        self.assertEqual(self.depot.timers(), [])
 
     def test_lost_counts(self) -> None:
         """Who leaves before the answer has had a try all the same."""

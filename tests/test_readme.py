@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -47,6 +48,7 @@ class PythonTests(TestCase):
         depot = Depot(self)
         endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
         port = await endpoint.listen(depot.factory)
+        self.addCleanup(lambda: Deferred.fromCoroutine(depot.factory.stop()))
         self.addCleanup(port.stopListening)
         copy = Path(self.mktemp()).absolute()
         program = match[1].replace("9000", str(port.getHost().port))
