@@ -7,9 +7,10 @@ import logging
 from collections.abc import Callable
 from hashlib import md5
 from pathlib import Path
+from typing import cast
 
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, LogLevel, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 
 from tests.depot import Session
 from tests.executors import InlineExecutor
@@ -56,7 +57,8 @@ class Stream:
         self.factory.store = self.store
         self.root = root
         self.failures: list[LogEvent] = []
-        globalLogPublisher.addObserver(self._note)
+        self.observer = cast(ILogObserver, self._note)
+        globalLogPublisher.addObserver(self.observer)
         logging.disable()
 
     def _note(self, event: LogEvent) -> None:
