@@ -64,6 +64,7 @@ class TraceTests(SynchronousTestCase):
         self.assertEqual(stat.S_IMODE(server.storage.stat().st_mode), 0o700)
         server.signal(signal.SIGTERM)
         server.wait()
+        self.assertIn("rename", trace.read_text("utf-8", "replace"))
         outside = set()
         for line in trace.read_text("utf-8", "replace").splitlines():
             if " = -1 " in line or "(" not in line:
