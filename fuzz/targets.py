@@ -7,9 +7,10 @@ import logging
 from collections.abc import Callable
 from hashlib import md5
 from pathlib import Path
+from typing import cast
 
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, LogLevel, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 
 from tests.depot import Session
 from tests.executors import InlineExecutor
@@ -51,12 +52,13 @@ class Stream:
         self.clock = Clock()
         self.store = LocalStore(root, inline, inline, inline, lambda: 1e9, small=8)
         self.factory = XferServerFactory(
-            inline, self.clock, 2**16, Limits(quota=2**20, idle=10, stall=10)
+            inline, self.clock, 2**16, limits=Limits(quota=2**20, idle=10, stall=10)
         )
         self.factory.store = self.store
         self.root = root
         self.failures: list[LogEvent] = []
-        globalLogPublisher.addObserver(self._note)
+        self.observer = cast(ILogObserver, self._note)
+        globalLogPublisher.addObserver(self.observer)
         logging.disable()
 
     def _note(self, event: LogEvent) -> None:

@@ -18,6 +18,7 @@ from zope.interface.verify import verifyObject
 from tests.collision import COLLISION_ID, FIRST, SECOND
 from xferproto.entry import Digests, Entry, PartialStatus, Status
 from xferproto.errors import Busy, Collision, Corrupt, NoSuchFile, RequestError
+from xferproto.identity import View
 from xferproto.store.interface import IContent, IListing, IPartial, IStore, IUpload
 
 if TYPE_CHECKING:
@@ -803,6 +804,17 @@ class StoreContract(StoreCase):
         known = await store.resume("name", 7, "token", None)
         self.assertTrue(verifyObject(IPartial, known))
         await known.abort()
+
+    async def test_declared(self) -> None:
+        """The declared size of an unfinished upload is known, to its owner, until it is stored."""
+        store = await self.new_store()
+        kim = View("kim", all=False)
+        self.assertEqual(await store.declared("token"), 0)
+        await hold(store, "token", b"con", 7)
+        self.assertEqual(await store.declared("token"), 7)
+        self.assertEqual(await store.declared("token", kim), 0)
+        await go_on(await store.resume("name", 7, "token", None), b"content")
+        self.assertEqual(await store.declared("token"), 0)
 
     async def test_resume_new(self) -> None:
         """A token that nobody has used begins with nothing, and is listed once it is committed."""

@@ -189,6 +189,14 @@ class TableTests(SynchronousTestCase):
                 "size, offset, length": grammar.SIZE_LIMIT,
                 "refused payload that is taken away": connection.DISCARD_LIMIT,
                 "errors in a row": DEFAULTS.errors,
+                "waiting for the next line": DEFAULTS.idle,
+                "waiting for a byte of a payload": DEFAULTS.stall,
+                "waiting for a client to read": DEFAULTS.stall,
+                "bytes a second of a payload, over five minutes of waiting": DEFAULTS.minimum_rate,
+                "login of a client that may do nothing without": DEFAULTS.login_time,
+                "connections in all, as far as the system allows": DEFAULTS.connections,
+                "connections of one address, or of one /64 of IPv6; loopback and UNIX sockets are "
+                "not counted": DEFAULTS.per_peer,
                 "small files whose answers are owed to one connection": (
                     Depot(self).factory.small.share
                 ),
