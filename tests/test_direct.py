@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.depot import Depot
 from xferproto.store.direct import ALIGNMENT, BLOCK, LIMIT, WORTH_IT
-from xferproto.store.objects import IncomingFile
+from xferproto.store.incoming import IncomingFile
 
 
 def is_direct(file: IncomingFile) -> bool:

@@ -24,8 +24,8 @@ from xferproto.entry import Digests, Entry
 from xferproto.errors import Collision, ConnectionCut, Corrupt
 from xferproto.executor import Executor
 from xferproto.lane import Lane
+from xferproto.store.incoming import IncomingFile, read_exactly, sync_path
 from xferproto.store.interface import IUpload
-from xferproto.store.objects import IncomingFile, read_exactly, sync_path
 from xferproto.transfer.budget import KIB, MIB, MemoryBudget
 from xferproto.transfer.digest import Digest, md5, sha256
 from xferproto.transfer.lanes import Lanes, Step

@@ -16,7 +16,7 @@ from xferproto.command import Command
 from xferproto.entry import Entry
 from xferproto.errors import HashMismatch, XferError
 from xferproto.escape import quoted
-from xferproto.store.objects import sync_path
+from xferproto.store.incoming import sync_path
 
 UPLOAD = Command.UPLOAD.spellings[0].encode() + b" "
 DOWNLOAD = Command.DOWNLOAD.spellings[0].encode() + b" "

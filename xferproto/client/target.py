@@ -10,7 +10,7 @@ from pathlib import Path
 
 from xferproto.errors import TargetExists
 from xferproto.store.direct import WORTH_IT
-from xferproto.store.objects import IncomingFile, sync_path
+from xferproto.store.incoming import IncomingFile, sync_path
 
 
 class PartFile:

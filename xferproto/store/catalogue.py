@@ -17,8 +17,9 @@ from weakref import WeakSet
 from twisted.internet.defer import Deferred
 
 from xferproto.entry import Digests, Entry, Status
-from xferproto.errors import Collision, Corrupt, NoSuchFile, StorageUnavailable
+from xferproto.errors import Corrupt, NoSuchFile, StorageUnavailable
 from xferproto.executor import Executor
+from xferproto.store.changes import CONTENT, add_content, add_name, delete_names
 from xferproto.store.commits import SharedCommits
 from xferproto.store.schema import Content, Partial, open_database
 
@@ -55,7 +56,6 @@ SMALLEST_PAGE = 64
 FULL_PAGES = 4
 """How many listings may run with full pages."""
 
-_CONTENT = "id, sha256, size, damaged IS NOT NULL, small"
 _PARTIAL = "token, name, size, started, idle, id"
 
 
@@ -123,7 +123,7 @@ class Catalogue:
         @raise Collision: another content has the id.
         """
         return self._commits.write(
-            lambda connection: _add(connection, entry, digests, now, token, owner)
+            lambda connection: add_content(connection, entry, digests, now, token, owner)
         )
 
     def add_name(self, entry: Entry, now: float, token: str, owner: str = "") -> Deferred[None]:
@@ -133,7 +133,7 @@ class Catalogue:
         @param token: which from now on stands for this content.
         """
         return self._commits.write(
-            lambda connection: _add_name(connection, entry, now, token, owner)
+            lambda connection: add_name(connection, entry, now, token, owner)
         )
 
     def usage(self, owner: str | None) -> Deferred[int]:
@@ -154,7 +154,7 @@ class Catalogue:
 
         @raise NoSuchFile: there is no such content, or it has no such name.
         """
-        return self._commits.write(lambda connection: _delete(connection, id, name, only))
+        return self._commits.write(lambda connection: delete_names(connection, id, name, only))
 
     def verified(self, id: str, now: float) -> Deferred[None]:
         """Record that the stored bytes were found to be right."""
@@ -301,12 +301,12 @@ class Catalogue:
         self.writing.close()
 
     def _content(self, id: str) -> Content | None:
-        return self._one(Content, f"SELECT {_CONTENT} FROM content WHERE id = ?", id)
+        return self._one(Content, f"SELECT {CONTENT} FROM content WHERE id = ?", id)
 
     def _by_sha256(self, sha256: str) -> Content | None:
         return self._one(
             Content,
-            f"SELECT {_CONTENT} FROM content WHERE sha256 = ? AND damaged IS NULL",
+            f"SELECT {CONTENT} FROM content WHERE sha256 = ? AND damaged IS NULL",
             sha256,
         )
 
@@ -373,67 +373,6 @@ class Catalogue:
         if rows[0][6] is not None:
             raise Corrupt()
         return Status(tuple(Entry(*row[:3]) for row in rows), *rows[0][3:6])
-
-
-def _add(
-    connection: sqlite3.Connection,
-    entry: Entry,
-    digests: Digests,
-    now: float,
-    token: str | None,
-    owner: str,
-) -> int | None:
-    known = connection.execute(
-        "SELECT sha256, damaged, small FROM content WHERE id = ?", (entry.id,)
-    ).fetchone()
-    small: int | None = None
-    if known is None:
-        connection.execute(
-            "INSERT INTO content VALUES (?, ?, ?, ?, ?, NULL, NULL)",
-            (digests.md5, digests.sha256, entry.size, now, now),
-        )
-    elif known[0] != digests.sha256:
-        raise Collision()
-    else:
-        small = known[2]
-        if small is not None:
-            connection.execute("UPDATE content SET small = NULL WHERE id = ?", (entry.id,))
-        if known[1] is not None:
-            connection.execute(
-                "UPDATE content SET damaged = NULL, verified = ? WHERE id = ?", (now, entry.id)
-            )
-            connection.execute("UPDATE entry SET listed = 1 WHERE id = ?", (entry.id,))
-    _add_name(connection, entry, now, token, owner)
-    return small
-
-
-def _add_name(
-    connection: sqlite3.Connection, entry: Entry, now: float, token: str | None, owner: str
-) -> None:
-    connection.execute(
-        "INSERT INTO entry VALUES (?, ?, ?, ?, 1, ?) ON CONFLICT DO NOTHING",
-        (entry.name, entry.id, entry.size, now, owner),
-    )
-    if token is not None:
-        connection.execute("UPDATE partial SET id = ?, idle = 0 WHERE token = ?", (entry.id, token))
-
-
-def _delete(
-    connection: sqlite3.Connection, id: str, name: str | None, only: str | None
-) -> Content | None:
-    removed = connection.execute(
-        "DELETE FROM entry WHERE id = ?1 AND (?2 IS NULL OR name = ?2)"
-        " AND (?3 IS NULL OR owner = ?3)",
-        (id, name, only),
-    )
-    if not removed.rowcount:
-        raise NoSuchFile()
-    if connection.execute("SELECT 1 FROM entry WHERE id = ? LIMIT 1", (id,)).fetchone():
-        return None
-    row = connection.execute(f"SELECT {_CONTENT} FROM content WHERE id = ?", (id,)).fetchone()
-    connection.execute("DELETE FROM content WHERE id = ?", (id,))
-    connection.execute("DELETE FROM partial WHERE id = ?", (id,))
-    return Content(*row)
 
 
 def _behind(prefix: str) -> str | None:

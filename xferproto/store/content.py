@@ -12,8 +12,8 @@ from xferproto.entry import Entry
 from xferproto.errors import Corrupt
 from xferproto.executor import Executor
 from xferproto.store.catalogue import Catalogue
+from xferproto.store.incoming import read_exactly
 from xferproto.store.interface import IContent, IListing
-from xferproto.store.objects import read_exactly
 
 
 @implementer(IContent)

@@ -36,9 +36,10 @@ from xferproto.store.content import LocalContent, LocalListing, SmallContent
 from xferproto.store.contents import Contents
 from xferproto.store.direct import WORTH_IT
 from xferproto.store.gets import Gets
+from xferproto.store.incoming import IncomingFile
 from xferproto.store.interface import IContent, IListing, IPartial, IStore, IUpload
 from xferproto.store.lock import lock_directory
-from xferproto.store.objects import IncomingFile, Objects
+from xferproto.store.objects import Objects
 from xferproto.store.puts import SmallPuts
 from xferproto.store.schema import BACKUP, CATALOGUE, back_up
 from xferproto.store.small import SMALL_SIZE, SmallObjects

@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 from xferproto.errors import StorageUnavailable
-from xferproto.store.objects import DIRECTORY_MODE, FILE_MODE
+from xferproto.store.incoming import FILE_MODE
+from xferproto.store.objects import DIRECTORY_MODE
 
 
 def lock_directory(root: Path) -> int:

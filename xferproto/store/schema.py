@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from xferproto.store.objects import sync_path
+from xferproto.store.incoming import sync_path
 
 APPLICATION_ID = 0x78666572
 """'xfer' in ASCII; marks the file as a catalogue (SQLite's PRAGMA application_id)."""

@@ -13,7 +13,7 @@ from xferproto.errors import Busy
 from xferproto.identity import View
 from xferproto.store.catalogue import Catalogue
 from xferproto.store.contents import Contents
-from xferproto.store.objects import IncomingFile
+from xferproto.store.incoming import IncomingFile
 from xferproto.store.schema import Content, Partial
 from xferproto.store.space import Reservation, Space
 from xferproto.store.upload import LocalPartial, translated

@@ -11,8 +11,8 @@ from zope.interface import implementer
 
 from xferproto.entry import Digests, Entry
 from xferproto.errors import Collision, NoSpace
+from xferproto.store.incoming import IncomingFile
 from xferproto.store.interface import IPartial, IUpload
-from xferproto.store.objects import IncomingFile
 from xferproto.store.space import Reservation
 
 if TYPE_CHECKING:
