@@ -514,7 +514,7 @@ class CommitFailureTests(PartialTestCase):
         """What came stays where the catalogue has no room for the row: it need not come again."""
         store = self.open()
         self.hold(store, b"content")
-        with patch.object(catalogue, "_add", side_effect=NoSpace()):
+        with patch.object(catalogue, "add_content", side_effect=NoSpace()):
             self.failureResultOf(self.resume(store).commit(digests_of(b"content")), NoSpace)
         self.assertEqual(self.successResultOf(listed(store)), [])
         self.assert_holds_partial(store, b"content")
