@@ -35,7 +35,9 @@ class Depot(Peer):
         self._ids: dict[str, str] = {}
 
     def serve(self) -> list[str]:
-        return twistd("xfer", "--storage", self.root, "--port", self.port, *self._options)
+        # More connections than the default, for those beside the ten thousand that are measured.
+        room = ("--max-connections", 12_000)
+        return twistd("xfer", "--storage", self.root, "--port", self.port, *room, *self._options)
 
     def clear(self) -> None:
         self.stop()
