@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from xferproto import grammar
 from xferproto.command import Command, parse_command
+from xferproto.details import Login, Range, UploadDetails
 from xferproto.entry import Entry
 from xferproto.errors import (
     REQUEST_ERRORS,
@@ -21,7 +22,6 @@ from xferproto.errors import (
     RequestError,
     UnknownRequestError,
 )
-from xferproto.grammar import Login, Range, UploadDetails
 
 untimed = settings(deadline=None)
 
