@@ -61,6 +61,7 @@ _FORBIDDEN = re.compile("[\\\\\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """Backslash, and the characters of Unicode's categories Cc, Zl and Zp."""
 _SHA256 = re.compile(rb"[0-9a-f]{64}")
 _TIME = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
+_WAIT = re.compile(rb"WAIT ([0-9]{1,3}) (.+)")
 _ERROR = re.compile(r"ERROR ([a-z][a-z0-9-]*)(?: (.*))?")
 
 
@@ -302,6 +303,17 @@ def parse_time(field: bytes) -> float:
         return datetime.fromisoformat(field.decode("ascii")).timestamp()
     except ValueError:
         raise BadDetails("A time is in ISO 8601, as 2001-02-03T04:05:06.789Z.") from None
+
+
+def parse_wait(line: bytes) -> tuple[int, str] | None:
+    """
+    How much of the work is done, 0 to 100, and what it is; None when it is no C{WAIT} line, or none
+    that says so.
+    """
+    match = _WAIT.fullmatch(line)
+    if match is None or (percent := int(match[1])) > 100:
+        return None
+    return percent, match[2].decode("utf-8", "replace")
 
 
 def parse_error(line: bytes) -> RequestError | None:

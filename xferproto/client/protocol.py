@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from xferproto import grammar
 from xferproto.client.bulk import BulkConnection
-from xferproto.client.connection import Progress, to_entry, to_wire
+from xferproto.client.connection import Progress, Waited, to_entry, to_wire
 from xferproto.client.download import DownloadConnection
 from xferproto.client.writer import Told
 from xferproto.command import Command
@@ -71,7 +71,8 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
 
         @param source: a path, or the content itself as bytes.
         @param name: the name to store it under; the file's own where it is None.
-        @param progress: told how many bytes are sent.
+        @param progress: told how many bytes are sent. That all of them are it is told once, an
+            empty file's too; then the server's answer is awaited.
         @return: fires with the entry, when the server has it safe on its disk.
         @raise OSError: the file can't be read.
         @raise SourceChanged: the file became shorter while it was sent.
@@ -84,6 +85,7 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         name: str | None = None,
         token: str | None = None,
         progress: Progress | None = None,
+        waited: Waited | None = None,
     ) -> Deferred[Entry]:
         """
         Store a file under a token, from where an earlier try ended; else like L{upload}.
@@ -92,16 +94,21 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
 
         @param token: what to call the upload: C{sha256:HEX} of the content, where that is known, or
             one's own word. Where it is None, it stands for the file's path, size, time and inode.
+        @param progress: told from where on bytes are sent, and how many have been.
+        @param waited: told how far the server's work is, 0 to 100, and what it is, when it takes
+            longer than some seconds: hashing what is held, or storing. The words are the server's:
+            escape them.
         """
-        return self._request(self._resume(source, name, token, progress))
+        return self._request(self._resume(source, name, token, progress), waited)
 
-    def verify(self, id: str) -> Deferred[None]:
+    def verify(self, id: str, waited: Waited | None = None) -> Deferred[None]:
         """
         Let the server hash the stored bytes again.
 
+        @param waited: told how far it is, as for L{resume}.
         @raise Corrupt: they are no longer what they were.
         """
-        return self._request(self._simple(Command.VERIFY, id, None))
+        return self._request(self._simple(Command.VERIFY, id, None), waited)
 
     def delete(self, id: str, name: str | None = None) -> Deferred[None]:
         """Remove one name of a content, or all of them where C{name} is None."""
@@ -120,7 +127,8 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
 
         @param target: a path of the caller's choice; names from the server decide nothing.
         @param replace: whether a file that is there may be replaced.
-        @param progress: told how many bytes have come.
+        @param progress: told how many bytes have come. That all of them have it is told once, of
+            an empty file and of one that had come before too; unless all is fetched anew.
         @param resume: keep what came when the download ends early, in a hidden file beside
             C{target}, and go on from there the next time. A part that turns out wrong is thrown
             away, and all is fetched anew.
