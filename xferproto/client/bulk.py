@@ -19,13 +19,20 @@ from xferproto.client.batch import (
     check_md5,
     read_batch,
 )
-from xferproto.client.connection import ClientConnection, Progress, to_entry
+from xferproto.client.connection import to_entry
 from xferproto.client.pipeline import Pipeline
 from xferproto.client.source import ONE_LINE
 from xferproto.client.target import PartFile
+from xferproto.client.upload import UploadConnection
 from xferproto.client.writer import BatchWriter, Told
 from xferproto.entry import Entry
-from xferproto.errors import ConnectionCut, HashMismatch, RequestError, UnexpectedReply
+from xferproto.errors import (
+    ConnectionCut,
+    HashMismatch,
+    LeftUnfinished,
+    RequestError,
+    UnexpectedReply,
+)
 from xferproto.escape import quoted
 from xferproto.executor import undone_if_cancelled
 from xferproto.transfer.digest import md5
@@ -41,14 +48,8 @@ DOWNLOADS = 256
 """The most downloads that are asked for ahead."""
 
 
-class BulkConnection(ClientConnection):
-    """A L{ClientConnection} with the requests for many files."""
-
-    async def _upload(
-        self, source: Path | str | bytes, name: str | None, progress: Progress | None
-    ) -> Entry:
-        """Store one file."""
-        raise NotImplementedError
+class BulkConnection(UploadConnection):
+    """An L{UploadConnection} with the requests for many files."""
 
     # The way of requests that do not wait for each other
 
@@ -123,7 +124,7 @@ class BulkConnection(ClientConnection):
             self._unwatch()
             told(upload.name, outcome)
             if not self._in_step:
-                raise ConnectionCut(f"The upload of {quoted(upload.name)} was left unfinished.")
+                raise LeftUnfinished(f"The upload of {quoted(upload.name)} was left unfinished.")
 
     async def _upload_alone(self, upload: Upload) -> Entry | Exception:
         try:
