@@ -42,3 +42,15 @@ def seconds(value: str) -> float:
     if match is None:
         raise ValueError(f"{value} is no time; write a number with s, m, h or d, as in 12h")
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2].lower() or "s"]
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it: C{45 s}, C{12 min}, C{3 h 5 min}, C{2 d 4 h}."""
+    minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86400)
+    if seconds < 60:
+        return f"{max(seconds, 0):.0f} s" if seconds >= 1 or not seconds else f"{seconds:.1f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if hours < 24:
+        return f"{hours} h {minutes % 60} min"
+    return f"{days} d {hours % 24} h"

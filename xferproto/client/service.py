@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from twisted.application.service import Service
 from twisted.internet.endpoints import HostnameEndpoint, clientFromString
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.python import usage
@@ -15,12 +16,20 @@ from xferproto.client.factory import DEFAULT_PORT
 from xferproto.client.password import credentials
 from xferproto.client.transcript import ExchangeService, TranscriptObserver
 from xferproto.client.trust import TLSOptions
+from xferproto.client.watch.options import WatchOptions
+from xferproto.client.watch.service import WatchService
 from xferproto.errors import XferError
-from xferproto.twistd import ExitStatus, port
+from xferproto.twistd import ExitStatus, port, tell_failed_start
 from xferproto.twistd import Options as OneLineOptions
 
 PID_FILE = "xfer-client.pid"
 LOG_FILE = "xfer-client.log"
+
+OUTPUT = "received"
+"""Where a file that was fetched back is put, unless it is told."""
+
+_OF_AN_EXCHANGE = {"file": None, "output": OUTPUT, "tries": 1, "verify": 0, "delete": 0}
+"""The options that a watched directory has no use for, and what they are if they are not given."""
 
 
 def tries(value: str) -> int:
@@ -34,21 +43,22 @@ def tries(value: str) -> int:
     return int(value)
 
 
-class Options(OneLineOptions, TLSOptions):
+class Options(OneLineOptions, TLSOptions, WatchOptions):
     """The options of C{twistd xfer-client}."""
 
     command = "xfer-client"
     synopsis = "[options]"
     longdesc = (
         "Send a file to an xfer depot, fetch it back, and compare the hashes of both ways. "
-        "The exit status is 0 only when both ways were a success."
+        "The exit status is 0 only when both ways were a success. "
+        "With --watch: carry what appears in a directory to the depot, for ever."
     )
     optParameters = [
         ["host", "H", "127.0.0.1", "The depot's host."],
         ["port", "p", DEFAULT_PORT, "The depot's TCP port.", port],
         ["endpoint", "e", None, "Twisted client endpoint string, instead of --host and --port."],
         ["file", "f", None, "File to send; a small picture if not given."],
-        ["output", "o", "received", "Directory that gets the file back."],
+        ["output", "o", OUTPUT, "Directory that gets the file back."],
         ["user", "u", None, "User to log in as; the password is asked for if it is nowhere."],
         [
             "password-file",
@@ -68,6 +78,10 @@ class Options(OneLineOptions, TLSOptions):
         super().postOptions()
         if self["tls"] and self["endpoint"] is not None:
             raise usage.UsageError("--tls goes with --host and --port, not with --endpoint")
+        if self["watch"] is not None:
+            for name, unset in _OF_AN_EXCHANGE.items():
+                if self[name] != unset:
+                    raise usage.UsageError(f"--{name} does not go with --watch")
         if self["file"] is None:
             self["file"] = resources.files("xferproto.client").joinpath("picture.png")
         self["file"] = Path(str(self["file"])).absolute()
@@ -79,7 +93,8 @@ class Options(OneLineOptions, TLSOptions):
         if twistd["nodaemon"]:
             if twistd["pidfile"] == "twistd.pid":
                 twistd["pidfile"] = ""
-            if twistd["logfile"] is None and twistd["logger"] is None and not twistd["syslog"]:
+            named = twistd["logfile"] is not None or twistd["logger"] is not None
+            if not named and not twistd["syslog"] and self["watch"] is None:
                 twistd["logger"] = f"{TranscriptObserver.__module__}.{TranscriptObserver.__name__}"
         else:
             if twistd["pidfile"] == "twistd.pid":
@@ -87,7 +102,29 @@ class Options(OneLineOptions, TLSOptions):
             twistd["logfile"] = twistd["logfile"] or LOG_FILE
 
 
-def makeService(options: Options) -> ExchangeService:
+def depot_endpoint(reactor: Any, options: Options) -> tuple[str, IStreamClientEndpoint]:
+    """
+    The depot that these options name, and the words that describe it.
+
+    @raise SystemExit: a file or the endpoint string is wrong; told in one line.
+    """
+    description = options["endpoint"]
+    if description is not None:
+        try:
+            return description, clientFromString(reactor, description)
+        except Exception as error:  # every kind of endpoint has its own way to refuse
+            raise SystemExit(f"xfer-client: bad endpoint {description!r}: {error}") from None
+    host, number = options["host"], options["port"]
+    description = f"{host} port {number}"
+    if not options["tls"]:
+        return description, HostnameEndpoint(reactor, host.encode("ascii", "replace"), number)
+    try:
+        return f"{description} with TLS", options.tls_endpoint(reactor, host, number)
+    except (XferError, ValueError) as error:  # files; a host name that is none
+        raise SystemExit(f"xfer-client: {error}") from None
+
+
+def makeService(options: Options) -> Service:
     """
     The service for these options.
 
@@ -96,35 +133,22 @@ def makeService(options: Options) -> ExchangeService:
     """
     from twisted.internet import reactor
 
-    if not options["file"].is_file():
+    watching = options["watch"] is not None
+    if not watching and not options["file"].is_file():
         raise SystemExit(f"xfer-client: {options['file']} is not there, or is no regular file.")
-
-    description = options["endpoint"]
-    endpoint: IStreamClientEndpoint
-    if description is None:
-        host, number = options["host"], options["port"]
-        description = f"{host} port {number}"
-        if options["tls"]:
-            description += " with TLS"
-            try:
-                endpoint = options.tls_endpoint(reactor, host, number)
-            except (XferError, ValueError) as error:  # files; a host name that is none
-                raise SystemExit(f"xfer-client: {error}") from None
-        else:
-            endpoint = HostnameEndpoint(reactor, host.encode("ascii", "replace"), number)
-    else:
-        try:
-            endpoint = clientFromString(reactor, description)
-        except Exception as error:  # every kind of endpoint has its own way to refuse
-            raise SystemExit(f"xfer-client: bad endpoint {description!r}: {error}") from None
+    depot = depot_endpoint(reactor, options)
+    login = credentials(options["user"], options["password-file"])
+    if watching:
+        tell_failed_start("xfer-client")
+        return WatchService(reactor, depot, options.watch_settings(), login)
     return ExchangeService(
         reactor,
-        (description, endpoint),
+        depot,
         options["file"],
         options["output"],
         ExitStatus(),
         options["tries"],
         bool(options["verify"]),
         bool(options["delete"]),
-        credentials(options["user"], options["password-file"]),
+        login,
     )
