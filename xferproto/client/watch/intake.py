@@ -43,7 +43,8 @@ class Intake:
         self._settling = Settling(place.settings.settle)
         self._endings = endings
         self._call: IDelayedCall | None = None
-        self._looking: Deferred[None] | None = None
+        self._looking = False
+        self._look_ended: Deferred[None] | None = None
 
     @property
     def settling(self) -> int:
@@ -55,8 +56,8 @@ class Intake:
         call, self._call = self._call, None
         if call is not None:
             call.cancel()
-        if self._looking is not None:
-            self._looking.cancel()
+        if self._look_ended is not None:
+            self._look_ended.cancel()
 
     def take(self, file: Found, row: Row | None, tally: Tally) -> None:
         """
@@ -150,12 +151,13 @@ class Intake:
 
     def _schedule(self) -> None:
         due = self._settling.next_due()
-        if due is not None and self._call is None and self._looking is None:
+        if due is not None and self._call is None and not self._looking:
             self._call = self._clock.callLater(max(0.0, due - self._now()), self._look_again)
 
     def _look_again(self) -> None:
         self._call = None
-        self._looking = Deferred.fromCoroutine(self._look_at_due())
+        self._looking = True
+        self._look_ended = Deferred.fromCoroutine(self._look_at_due())
 
     async def _look_at_due(self) -> None:
         try:
@@ -165,7 +167,7 @@ class Intake:
         except Exception as error:
             self._failed(error)
             return
-        self._looking = None
+        self._looking = False
         self._schedule()
 
     async def _look_at_all_due(self) -> None:

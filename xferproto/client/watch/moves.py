@@ -17,6 +17,10 @@ from xferproto.client.watch.walk import Found, Identity, look
 from xferproto.store.incoming import sync_path
 
 
+WRITTEN = ".xfer-watch.reason"
+"""Where a reason is written, beside the place where it will be."""
+
+
 class End(enum.Enum):
     """
     What became of a file.
@@ -138,10 +142,16 @@ class Mover:
         beside = target.with_name(target.name + REASON)
         if os.path.lexists(target) or (os.path.lexists(beside) and not is_reason(beside)):
             return False
+        # Written aside, so that a half one, which nobody knows for a reason, is never there.
+        new = target.with_name(WRITTEN)
+        new.unlink(missing_ok=True)
+        with new.open("x", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(reason)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.unlink(missing_ok=True)
         try:
-            beside.unlink(missing_ok=True)
-            with beside.open("x", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(reason)
+            rename(new, beside)
         except FileExistsError:
             return False
         return True
