@@ -16,7 +16,6 @@ from xferproto.client.watch.rename import make_directories, names, rename
 from xferproto.client.watch.walk import Found, Identity, look
 from xferproto.store.incoming import sync_path
 
-
 WRITTEN = ".xfer-watch.reason"
 """Where a reason is written, beside the place where it will be."""
 
