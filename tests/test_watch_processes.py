@@ -257,6 +257,20 @@ class KillTests(Case):
             file.write(content[100:])
         part.rename(path)
 
+    def backlog(self) -> int:
+        """How many files are whole and not moved yet: so many lines are still to come."""
+        half = {path for path, _ in self.half}
+        return sum(
+            self.root / name not in half and not (self.root / "sent" / name).exists()
+            for name in self.contents
+        )
+
+    def moment(self, most: int) -> int:
+        """After how many more moves something is to happen; so many are to come in any case."""
+        while not (backlog := self.backlog()):
+            self.write_some()
+        return self.random.randint(1, min(most, backlog))
+
     def watcher(self, depot: Depot) -> Watcher:
         return Watcher(self, self.root, depot.endpoint, "--settle", "1", "--poll", "2")
 
@@ -293,7 +307,7 @@ class KillTests(Case):
         for _ in range(60):
             self.write_some()
         for _ in range(5):
-            left = self.random.randrange(1, 40)
+            left = self.moment(40)
             for line in watcher.lines():
                 if self.random.random() < 0.5:
                     self.write_some()
@@ -313,14 +327,14 @@ class KillTests(Case):
         self.check(depot)
 
     def test_watcher(self) -> None:
-        """The client is killed and started again, twelve times."""
+        """The client is killed and started again, ten times."""
         depot = Depot(self, self.directory)
-        for _ in range(12):
+        for _ in range(10):
             watcher = self.watcher(depot)
             watcher.wait_for("watching")
             for _ in range(20):
                 self.write_some()
-            left = self.random.randrange(1, 25)
+            left = self.moment(25)
             for line in watcher.lines():
                 left -= "; moved to " in line
                 if left <= 0:
