@@ -112,7 +112,7 @@ class Reach:
             log.critical(
                 "nothing is sent until this is mended: {cause} ({depot}; tried again every "
                 "{period}, and at a restart)",
-                cause=cause,
+                cause=cause.rstrip("."),
                 depot=self._depot,
                 period=duration(SLOW),
             )
