@@ -13,9 +13,9 @@ import click
 from xferproto import grammar
 from xferproto.client.password import VARIABLE, others_can_read, read_password_file
 from xferproto.console.settings import Settings
+from xferproto.details import Login
 from xferproto.errors import BadDetails
 from xferproto.escape import printable
-from xferproto.grammar import Login
 
 INSTALL = "pip install 'xferproto[keyring]'"
 
