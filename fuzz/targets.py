@@ -36,6 +36,7 @@ PARSERS: list[Callable[[bytes], object]] = [
     grammar.parse_prefix,
     grammar.parse_offset,
     grammar.parse_error,
+    grammar.parse_wait,
     grammar.payload_size,
 ]
 

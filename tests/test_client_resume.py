@@ -315,6 +315,20 @@ class ResumeTests(LinkedCase):
         self.result(link, request)
         self.assertEqual((told[0], told[-1]), ((1000, len(LARGE)), (len(LARGE), len(LARGE))))
         self.assertEqual(told, sorted(told))
+        self.assertEqual(told.count(told[-1]), 1)
+
+    def test_progress_of_nothing(self) -> None:
+        """An upload that has nothing to send says once that all is there: once it is proven."""
+        for content in (LARGE, b""):
+            self.store(content)
+            told: list[tuple[int, int]] = []
+            link = self.link()
+            token = f"sha256:{sha256(content).hexdigest()}"
+            request = link.client.resume(
+                content, "b", token, progress=lambda *now, told=told: told.append(now)
+            )
+            self.result(link, request)
+            self.assertEqual(told, [(len(content), len(content))])
 
 
 class PromptedResumeTests(ResumeTests):
@@ -421,6 +435,51 @@ class ScriptedTests(Case):
         script.says(HELLO.id.encode() + b"\n")
         self.assertIsNone(self.successResultOf(request))
         self.assert_goes_on(script)
+
+    def test_waited(self) -> None:
+        """Who asked is told what WAIT lines say; those that say nothing are passed over."""
+        waits: list[tuple[int, str]] = []
+        script = Script()
+        request = script.client.resume(b"hello", "a.txt", waited=lambda *wait: waits.append(wait))
+        script.says(b"WAIT 0 hashing\n", b"WAIT 101 hashing\nWAIT 50 hash", b"ing it\r\n", EMPTY)
+        script.says(b"WAIT \nWAIT x\n", READY, b"WAIT 100 \x1b[2J\xff\n")
+        self.assertNoResult(request)
+        script.says(HELLO.id.encode() + b"\n")
+        self.assertEqual(self.successResultOf(request), HELLO)
+        self.assertEqual(waits, [(0, "hashing"), (50, "hashing it"), (100, "\x1b[2J\ufffd")])
+        self.assert_goes_on(script)
+
+    def test_waited_of_verify(self) -> None:
+        """Each is told of its own request's, and of no other's."""
+        waits: list[tuple[int, str]] = []
+        script = Script()
+        client = script.client
+        first = client.verify(HELLO.id, lambda *wait: waits.append(wait))
+        second = client.verify(HELLO.id)
+        script.says(b"WAIT 12 verifying\n" + HELLO.id.encode() + b"\n", b"WAIT 1 verifying\n")
+        self.assertIsNone(self.successResultOf(first))
+        self.assertNoResult(second)
+        script.says(HELLO.id.encode() + b"\n")
+        self.assertIsNone(self.successResultOf(second))
+        self.assertEqual(waits, [(12, "verifying")])
+        self.assert_goes_on(script)
+
+    def test_waited_raises(self) -> None:
+        """What goes wrong with who is told ends the request, before, within and after the bytes."""
+
+        def waited(percent: int, what: str) -> None:
+            raise ZeroDivisionError
+
+        for full in (False, True):
+            for before in ([], [EMPTY], [EMPTY, READY]):
+                script = Script()
+                request = script.client.resume(LARGE, "a", waited=waited)
+                script.says(*before)
+                script.transport.full = full
+                script.says(b"WAIT 0 hashing\n")
+                self.failureResultOf(request, ZeroDivisionError)
+                script.says(b"WAIT 0 hashing\n" + HASH.encode() + b"\n")
+                self.assert_cut(script)
 
     def test_more_than_the_source(self) -> None:
         """A server that claims to hold more than there is gets all of it."""
@@ -906,6 +965,7 @@ class DownloadTests(LinkedCase):
             self.result(link, request)
             self.assertEqual(told[-1], (len(LARGE), len(LARGE)))
             self.assertEqual(told, sorted(told))
+            self.assertEqual(told.count(told[-1]), 1)
             self.assertGreaterEqual(told[0][0], 1000)
             self.target.unlink()
 

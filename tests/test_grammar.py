@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from xferproto import grammar
 from xferproto.command import Command, parse_command
+from xferproto.details import Login, Range, UploadDetails
 from xferproto.entry import Entry
 from xferproto.errors import (
     REQUEST_ERRORS,
@@ -21,7 +22,6 @@ from xferproto.errors import (
     RequestError,
     UnknownRequestError,
 )
-from xferproto.grammar import Login, Range, UploadDetails
 
 untimed = settings(deadline=None)
 
@@ -135,6 +135,7 @@ PARSERS: list[Callable[[bytes], object]] = [
     grammar.parse_sha256,
     grammar.parse_time,
     grammar.parse_error,
+    grammar.parse_wait,
 ]
 
 components = (
@@ -539,6 +540,40 @@ class ErrorTests(SynchronousTestCase):
         for line in (b"", b"DONE", b"ERROR", b"ERRORS bad-id x", b"ERROR BAD x", b"error bad-id x"):
             with self.subTest(line):
                 self.assertIsNone(grammar.parse_error(line))
+
+
+class WaitTests(SynchronousTestCase):
+    """C{WAIT percent what}."""
+
+    @untimed
+    @given(st.integers(0, 100), sentences.filter(bool))
+    def test_round_trip(self, percent: int, what: str) -> None:
+        """A line is read back as it was written."""
+        self.assertEqual(grammar.parse_wait(grammar.format_wait(percent, what)), (percent, what))
+
+    def test_no_utf_8(self) -> None:
+        """Words that are no UTF-8 are shown as well as they can be."""
+        self.assertEqual(grammar.parse_wait(b"WAIT 007 a\xffb"), (7, "a\ufffdb"))
+
+    def test_malformed(self) -> None:
+        """Lines that do not say how far what is are told apart."""
+        for line in (
+            b"",
+            b"WAIT",
+            b"WAIT ",
+            b"WAIT 5",
+            b"WAIT 5 ",
+            b"WAIT  5 x",
+            b"WAIT x hashing",
+            b"WAIT -1 hashing",
+            b"WAIT 101 hashing",
+            b"WAIT 0001 hashing",
+            "WAIT ５ hashing".encode(),
+            b"wait 5 hashing",
+            b"WAITED 5 hashing",
+        ):
+            with self.subTest(line):
+                self.assertIsNone(grammar.parse_wait(line))
 
 
 class LoginTests(SynchronousTestCase):

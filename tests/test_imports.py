@@ -23,7 +23,7 @@ STORE = ("entry", "errors", "escape", "executor", "identity", "lane")
 TRANSFER = ("entry", "errors", "executor", "identity", "lane", "store.interface")
 """What the pipeline of bytes may use: of the store, only the interface."""
 
-VALUES = ("command", "entry", "errors", "escape", "grammar", "identity")
+VALUES = ("command", "details", "entry", "errors", "escape", "grammar", "identity")
 """What knows neither a network nor a disk."""
 
 TLS = ("certificates", "tls")
@@ -45,7 +45,8 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "certificates": ("errors", "escape"),
     "tls": ("certificates", "errors"),
     "command": ("errors",),
-    "grammar": ("entry", "errors"),
+    "details": ("errors",),
+    "grammar": ("details", "entry", "errors"),
     "lane": ("executor",),
     "quantity": ("grammar",),
     "twistd": ("errors",),
@@ -71,6 +72,7 @@ PURE = (
     "certificates",
     "certify",
     "command",
+    "details",
     "entry",
     "errors",
     "escape",

@@ -17,8 +17,8 @@ from zope.interface import directlyProvides
 from tests.depot import Depot, Session, Transport
 from tests.executors import InlineExecutor, SteppedExecutor
 from tests.visitors import PASSWORD, certificate, hashed, make_guard, peer, user
+from xferproto.details import Login
 from xferproto.errors import Busy, Denied
-from xferproto.grammar import Login
 from xferproto.identity import NOBODY, Identity, Right, View
 from xferproto.peer import household, is_loopback, is_private
 from xferproto.server.guard import VERIFICATIONS, IVisitor, verify_password

@@ -565,6 +565,21 @@ class RefusedTests(RetryCase):
             self.endpoint.says(b"ERROR denied No.\n")
             self.assertEqual(self.failureResultOf(waiting, RequestError).value.symbol, "denied")
 
+    def test_waited(self) -> None:
+        """WAIT lines are told on every try."""
+        waits: list[tuple[int, str]] = []
+        client = self.client(self.endpoint)
+        uploading = client.upload(b"hello", "a", waited=lambda *wait: waits.append(wait))
+        for percent in (b"1", b"2"):
+            self.endpoint.says(b"WAIT " + percent + b" hashing\nERROR busy Not now.\n")
+            self.reactor.advance(100)
+        self.endpoint.says(b"ERROR denied No.\n")
+        self.failureResultOf(uploading, Denied)
+        verifying = client.verify("0" * 32, lambda *wait: waits.append(wait))
+        self.endpoint.says(b"WAIT 3 verifying\n" + b"0" * 32 + b"\n")
+        self.assertIsNone(self.successResultOf(verifying))
+        self.assertEqual(waits, [(1, "hashing"), (2, "hashing"), (3, "verifying")])
+
     def test_prompted(self) -> None:
         """It asks for prompts where it is told to."""
         client = self.client(self.endpoint, prompted=True)

@@ -9,9 +9,9 @@ line's end; each C{format_…} gives bytes without it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from xferproto.details import Held, Login, Range, ResumeDetails, UploadDetails
 from xferproto.entry import Entry
 from xferproto.errors import (
     REQUEST_ERRORS,
@@ -61,93 +61,8 @@ _FORBIDDEN = re.compile("[\\\\\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """Backslash, and the characters of Unicode's categories Cc, Zl and Zp."""
 _SHA256 = re.compile(rb"[0-9a-f]{64}")
 _TIME = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
+_WAIT = re.compile(rb"WAIT ([0-9]{1,3}) (.+)")
 _ERROR = re.compile(r"ERROR ([a-z][a-z0-9-]*)(?: (.*))?")
-
-
-@dataclass(frozen=True, slots=True)
-class UploadDetails:
-    """
-    What C{UPLOAD} is asked for.
-
-    @ivar name: a name that L{parse_name} let through.
-    @ivar size: how many bytes will follow.
-    """
-
-    name: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class ResumeDetails:
-    """
-    What C{RESUME} is asked for.
-
-    @ivar name: a name that L{parse_name} let through.
-    @ivar size: the length of the whole file, in bytes.
-    @ivar token: what the client calls this upload.
-    """
-
-    name: str
-    size: int
-    token: str
-
-    @property
-    def sha256(self) -> str | None:
-        """The content's SHA-256, where the token is C{sha256:HEX}."""
-        kind, _, digest = self.token.partition(":")
-        return digest if kind == "sha256" and _SHA256.fullmatch(digest.encode()) else None
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """
-    What C{LOGIN} is asked for.
-
-    @ivar user: a name that L{is_user_name} is true of.
-    @ivar password: not shown where this is.
-    """
-
-    user: str
-    password: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """
-    What the server answers to C{RESUME}.
-
-    @ivar offset: how many bytes it holds.
-    @ivar md5: of those bytes, 32 lower-case hex digits.
-    """
-
-    offset: int
-    md5: str
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """
-    What C{DOWNLOAD} is asked for.
-
-    @ivar id: the file, lower case.
-    @ivar offset: the first byte that is wanted.
-    @ivar length: how many bytes from there, or None for all of them.
-    """
-
-    id: str
-    offset: int = 0
-    length: int | None = None
-
-    def within(self, size: int) -> int:
-        """
-        How many bytes this asks of a file of C{size} bytes.
-
-        @raise BadRange: the range does not lie within such a file.
-        """
-        length = size - self.offset if self.length is None else self.length
-        if length < 0 or self.offset + length > size:
-            raise BadRange(f"The file has {size} bytes; ask for a range that lies within them.")
-        return length
 
 
 def parse_size(field: bytes) -> int:
@@ -388,6 +303,17 @@ def parse_time(field: bytes) -> float:
         return datetime.fromisoformat(field.decode("ascii")).timestamp()
     except ValueError:
         raise BadDetails("A time is in ISO 8601, as 2001-02-03T04:05:06.789Z.") from None
+
+
+def parse_wait(line: bytes) -> tuple[int, str] | None:
+    """
+    How much of the work is done, 0 to 100, and what it is; None when it is no C{WAIT} line, or none
+    that says so.
+    """
+    match = _WAIT.fullmatch(line)
+    if match is None or (percent := int(match[1])) > 100:
+        return None
+    return percent, match[2].decode("utf-8", "replace")
 
 
 def parse_error(line: bytes) -> RequestError | None:

@@ -19,10 +19,11 @@ from xferproto.client.batch import (
     check_md5,
     read_batch,
 )
-from xferproto.client.connection import ClientConnection, Progress, to_entry
+from xferproto.client.connection import to_entry
 from xferproto.client.pipeline import Pipeline
 from xferproto.client.source import ONE_LINE
 from xferproto.client.target import PartFile
+from xferproto.client.upload import UploadConnection
 from xferproto.client.writer import BatchWriter, Told
 from xferproto.entry import Entry
 from xferproto.errors import ConnectionCut, HashMismatch, RequestError, UnexpectedReply
@@ -41,14 +42,8 @@ DOWNLOADS = 256
 """The most downloads that are asked for ahead."""
 
 
-class BulkConnection(ClientConnection):
-    """A L{ClientConnection} with the requests for many files."""
-
-    async def _upload(
-        self, source: Path | str | bytes, name: str | None, progress: Progress | None
-    ) -> Entry:
-        """Store one file."""
-        raise NotImplementedError
+class BulkConnection(UploadConnection):
+    """An L{UploadConnection} with the requests for many files."""
 
     # The way of requests that do not wait for each other
 

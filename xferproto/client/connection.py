@@ -30,6 +30,12 @@ R = TypeVar("R")
 Progress = Callable[[int, int], None]
 """Called with the bytes that are through, and the bytes in all."""
 
+Waited = Callable[[int, str], None]
+"""
+Called with how much of the server's work is done, 0 to 100, and what the work is, while the answer
+has to wait for it. The text is the server's: it is to be escaped before it is shown.
+"""
+
 RAW_BUFFER = 1024 * 1024
 """Bytes read from a socket at once in raw mode."""
 
@@ -68,6 +74,7 @@ class ClientConnection(LineReceiver):
         self._receiver: Payload | None = None
         self._received: Deferred[None] | None = None
         self._progress: Callable[[], None] | None = None
+        self._waited: Waited | None = None
         self._sender: Sender | None = None
         self._in_step = True
         self._lost: XferError | None = None
@@ -82,7 +89,9 @@ class ClientConnection(LineReceiver):
 
     # The steps that they are made of
 
-    def _request(self, work: Coroutine[Deferred[Any], Any, R]) -> Deferred[R]:
+    def _request(
+        self, work: Coroutine[Deferred[Any], Any, R], waited: Waited | None = None
+    ) -> Deferred[R]:
         async def in_turn() -> R:
             try:
                 await self._turn.acquire()
@@ -93,8 +102,10 @@ class ClientConnection(LineReceiver):
                 if not self.usable:
                     work.close()
                     raise self._lost or ConnectionCut("The connection was closed.")
+                self._waited = waited
                 return await work
             finally:
+                self._waited = None
                 if not self._in_step and self._lost is None:
                     # What comes next on this connection belongs to nobody.
                     self._abort()
@@ -219,7 +230,8 @@ class ClientConnection(LineReceiver):
             return
         line = line.removesuffix(b"\r")
         self.factory.trace("<", line)
-        if line.startswith(b"WAIT "):  # and nothing else yet
+        if line.startswith(b"WAIT "):  # no answer, and no part of one
+            self._hear_wait(line)
             return
         waiting, self._waiting = self._waiting, None
         if waiting is None:
@@ -230,6 +242,18 @@ class ClientConnection(LineReceiver):
             self._sender.stopProducing()
         waiting.callback(line)
         self._regulate()
+
+    def _hear_wait(self, line: bytes) -> None:
+        wait = grammar.parse_wait(line)
+        if wait is None or self._waited is None or self._waiting is None:
+            return
+        try:
+            self._waited(*wait)
+        except Exception:  # the request fails with it, like with what any other callback raises
+            waiting, self._waiting = self._waiting, None
+            if self._sender is not None:
+                self._sender.stopProducing()
+            waiting.errback()
 
     def lineLengthExceeded(self, line: bytes) -> None:
         self._give_up(UnexpectedReply("The server sent a line that is too long."))

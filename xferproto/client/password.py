@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from xferproto import grammar
+from xferproto.details import Login
 from xferproto.errors import BadDetails
 from xferproto.escape import printable
-from xferproto.grammar import Login
 
 VARIABLE = "XFER_PASSWORD"
 

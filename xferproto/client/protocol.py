@@ -9,32 +9,21 @@ from twisted.internet.defer import Deferred
 
 from xferproto import grammar
 from xferproto.client.bulk import BulkConnection
-from xferproto.client.connection import Progress, to_entry, to_wire
-from xferproto.client.source import ONE_LINE, BytesSource, FileSource, Source
-from xferproto.client.target import PartFile
+from xferproto.client.connection import Progress, Waited, to_entry, to_wire
+from xferproto.client.download import DownloadConnection
 from xferproto.client.writer import Told
 from xferproto.command import Command
+from xferproto.details import Login
 from xferproto.entry import Entry, Status
 from xferproto.errors import (
-    BadRange,
-    BadToken,
-    ConnectionCut,
-    HashMismatch,
     Insecure,
     RequestError,
     UnexpectedReply,
 )
-from xferproto.escape import printable, quoted
-from xferproto.executor import undone_if_cancelled
-from xferproto.grammar import Login, Range, ResumeDetails, UploadDetails
 from xferproto.peer import is_private
-from xferproto.store.direct import WORTH_IT
-from xferproto.transfer.digest import Digest, md5
-from xferproto.transfer.receiver import Receiver
-from xferproto.transfer.sender import BLOCK, Sender
 
 
-class XferClientProtocol(BulkConnection):
+class XferClientProtocol(BulkConnection, DownloadConnection):
     """
     A connection to a depot.
 
@@ -82,7 +71,8 @@ class XferClientProtocol(BulkConnection):
 
         @param source: a path, or the content itself as bytes.
         @param name: the name to store it under; the file's own where it is None.
-        @param progress: told how many bytes are sent.
+        @param progress: told how many bytes are sent. That all of them are it is told once, an
+            empty file's too; then the server's answer is awaited.
         @return: fires with the entry, when the server has it safe on its disk.
         @raise OSError: the file can't be read.
         @raise SourceChanged: the file became shorter while it was sent.
@@ -95,6 +85,7 @@ class XferClientProtocol(BulkConnection):
         name: str | None = None,
         token: str | None = None,
         progress: Progress | None = None,
+        waited: Waited | None = None,
     ) -> Deferred[Entry]:
         """
         Store a file under a token, from where an earlier try ended; else like L{upload}.
@@ -103,16 +94,21 @@ class XferClientProtocol(BulkConnection):
 
         @param token: what to call the upload: C{sha256:HEX} of the content, where that is known, or
             one's own word. Where it is None, it stands for the file's path, size, time and inode.
+        @param progress: told from where on bytes are sent, and how many have been.
+        @param waited: told how far the server's work is, 0 to 100, and what it is, when it takes
+            longer than some seconds: hashing what is held, or storing. The words are the server's:
+            escape them.
         """
-        return self._request(self._resume(source, name, token, progress))
+        return self._request(self._resume(source, name, token, progress), waited)
 
-    def verify(self, id: str) -> Deferred[None]:
+    def verify(self, id: str, waited: Waited | None = None) -> Deferred[None]:
         """
         Let the server hash the stored bytes again.
 
+        @param waited: told how far it is, as for L{resume}.
         @raise Corrupt: they are no longer what they were.
         """
-        return self._request(self._simple(Command.VERIFY, id, None))
+        return self._request(self._simple(Command.VERIFY, id, None), waited)
 
     def delete(self, id: str, name: str | None = None) -> Deferred[None]:
         """Remove one name of a content, or all of them where C{name} is None."""
@@ -131,7 +127,8 @@ class XferClientProtocol(BulkConnection):
 
         @param target: a path of the caller's choice; names from the server decide nothing.
         @param replace: whether a file that is there may be replaced.
-        @param progress: told how many bytes have come.
+        @param progress: told how many bytes have come. That all of them have it is told once, of
+            an empty file and of one that had come before too; unless all is fetched anew.
         @param resume: keep what came when the download ends early, in a hidden file beside
             C{target}, and go on from there the next time. A part that turns out wrong is thrown
             away, and all is fetched anew.
@@ -245,180 +242,7 @@ class XferClientProtocol(BulkConnection):
         await self._expect(id.lower().encode())
         self._in_step = True
 
-    async def _upload(
-        self, source: Path | str | bytes, name: str | None, progress: Progress | None
-    ) -> Entry:
-        content, details = await self._opened(source, name)
-        try:
-            argument = grammar.format_upload(details)
-            at_once = not self.factory.prompted and details.size <= ONE_LINE
-            await self._ask(Command.UPLOAD, argument, prompted=not at_once)
-            if not at_once:
-                await self._expect(grammar.READY)
-            return await self._send_rest(content, details, 0, progress, at_once)
-        finally:
-            await self.factory.executor.run(content.close)
-
-    async def _resume(
-        self,
-        source: Path | str | bytes,
-        name: str | None,
-        token: str | None,
-        progress: Progress | None,
-    ) -> Entry:
-        run = self.factory.executor.run
-        content, details = await self._opened(source, name)
-        try:
-            wanted = ResumeDetails(details.name, details.size, token or content.token())
-            argument = grammar.format_resume(wanted)
-            if ";" in wanted.token or grammar.parse_resume(argument) != wanted:
-                raise BadToken()
-            await self._ask(Command.RESUME, argument)
-            line = await self._line()
-            try:
-                held = grammar.parse_held(line)
-            except RequestError as error:
-                raise UnexpectedReply(f"Expected offset;md5, not {quoted(line)}.") from error
-            offset = 0
-            self._unwatch()  # hashing may take long, and lets no byte move
-            if 0 < held.offset <= content.size:
-                if await run(content.skip, held.offset) == held.md5:
-                    offset = held.offset
-                else:
-                    content.rewind()
-            self._send_line(str(offset).encode())
-            await self._expect(grammar.READY)
-            return await self._send_rest(content, details, offset, progress)
-        finally:
-            await run(content.close)
-
-    async def _opened(
-        self, source: Path | str | bytes, name: str | None
-    ) -> tuple[Source, UploadDetails]:
-        content: Source
-        if isinstance(source, bytes):
-            content = BytesSource(source)
-        else:
-            name = Path(source).name if name is None else name
-            opening: Deferred[Source] = self.factory.executor.run(FileSource, Path(source))
-            content = await undone_if_cancelled(opening, lambda opened: opened.close())
-        try:
-            # What the server would refuse for its form is refused before anything is sent.
-            return content, grammar.parse_upload(to_wire(f"{name or ''};{content.size}"))
-        except BaseException:
-            content.close()
-            raise
-
-    async def _send_rest(
-        self,
-        content: Source,
-        details: UploadDetails,
-        sent: int,
-        progress: Progress | None,
-        at_once: bool = False,
-    ) -> Entry:
-        """
-        Send what follows C{sent} bytes, and compare the answer.
-
-        @param at_once: the server was not asked whether it is ready.
-        """
-
-        async def read() -> bytes:
-            nonlocal sent
-            if progress is not None:
-                progress(sent, details.size)
-            block = await self.factory.executor.run(content.read)
-            self._moved()
-            sent += len(block)
-            return block
-
-        sender = Sender(self.transport, lambda: Deferred.fromCoroutine(read()))
-        answer = self._next_line()  # which from here on may come at any time
-        # The payload of a one-line upload must follow even a refusal: the server takes it away.
-        self._sender = None if at_once else sender
-        self.transport.registerProducer(sender, True)
-        try:
-            await sender.run()
-        except ConnectionCut:  # or an answer, before all was sent: then it is a refusal
-            error = grammar.parse_error(await answer)
-            if error is not None or sent < details.size:
-                raise error or UnexpectedReply("An id came before all was sent.") from None
-        except BaseException:
-            answer.addErrback(lambda _: None)
-            raise
-        finally:
-            self._sender = None
-            self.transport.unregisterProducer()
-        line = self._checked(await answer)
-        entry = Entry(content.md5(), details.name, details.size)
-        if line != entry.id.encode():
-            raise HashMismatch(f"Upload of {quoted(entry.name)}", entry.id, printable(line))
-        self._in_step = True
-        return entry
-
-    async def _download(
-        self, id: str, target: Path, replace: bool, progress: Progress | None, resume: bool
-    ) -> Entry:
-        run = self.factory.executor.run
-        id = grammar.parse_id(to_wire(id))
-        opening = run(PartFile, target, replace, id if resume else None)
-        part = await undone_if_cancelled(opening, lambda opened: opened.leave())
-        try:
-            resumed = part.size > 0
-            try:
-                entry = await self._fetch(id, part, progress)
-            except (HashMismatch, BadRange):
-                await run(part.empty)
-                if not resumed:
-                    raise
-                entry = await self._fetch(id, part, progress)  # the part was wrong: all of it anew
-            await run(part.publish)
-            return entry
-        finally:
-            await run(part.leave)
-
-    async def _fetch(self, id: str, part: PartFile, progress: Progress | None) -> Entry:
-        """Fetch what a part lacks, and check the whole."""
-        executor = self.factory.executor
-        offset = part.size
-        digest = await executor.run(_hash_part, part, offset)
-        await self._ask(Command.DOWNLOAD, grammar.format_range(Range(id, offset)))
-        entry = to_entry(await self._line())
-        if entry.id != id or entry.size < offset:
-            raise UnexpectedReply(f"Asked for {id}, the server sends {entry.id}.")
-        missing = entry.size - offset
-        if missing >= WORTH_IT:
-            await executor.run(part.expect, missing)
-        receiver = Receiver(
-            missing,
-            [digest.update, part.write],
-            self.factory.lanes,
-            self.factory.budget,
-            self._regulate,
-            self._abort,
-        )
-        try:
-            if missing:
-                await self._receive(receiver, entry.size, progress)
-            elif progress is not None:
-                progress(offset, entry.size)
-            await receiver.finish()
-        except BaseException:
-            await receiver.finish()  # what came is kept; where the disk fails, that is why it ended
-            raise
-        self._in_step = True
-        if digest.hex() != entry.id:
-            raise HashMismatch(f"Download of {quoted(entry.name)}", digest.hex(), entry.id)
-        return entry
-
     async def _quit(self) -> None:
         self._send_line(b"QUIT")
         self._in_step = True
         self.transport.loseConnection()
-
-
-def _hash_part(part: PartFile, length: int) -> Digest:
-    digest = md5()
-    for offset in range(0, length, BLOCK):
-        digest.update([part.read(offset, min(BLOCK, length - offset))])
-    return digest

@@ -12,7 +12,7 @@ from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
 
-from xferproto.client.connection import Progress
+from xferproto.client.connection import Progress, Waited
 from xferproto.client.factory import Trace, connect
 from xferproto.client.protocol import XferClientProtocol
 from xferproto.entry import Entry, Status
@@ -91,11 +91,12 @@ class RetryingClient:
         source: Path | str | bytes,
         name: str | None = None,
         progress: Progress | None = None,
+        waited: Waited | None = None,
     ) -> Deferred[Entry]:
         """As L{XferClientProtocol.resume}."""
         # What was known to the depot may have been deleted meanwhile; then it is sent.
         return self._until_done(
-            lambda client: client.resume(source, name, progress=progress),
+            lambda client: client.resume(source, name, progress=progress, waited=waited),
             WORTH_ANOTHER_TRY | {"no-such-file", "corrupt"},
         )
 
@@ -111,9 +112,9 @@ class RetryingClient:
             lambda client: client.download(id, target, replace, progress, resume=True)
         )
 
-    def verify(self, id: str) -> Deferred[None]:
+    def verify(self, id: str, waited: Waited | None = None) -> Deferred[None]:
         """As L{XferClientProtocol.verify}."""
-        return self._until_done(lambda client: client.verify(id))
+        return self._until_done(lambda client: client.verify(id, waited))
 
     def delete(self, id: str, name: str | None = None) -> Deferred[None]:
         """As L{XferClientProtocol.delete}; tried again, it may find the work done: no-such-file."""

@@ -22,9 +22,9 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import Attribute, Interface, implementer
 
+from xferproto.details import Login
 from xferproto.errors import Denied
 from xferproto.executor import Executor
-from xferproto.grammar import Login
 from xferproto.identity import ANYONE, NOBODY, Identity
 from xferproto.server.throttle import Throttle
 from xferproto.server.users import Users

@@ -8,9 +8,9 @@ from twisted.python.failure import Failure
 
 from xferproto import grammar
 from xferproto.command import Command
+from xferproto.details import Login
 from xferproto.errors import ConnectionCut, Denied, Insecure, LoginRequired, RequestError
 from xferproto.escape import quoted
-from xferproto.grammar import Login
 from xferproto.identity import NOBODY, Identity, Right
 from xferproto.peer import certified_name, household, is_private, peer_host
 from xferproto.server.connection import Connection

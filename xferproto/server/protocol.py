@@ -11,10 +11,10 @@ from twisted.logger import Logger
 
 from xferproto import grammar
 from xferproto.command import Command, parse_command
+from xferproto.details import Range
 from xferproto.entry import Entry
 from xferproto.errors import BadDetails, ConnectionCut, Corrupt, RequestError
 from xferproto.escape import quoted
-from xferproto.grammar import Range
 from xferproto.identity import View
 from xferproto.server.answers import Answer, Transferred
 from xferproto.server.pace import paced

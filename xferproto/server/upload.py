@@ -12,10 +12,10 @@ from twisted.python.failure import Failure
 
 from xferproto import grammar
 from xferproto.command import Command
+from xferproto.details import Held, ResumeDetails, UploadDetails
 from xferproto.entry import Entry
 from xferproto.errors import BadRange, Busy, ConnectionCut, RequestError, TooLarge
 from xferproto.escape import quoted
-from xferproto.grammar import Held, ResumeDetails, UploadDetails
 from xferproto.identity import EVERYTHING, Right, View
 from xferproto.server.answers import Transferred
 from xferproto.server.claims import ClaimingConnection

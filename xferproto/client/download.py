@@ -1,0 +1,85 @@
+"""How a file comes from the depot: all of it, or what an earlier try did not bring here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xferproto import grammar
+from xferproto.client.connection import ClientConnection, Progress, to_entry, to_wire
+from xferproto.client.target import PartFile
+from xferproto.command import Command
+from xferproto.details import Range
+from xferproto.entry import Entry
+from xferproto.errors import BadRange, HashMismatch, UnexpectedReply
+from xferproto.escape import quoted
+from xferproto.executor import undone_if_cancelled
+from xferproto.store.direct import WORTH_IT
+from xferproto.transfer.digest import Digest, md5
+from xferproto.transfer.receiver import Receiver
+from xferproto.transfer.sender import BLOCK
+
+
+class DownloadConnection(ClientConnection):
+    """A L{ClientConnection} with the request that fetches a file."""
+
+    async def _download(
+        self, id: str, target: Path, replace: bool, progress: Progress | None, resume: bool
+    ) -> Entry:
+        run = self.factory.executor.run
+        id = grammar.parse_id(to_wire(id))
+        opening = run(PartFile, target, replace, id if resume else None)
+        part = await undone_if_cancelled(opening, lambda opened: opened.leave())
+        try:
+            resumed = part.size > 0
+            try:
+                entry = await self._fetch(id, part, progress)
+            except (HashMismatch, BadRange):
+                await run(part.empty)
+                if not resumed:
+                    raise
+                entry = await self._fetch(id, part, progress)  # the part was wrong: all of it anew
+            await run(part.publish)
+            return entry
+        finally:
+            await run(part.leave)
+
+    async def _fetch(self, id: str, part: PartFile, progress: Progress | None) -> Entry:
+        """Fetch what a part lacks, and check the whole."""
+        executor = self.factory.executor
+        offset = part.size
+        digest = await executor.run(_hash_part, part, offset)
+        await self._ask(Command.DOWNLOAD, grammar.format_range(Range(id, offset)))
+        entry = to_entry(await self._line())
+        if entry.id != id or entry.size < offset:
+            raise UnexpectedReply(f"Asked for {id}, the server sends {entry.id}.")
+        missing = entry.size - offset
+        if missing >= WORTH_IT:
+            await executor.run(part.expect, missing)
+        receiver = Receiver(
+            missing,
+            [digest.update, part.write],
+            self.factory.lanes,
+            self.factory.budget,
+            self._regulate,
+            self._abort,
+        )
+        try:
+            if missing:
+                await self._receive(receiver, entry.size, progress)
+            elif progress is not None:
+                progress(offset, entry.size)
+            await receiver.finish()
+        except BaseException:
+            await receiver.finish()  # what came is kept; where the disk fails, that is why it ended
+            raise
+        self._in_step = True
+        if digest.hex() != entry.id:
+            raise HashMismatch(f"Download of {quoted(entry.name)}", digest.hex(), entry.id)
+        return entry
+
+
+def _hash_part(part: PartFile, length: int) -> Digest:
+    digest = md5()
+    for offset in range(0, length, BLOCK):
+        digest.update([part.read(offset, min(BLOCK, length - offset))])
+    return digest
