@@ -42,3 +42,15 @@ def seconds(value: str) -> float:
     if match is None:
         raise ValueError(f"{value} is no time; write a number with s, m, h or d, as in 12h")
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2].lower() or "s"]
+
+
+def readable_size(number: int) -> str:
+    """A number of bytes as people read it, to three digits or so: C{39.1 MiB}, C{1 byte}."""
+    if number < 1024:
+        return "1 byte" if number == 1 else f"{number} bytes"
+    amount = float(number)
+    for unit in ("KiB", "MiB", "GiB", "TiB", "PiB"):
+        amount /= 1024
+        if amount < 1000:
+            break
+    return f"{amount:.3g} {unit}" if amount < 100 else f"{amount:.0f} {unit}"

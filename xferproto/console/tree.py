@@ -120,11 +120,13 @@ def _below(
             yield LeftOut(entry.path, SPECIAL)
         elif identity in above:
             yield LeftOut(entry.path, LINK)  # to a directory that it is in
+        elif isinstance(named := _named(entry.path, name, 0), Refused):
+            yield named  # for all that is in it
         else:
             yield from _below(entry.path, name, follow, (*above, identity))
 
 
-def _named(path: str, name: str, size: int) -> Found:
+def _named(path: str, name: str, size: int) -> LocalFile | Refused:
     try:
         grammar.parse_name(to_wire(name))
     except RequestError as error:
