@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, clientFromString
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import (
@@ -26,6 +25,7 @@ from twisted.python import usage
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from xferproto.client.endpoint import depot_endpoint
 from xferproto.client.exchange import exchange
 from xferproto.client.factory import DEFAULT_PORT, connect
 from xferproto.client.password import credentials
@@ -241,24 +241,18 @@ def makeService(options: Options) -> ExchangeService:
     if not options["file"].is_file():
         raise SystemExit(f"xfer-client: {options['file']} is not there, or is no regular file.")
 
-    description = options["endpoint"]
-    endpoint: IStreamClientEndpoint
+    host, number, description = options["host"], options["port"], options["endpoint"]
+    tls = bool(options["tls"])
+    try:
+        endpoint = depot_endpoint(
+            reactor,
+            *(host, number, description, tls),
+            *(options[name] for name in ("ca", "fingerprint", "cert", "key")),
+        )
+    except (XferError, ValueError) as error:  # files; a host name that is none
+        raise SystemExit(f"xfer-client: {error}") from None
     if description is None:
-        host, number = options["host"], options["port"]
-        description = f"{host} port {number}"
-        if options["tls"]:
-            description += " with TLS"
-            try:
-                endpoint = options.tls_endpoint(reactor, host, number)
-            except (XferError, ValueError) as error:  # files; a host name that is none
-                raise SystemExit(f"xfer-client: {error}") from None
-        else:
-            endpoint = HostnameEndpoint(reactor, host.encode("ascii", "replace"), number)
-    else:
-        try:
-            endpoint = clientFromString(reactor, description)
-        except Exception as error:  # every kind of endpoint has its own way to refuse
-            raise SystemExit(f"xfer-client: bad endpoint {description!r}: {error}") from None
+        description = f"{host} port {number}" + (" with TLS" if tls else "")
     return ExchangeService(
         reactor,
         (description, endpoint),

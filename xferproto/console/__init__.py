@@ -1,1 +1,1 @@
-"""The console command, C{xfer}: files up and down, and what is in a depot."""
+"""The console command, C{xfer}: click, the terminal, and what each subcommand does."""

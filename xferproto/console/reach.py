@@ -1,0 +1,49 @@
+"""The first connection of a run: where it can't be made, that is told at once."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from xferproto.console.advice import Unreachable
+
+
+@implementer(IStreamClientEndpoint)
+class FirstTry:
+    """
+    An endpoint whose refusals are final until it was reached once: whoever sits at the terminal
+    has mistyped the host as a rule, or the depot does not run. Later they are what a client that
+    tries again is for, and so is a network that does not answer.
+
+    @param below: the endpoint itself.
+    """
+
+    def __init__(self, below: IStreamClientEndpoint) -> None:
+        self._below = below
+        self._reached = False
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """
+        Connect.
+
+        @raise Unreachable: it was never reached, and is not reached now.
+        """
+        connecting: Deferred[IProtocol] = self._below.connect(protocolFactory)
+        return connecting.addCallbacks(self._connected, self._failed)
+
+    def _connected(self, protocol: IProtocol) -> IProtocol:
+        self._reached = True
+        return protocol
+
+    def _failed(self, failure: Failure) -> Failure:
+        error = failure.value
+        if (
+            not self._reached
+            and isinstance(error, ConnectError | DNSLookupError | ValueError)
+            and not isinstance(error, TimeoutError)
+        ):
+            return Failure(Unreachable(error))
+        return failure
