@@ -48,9 +48,8 @@ def readable_size(number: int) -> str:
     """A number of bytes as people read it, to three digits or so: C{39.1 MiB}, C{1 byte}."""
     if number < 1024:
         return "1 byte" if number == 1 else f"{number} bytes"
-    amount = float(number)
-    for unit in ("KiB", "MiB", "GiB", "TiB", "PiB"):
-        amount /= 1024
-        if amount < 1000:
-            break
+    power = 1
+    while number >= 1000 * 1024**power:
+        power += 1
+    amount, unit = number / 1024**power, f"{'KMGTPE'[power - 1]}iB"
     return f"{amount:.3g} {unit}" if amount < 100 else f"{amount:.0f} {unit}"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from xferproto.client.retry import RetryingClient
 from xferproto.client.source import ONE_LINE
+from xferproto.console.advice import LocalRefusal
 from xferproto.console.hashing import hash_file
 from xferproto.console.places import Places, small_hashes
 from xferproto.console.progress import COMPARING, RECEIVING
@@ -18,15 +18,9 @@ from xferproto.console.tally import Tally
 from xferproto.console.transfers import Carrier, is_of_all, new_display
 from xferproto.console.wanted import Wanted, wanted
 from xferproto.entry import Entry
-from xferproto.errors import TargetExists, XferError
-from xferproto.escape import quoted
 
 BATCH = 256
 """Files whose places are made and looked at in one go on a thread."""
-
-
-class SamePlace(XferError):
-    """Two files of one call would be written to one place."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +118,10 @@ class Fetching:
         """Give every file its place, and skip the small ones that are there already."""
         run = self._session.executor.run
         root, only = self._wish.output, None
-        if len(found) == 1 and len(self._wish.whats) == 1 and "/" not in found[0].relative:
-            if not root.endswith("/") and not await run(os.path.isdir, root):
-                root, only = os.path.split(root)
-                root = root or "."
+        single = len(found) == len(self._wish.whats) == 1 and "/" not in found[0].relative
+        if single and not root.endswith("/") and not await run(os.path.isdir, root):
+            root, only = os.path.split(root)
+            root = root or "."
         places = Places(root)
         every: dict[str, str] = {}
         remaining = iter(found)
@@ -138,12 +132,15 @@ class Fetching:
                 path = relative if root == "." else os.path.join(root, relative)
                 if (other := every.get(relative)) is not None:
                     if other != one.entry.id:
-                        text = f"Another file of this call becomes {path}."
-                        self._fail(one.entry.name, SamePlace(text), id=one.entry.id)
+                        error = LocalRefusal(
+                            f"another file becomes {path} too", "get them one after the other"
+                        )
+                        self._fail(one.entry.name, error, id=one.entry.id)
                     continue
                 every[relative] = one.entry.id
-                if not self._wish.dry_run and (error := await run(places.make, relative)):
-                    self._fail(one.entry.name, error, id=one.entry.id)
+                refusal = None if self._wish.dry_run else await run(places.make, relative)
+                if refusal is not None:
+                    self._fail(one.entry.name, refusal, id=one.entry.id)
                     continue
                 files.append(Fetched(one.entry, path))
             here = await run(small_hashes, [file.path for file in files], ONE_LINE)
@@ -165,7 +162,6 @@ class Fetching:
     # Fetching
 
     async def _fetch(self, files: Sequence[Fetched]) -> None:
-        # A path is told of by its own name in a bulk request; a content may be wanted twice.
         carrier = Carrier(
             self._session.client, self._session.settings.jobs, self._fetch_many, self._fetch_one
         )
@@ -230,8 +226,6 @@ class Fetching:
         if is_of_all(error):
             raise error
         del self._files[file.path]
-        if isinstance(error, TargetExists):
-            error = TargetExists(f"{file.path} is there already, with other content.")
         self._fail(file.path, error, id=file.entry.id, name=file.entry.name)
 
     def _fail(self, what: str, error: Exception, **fields: object) -> None:

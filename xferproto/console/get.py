@@ -21,10 +21,10 @@ Examples:
   xfer get src.tar -o - | tar x            to standard output, when it is proven
   xfer get --all -o mirror                 everything
 
-WHAT is an id, else a name, else a directory of names, else what names begin with. A file appears when
-all of it is here and its hash is right. What is here already is not fetched again; a file with other
-content stays, and is told, unless --replace is given. Interrupted and started again, it goes on where
-it was.""",
+WHAT is an id, else a name, else a directory of names, else what names begin with. A file appears
+when all of it is here and its hash is right. What is here already is not fetched again; a file with
+other content stays, and is told, unless --replace is given. Interrupted and started again, it goes
+on where it was.""",
 )
 @click.argument("whats", nargs=-1, metavar="WHAT...")
 @click.option("--all", "everything", is_flag=True, help="Fetch all files of the depot.")
@@ -33,7 +33,7 @@ it was.""",
     "--output",
     default=".",
     metavar="DIR|FILE|-",
-    help="Where to write: a directory; for a single file also the file itself; - is standard output.",
+    help="Directory to write to; or the file, where it is one; - is standard output.",
 )
 @click.option("--replace", is_flag=True, help="Replace files that have other content.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be fetched; fetch nothing.")

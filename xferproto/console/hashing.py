@@ -73,7 +73,7 @@ def hash_small(paths: Sequence[str]) -> list[str | None]:
     hashes: list[str | None] = []
     for path in paths:
         try:
-            with open(path, "rb") as file:  # noqa: PTH123 (many small files)
+            with open(path, "rb") as file:
                 hashes.append(hashlib.file_digest(file, _md5).hexdigest())
         except OSError:
             hashes.append(None)

@@ -6,13 +6,10 @@ import os
 import stat
 from collections.abc import Sequence
 
+from xferproto.console.advice import LocalRefusal
 from xferproto.console.hashing import hash_small
 from xferproto.errors import XferError
 from xferproto.escape import quoted
-
-
-class Outside(XferError):
-    """A name that would lead out of the directory."""
 
 
 class Places:
@@ -58,8 +55,9 @@ class Places:
                     raise OSError(None, text, path) from None
                 path = os.path.realpath(path)  # a link that stays inside may be used
                 if os.path.commonpath([path, self._real]) != self._real:
-                    raise Outside(
-                        f"{quoted(above)} leads out of {self._root} by a symbolic link."
+                    raise LocalRefusal(
+                        f"{quoted(above)} leads out of {self._root} by a symbolic link",
+                        "choose another place with -o",
                     ) from None
 
 

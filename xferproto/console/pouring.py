@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from xferproto.console.progress import RECEIVING
+from xferproto.client.connection import Progress
+from xferproto.console.progress import RECEIVING, Bar
 from xferproto.console.session import Session
 from xferproto.console.transfers import new_display
 from xferproto.console.wanted import Wanted, wanted
@@ -47,12 +48,10 @@ class Pouring:
         try:
             display.plan(len(found), sum(one.entry.size for one in found))
             for one in found:
+                path = directory / "content"
                 bar = display.bar(one.entry.name, one.entry.size)
                 bar.phase(RECEIVING, one.entry.size)
-                path = directory / "content"
-                await client.download(
-                    one.entry.id, path, progress=lambda done, _, bar=bar: bar.at(done)
-                )
+                await client.download(one.entry.id, path, progress=_shown(bar))
                 bar.end()
                 await self._pour(path)
                 display.through()
@@ -67,6 +66,10 @@ class Pouring:
             while await run(_pour_block, file):  # between two it may be cancelled
                 pass
         path.unlink()
+
+
+def _shown(bar: Bar) -> Progress:
+    return lambda done, size: bar.at(done)
 
 
 def _pour_block(file: BinaryIO) -> int:

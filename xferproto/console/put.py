@@ -22,8 +22,8 @@ Examples:
   tar c src | xfer put - --name src.tar    from standard input
   xfer put photos > photos.md5             then md5sum -c photos.md5 compares what is here
 
-Each file that is stored is a line on standard output: its id, which is its MD5, and its name. What the
-depot has already is not sent again; interrupted and started again, it goes on where it was.
+Each file that is stored is a line on standard output: its id, which is its MD5, and its name. What
+the depot has already is not sent again; interrupted and started again, it goes on where it was.
 
 In a directory, symbolic links are left out unless --follow is given, and so are sockets, pipes and
 devices; empty directories, times and modes are not kept: `tar` keeps them.""",

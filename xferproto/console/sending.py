@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 
 from xferproto.client.retry import RetryingClient
 from xferproto.client.source import ONE_LINE
+from xferproto.console.advice import LocalRefusal
 from xferproto.console.hashing import hash_file, hash_small
 from xferproto.console.progress import COMPARING, HASHING, SENDING, SERVER_CHECKS, Bar
 from xferproto.console.put import STDIN
@@ -21,7 +22,7 @@ from xferproto.console.tally import Tally
 from xferproto.console.transfers import Carrier, is_of_all, new_display
 from xferproto.console.tree import Found, LeftOut, LocalFile, Refused, first_name, found_at
 from xferproto.entry import Entry
-from xferproto.errors import Denied, LoginRequired, NoSuchFile, XferError
+from xferproto.errors import Denied, LoginRequired, NoSuchFile
 from xferproto.escape import quoted
 
 BATCH = 256
@@ -29,10 +30,6 @@ BATCH = 256
 
 LISTINGS = 32
 """Files that are named one by one are looked for in the depot up to so many of them."""
-
-
-class SameName(XferError):
-    """Two files of one call would get the same name."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +133,11 @@ class Sending:
         elif isinstance(found, Refused):
             self._fail(found.path, found.error)
         elif (other := self._files.get(found.name)) is not None:
-            text = f"It would be called {quoted(found.name)}, as {other.path} will be."
-            self._fail(found.path, SameName(text))
+            error = LocalRefusal(
+                f"it would be called {quoted(found.name)}, as {quoted(other.path)} will be",
+                "put it by itself, with another --prefix",
+            )
+            self._fail(found.path, error)
         else:
             self._files[found.name] = found
 

@@ -11,6 +11,7 @@ from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.python.failure import Failure
 
 from xferproto.client.retry import RetryingClient
+from xferproto.console.advice import Unreachable
 from xferproto.console.progress import Display, Nothing, Terminal
 from xferproto.console.session import Session
 from xferproto.errors import (
@@ -29,7 +30,8 @@ SHARE = 512
 """Small files that are worth a connection of their own."""
 
 OF_ALL = (
-    *(CancelledError, ConnectError, DNSLookupError, ConnectionCut, UnexpectedReply),
+    *(CancelledError, Unreachable, ConnectError, DNSLookupError, ConnectionCut),
+    *(UnexpectedReply, BrokenPipeError),
     *(CertificateError, TLSFailed, LoginRequired, Denied, Insecure),
 )
 """What is wrong with the depot, or with who asks, and not with a file."""

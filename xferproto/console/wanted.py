@@ -1,4 +1,4 @@
-"""Which files of a depot an argument stands for, and what they are called where they are fetched."""
+"""Which files of a depot an argument stands for, and what they are called here."""
 
 from __future__ import annotations
 
