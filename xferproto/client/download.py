@@ -64,10 +64,10 @@ class DownloadConnection(ClientConnection):
             self._abort,
         )
         try:
+            if progress is not None:
+                progress(offset, entry.size)
             if missing:
                 await self._receive(receiver, entry.size, progress)
-            elif progress is not None:
-                progress(offset, entry.size)
             await receiver.finish()
         except BaseException:
             await receiver.finish()  # what came is kept; where the disk fails, that is why it ended

@@ -147,6 +147,20 @@ class Unreachable(XferError):
         self.reason = reason
 
 
+class LocalRefusal(XferError):
+    """
+    What this command does not do with a file.
+
+    @ivar cause: why: a clause, safe to show.
+    @ivar advice: what to do: a clause.
+    """
+
+    def __init__(self, cause: str, advice: str) -> None:
+        super().__init__(f"{cause}; {advice}")
+        self.cause = cause
+        self.advice = advice
+
+
 def explain(error: BaseException, server: str) -> Explanation:
     """
     What went wrong, and what to do.
@@ -157,6 +171,8 @@ def explain(error: BaseException, server: str) -> Explanation:
         return _refused(error)
     if isinstance(error, Unreachable):
         return explain(error.reason, server)
+    if isinstance(error, LocalRefusal):
+        return Explanation(None, error.cause, error.advice)
     if isinstance(error, XferError):
         return Explanation(None, *_told(error, server))
     return Explanation(None, *(_network(error, server) or _system(error)))
