@@ -110,7 +110,7 @@ class TreeTests(SynchronousTestCase):
         self.assertIn("regular", str(refused.error))
 
     def test_names(self) -> None:
-        """Names that no depot stores are refused one by one; a directory's for all that is in it."""
+        """Names that no depot stores are refused one by one, a directory for all in it."""
         bad: list[str | bytes] = [
             "new\nline",
             "back\\slash",
