@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from twisted.internet.defer import CancelledError
+
 from xferproto.client.retry import RetryingClient
 from xferproto.client.source import ONE_LINE
 from xferproto.console.advice import LocalRefusal
@@ -73,9 +75,7 @@ class Fetching:
 
     async def run(self) -> None:
         """
-        Do it. What can't be fetched is told, and the rest goes on.
-
-        @raise Exception: nothing can be fetched any more.
+        Do it. What can't be fetched is told, and the rest goes on where it can.
         """
         self._session.interrupted = (
             "Stopped. What was told of is here, and proven. Give the same command again to go on; "
@@ -90,6 +90,10 @@ class Fetching:
                 self._say_what_would_be(files)
             else:
                 await self._fetch(files)
+        except (CancelledError, BrokenPipeError):
+            raise
+        except Exception as error:
+            self._output.failed("", error)
         finally:
             self._display.close()
             self._tally.untried = len(self._files)

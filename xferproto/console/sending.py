@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from xferproto.client.retry import RetryingClient
 from xferproto.client.source import ONE_LINE
@@ -77,9 +77,7 @@ class Sending:
 
     async def run(self) -> None:
         """
-        Do it. What can't be stored is told, and the rest goes on.
-
-        @raise Exception: nothing can be stored any more.
+        Do it. What can't be stored is told, and the rest goes on where it can.
         """
         self._session.interrupted = (
             "Stopped. What was told of is stored. Give the same command again to go on: nothing "
@@ -95,6 +93,10 @@ class Sending:
             else:
                 await self._send()
                 await self._forget_replaced(client)
+        except (CancelledError, BrokenPipeError):
+            raise
+        except Exception as error:
+            self._output.failed("", error)
         finally:
             if self._spool is not None:
                 self._spool.close()
@@ -261,7 +263,7 @@ class Sending:
             bar.at(done, skipped=first is None)
             first = done if first is None else first
             if done == size:
-                bar.phase(SERVER_CHECKS, 100)
+                bar.phase(SERVER_CHECKS, 0)
 
         def waited(percent: int, what: str) -> None:
             bar.phase(SERVER_CHECKS, 100)

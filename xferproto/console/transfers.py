@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from xferproto.client.retry import RetryingClient
 from xferproto.console.advice import Unreachable
-from xferproto.console.progress import Display, Nothing, Terminal
+from xferproto.console.progress import Display, Nothing
 from xferproto.console.session import Session
 from xferproto.errors import (
     CertificateError,
@@ -46,6 +46,8 @@ def new_display(session: Session) -> Display:
     """Bars where they are wanted."""
     if not session.settings.progress:
         return Nothing()
+    from xferproto.console.bars import Terminal
+
     return Terminal(session.reactor, session.output)
 
 
