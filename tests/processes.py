@@ -136,6 +136,11 @@ class Process:
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
+    def kill(self) -> None:
+        """Kill it, and wait until it is gone."""
+        self._process.kill()
+        self._process.wait()
+
     def wait(self) -> Outcome:
         """Wait until it has ended by itself."""
         assert self._process.stdout is not None
