@@ -27,7 +27,7 @@ from xferproto.console.advice import HungUp, Unreachable
 from xferproto.console.main import COMMANDS, xfer
 from xferproto.console.options import _OPTIONS, ServerOption
 from xferproto.console.reach import FirstTry
-from xferproto.errors import TLSFailed
+from xferproto.errors import ConnectionCut, TLSFailed
 
 HEAVY = ("twisted", "zope", "cryptography", "OpenSSL", "rich", "keyring", "sqlite3")
 """What takes long to import."""
@@ -131,7 +131,12 @@ class FirstTryTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """What refuses at first is not asked again."""
-        for error in (ConnectionRefusedError(), DNSLookupError(), ValueError("no name")):
+        for error in (
+            ConnectionRefusedError(),
+            DNSLookupError(),
+            ConnectionCut("The connection was cut in the TLS handshake."),
+            ValueError("no name"),
+        ):
             failure = self.failureResultOf(self.connect(FirstTry(Attempts(error))), Unreachable)
             self.assertIs(failure.value.reason, error)
 

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from xferproto.console.advice import HungUp, Unreachable
+from xferproto.errors import ConnectionCut
 
 
 @implementer(IStreamClientEndpoint)
@@ -51,7 +52,7 @@ class FirstTry:
         error = failure.value
         if (
             not self._reached
-            and isinstance(error, ConnectError | DNSLookupError | ValueError)
+            and isinstance(error, ConnectError | DNSLookupError | ConnectionCut | ValueError)
             and not isinstance(error, TimeoutError | TCPTimedOutError)
         ):
             return Failure(Unreachable(error))
