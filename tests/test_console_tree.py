@@ -239,7 +239,7 @@ class TallyTests(SynchronousTestCase):
         tally.left_out.update({LINK: 2, EMPTY: 1})
         self.assertEqual(
             tally.text("stored", "sent", "there"),
-            "10,000 files stored (39.1 MiB sent); 2 there (1.5 KiB); 3 failed; 4 not tried; "
+            "10,000 files stored (39.1 MiB sent); 2 there (1.5 KiB); 3 failed; 4 unfinished; "
             "left out: 2 symbolic links, 1 empty directory",
         )
         self.assertEqual(

@@ -200,6 +200,10 @@ class ConnectionCut(XferError):
     """The connection ended before the answer was complete."""
 
 
+class LeftUnfinished(ConnectionCut):
+    """An upload ended before all was sent: no other request can be made on its connection."""
+
+
 class UnexpectedReply(XferError):
     """The server sent something that the protocol does not allow here."""
 

@@ -26,7 +26,13 @@ from xferproto.client.target import PartFile
 from xferproto.client.upload import UploadConnection
 from xferproto.client.writer import BatchWriter, Told
 from xferproto.entry import Entry
-from xferproto.errors import ConnectionCut, HashMismatch, RequestError, UnexpectedReply
+from xferproto.errors import (
+    ConnectionCut,
+    HashMismatch,
+    LeftUnfinished,
+    RequestError,
+    UnexpectedReply,
+)
 from xferproto.escape import quoted
 from xferproto.executor import undone_if_cancelled
 from xferproto.transfer.digest import md5
@@ -118,7 +124,7 @@ class BulkConnection(UploadConnection):
             self._unwatch()
             told(upload.name, outcome)
             if not self._in_step:
-                raise ConnectionCut(f"The upload of {quoted(upload.name)} was left unfinished.")
+                raise LeftUnfinished(f"The upload of {quoted(upload.name)} was left unfinished.")
 
     async def _upload_alone(self, upload: Upload) -> Entry | Exception:
         try:

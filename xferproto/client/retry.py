@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,9 +14,11 @@ from twisted.internet.task import deferLater
 
 from xferproto.client.connection import Progress, Waited
 from xferproto.client.factory import Trace, connect
+from xferproto.client.outstanding import Outstanding
 from xferproto.client.protocol import XferClientProtocol
+from xferproto.client.writer import Told
 from xferproto.entry import Entry, Status
-from xferproto.errors import ConnectionCut, HashMismatch, RequestError
+from xferproto.errors import ConnectionCut, HashMismatch, LeftUnfinished, RequestError
 from xferproto.escape import printable
 
 R = TypeVar("R")
@@ -24,6 +26,8 @@ R = TypeVar("R")
 WORTH_ANOTHER_TRY = frozenset({"busy", "internal", "no-space", "timeout"})
 """The symbols of refusals that may have passed when one asks again."""
 
+FOR_UPLOADS = WORTH_ANOTHER_TRY | {"no-such-file", "corrupt"}
+"""What was known to the depot may have been deleted meanwhile; the next time it is sent."""
 
 BACKOFF = backoffPolicy(initialDelay=1.0, maxDelay=60.0)
 """Seconds to wait after so many failures: longer each time, with jitter, up to a minute."""
@@ -36,16 +40,51 @@ def worth_another_try(error: BaseException, symbols: Collection[str] = WORTH_ANO
     return isinstance(error, ConnectionCut | HashMismatch | ConnectError | DNSLookupError)
 
 
+class Headway:
+    """
+    Sees whether a transfer comes along: whether a try gets further, or begins further, than any
+    before it. That can't go on for ever.
+
+    @param progress: the caller's; told all that this is.
+    """
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._began = self._reached = 0
+        self._beginning = True
+        self._further = False
+
+    def told(self, done: int, total: int) -> None:
+        """So many bytes are through; a L{Progress<xferproto.client.connection.Progress>}."""
+        if self._beginning and done > self._began:
+            self._began = done
+            self._further = True
+        self._beginning = False
+        if done > self._reached:
+            self._reached = done
+            self._further = True
+        if self._progress is not None:
+            self._progress(done, total)
+
+    def came_along(self) -> bool:
+        """Whether it did since this was asked before; asked between two tries."""
+        further, self._further = self._further, False
+        self._beginning = True
+        return further
+
+
 class RetryingClient:
     """
     The requests of an L{XferClientProtocol}, each tried again until it goes well or never will.
 
     Between two tries it waits, the longer the more have failed, and never the same time as others.
-    Uploads go on under a token, downloads from what came.
+    Uploads go on under a token, downloads from what came. A transfer may fail any number of times
+    as long as each try brings it on.
 
     @param reactor: the reactor.
     @param endpoint: the depot, as for L{connect<xferproto.client.factory.connect>}.
-    @param tries: how often each request is tried before its last failure is told.
+    @param tries: how often each request is tried, without coming along, before its last failure is
+        told.
     @param say: told in one line why something is tried again, and when.
     @param delay: seconds to wait, from how many tries have failed.
     @param prompted: as for L{connect<xferproto.client.factory.connect>}.
@@ -91,13 +130,15 @@ class RetryingClient:
         source: Path | str | bytes,
         name: str | None = None,
         progress: Progress | None = None,
+        token: str | None = None,
         waited: Waited | None = None,
     ) -> Deferred[Entry]:
         """As L{XferClientProtocol.resume}."""
-        # What was known to the depot may have been deleted meanwhile; then it is sent.
+        headway = Headway(progress)
         return self._until_done(
-            lambda client: client.resume(source, name, progress=progress, waited=waited),
-            WORTH_ANOTHER_TRY | {"no-such-file", "corrupt"},
+            lambda client: client.resume(source, name, token, headway.told, waited),
+            FOR_UPLOADS,
+            headway.came_along,
         )
 
     def download(
@@ -108,8 +149,52 @@ class RetryingClient:
         progress: Progress | None = None,
     ) -> Deferred[Entry]:
         """As L{XferClientProtocol.download}, resumed."""
+        headway = Headway(progress)
         return self._until_done(
-            lambda client: client.download(id, target, replace, progress, resume=True)
+            lambda client: client.download(id, target, replace, headway.told, resume=True),
+            came_along=headway.came_along,
+        )
+
+    def upload_many(
+        self, files: Iterable[tuple[Path | str | bytes, str]], told: Told
+    ) -> Deferred[None]:
+        """
+        As L{XferClientProtocol.upload_many}, over as many connections as it takes.
+
+        What was not told of when one is lost is sent again on the next. A file whose failure may
+        pass is tried again after others. Large files begin anew with each try; L{upload} goes on.
+
+        @param told: called once for each file; not in their order, where some are tried again.
+        @return: fires when all were told of. Fails with what C{files} or C{told} raised, with which
+            all ends; or when nothing was heard of any file on the last C{tries} connections.
+        """
+        outstanding = Outstanding(
+            files, told, self._tries, lambda error: worth_another_try(error, FOR_UPLOADS)
+        )
+        return Deferred.fromCoroutine(
+            self._try_all(
+                outstanding,
+                lambda client: client.upload_many(outstanding.files(), outstanding.heard),
+            )
+        )
+
+    def download_many(
+        self, files: Iterable[tuple[str, Path | str]], told: Told, replace: bool = False
+    ) -> Deferred[None]:
+        """
+        As L{XferClientProtocol.download_many}, over as many connections as it takes.
+
+        @param told: as for L{upload_many}.
+        @return: as for L{upload_many}; a file that was not told of has no target.
+        """
+        outstanding = Outstanding(files, told, self._tries, worth_another_try)
+        return Deferred.fromCoroutine(
+            self._try_all(
+                outstanding,
+                lambda client: client.download_many(
+                    outstanding.files(), outstanding.heard, replace
+                ),
+            )
         )
 
     def verify(self, id: str, waited: Waited | None = None) -> Deferred[None]:
@@ -135,24 +220,60 @@ class RetryingClient:
         self,
         request: Callable[[XferClientProtocol], Awaitable[R]],
         symbols: Collection[str] = WORTH_ANOTHER_TRY,
+        came_along: Callable[[], bool] = lambda: False,
     ) -> Deferred[R]:
-        return Deferred.fromCoroutine(self._try(request, symbols))
+        return Deferred.fromCoroutine(self._try(request, symbols, came_along))
 
     async def _try(
-        self, request: Callable[[XferClientProtocol], Awaitable[R]], symbols: Collection[str]
+        self,
+        request: Callable[[XferClientProtocol], Awaitable[R]],
+        symbols: Collection[str],
+        came_along: Callable[[], bool],
     ) -> R:
         failed = 0
         while True:
             try:
                 return await request(await self._connected())
             except Exception as error:
-                failed += 1
+                failed = 1 if came_along() else failed + 1
                 if failed >= self._tries or not worth_another_try(error, symbols):
                     raise
-                seconds = self._delay(failed)
-                reason = printable(str(error))
-                self._say(f"{reason} Trying again in {seconds:.1f} s ({failed} of {self._tries}).")
-            await deferLater(self._reactor, seconds)
+                reason = str(error)
+            await self._wait(reason, failed)
+
+    async def _try_all(
+        self,
+        outstanding: Outstanding[Any],
+        request: Callable[[XferClientProtocol], Awaitable[None]],
+    ) -> None:
+        failed = 0  # connections in a row on which nothing was heard of any file
+        while True:
+            try:
+                await request(await self._connected())
+            except Exception as error:
+                if outstanding.raised is not None:
+                    raise outstanding.raised from None
+                came_along = outstanding.came_along()
+                if came_along and isinstance(error, LeftUnfinished):
+                    continue  # one file took its connection along: no reason for others to wait
+                failed = 1 if came_along else failed + 1
+                if failed >= self._tries or not worth_another_try(error):
+                    raise
+                tried, reason = failed, str(error)
+            else:
+                outstanding.came_along()
+                failed = 0
+                tried, reason = outstanding.try_again()
+                if not tried:
+                    return
+            await self._wait(reason, tried)
+
+    async def _wait(self, reason: str, failed: int) -> None:
+        seconds = self._delay(failed)
+        self._say(
+            f"{printable(reason)} Trying again in {seconds:.1f} s ({failed} of {self._tries})."
+        )
+        await deferLater(self._reactor, seconds)
 
     async def _connected(self) -> XferClientProtocol:
         await self._connecting.acquire()  # requests made at once share one connection

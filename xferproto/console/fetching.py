@@ -78,8 +78,8 @@ class Fetching:
         Do it. What can't be fetched is told, and the rest goes on where it can.
         """
         self._session.interrupted = (
-            "Stopped. What was told of is here, and proven. Give the same command again to go on; "
-            "until then parts of large files are kept beside them, as hidden .part files."
+            "what was told of is here, and proven; give the same command again to go on: until "
+            "then the parts of large files stay beside them, as hidden .part files"
         )
         try:
             found = await self._find(self._session.client())
@@ -96,7 +96,7 @@ class Fetching:
             self._output.failed("", error)
         finally:
             self._display.close()
-            self._tally.untried = len(self._files)
+            self._tally.unfinished = len(self._files)
             done = "would be fetched" if self._wish.dry_run else "fetched"
             self._output.summary(
                 self._tally.text(done, "received", "here already"),
@@ -234,7 +234,7 @@ class Fetching:
 
     def _fail(self, what: str, error: Exception, **fields: object) -> None:
         self._tally.failed += 1
-        self._output.failed(what, error, event="file", action="get", **fields)
+        self._output.failed(what, error, action="get", **fields)
 
     def _say_what_would_be(self, files: Sequence[Fetched]) -> None:
         for file in files:
@@ -246,9 +246,8 @@ class Fetching:
     def _tell(self, file: Fetched, status: str, received: int) -> None:
         self._output.result(
             f"{file.entry.id}  {self._output.shown(file.path)}",
-            event="file",
+            event=status,
             action="get",
-            status=status,
             path=file.path,
             received=received,
             id=file.entry.id,

@@ -80,8 +80,8 @@ class Sending:
         Do it. What can't be stored is told, and the rest goes on where it can.
         """
         self._session.interrupted = (
-            "Stopped. What was told of is stored. Give the same command again to go on: nothing "
-            "is sent twice, and large files go on where they were."
+            "what was told of is stored; give the same command again to go on: nothing is sent "
+            "twice, and large files go on where they were"
         )
         try:
             await self._find()
@@ -101,7 +101,7 @@ class Sending:
             if self._spool is not None:
                 self._spool.close()
             self._display.close()
-            self._tally.untried = len(self._files)
+            self._tally.unfinished = len(self._files)
             done = "would be stored" if self._wish.dry_run else "stored"
             self._output.summary(
                 self._tally.text(done, "sent", "there already"),
@@ -287,9 +287,8 @@ class Sending:
         path = STDIN if self._spool is not None and file.path == self._spool.path else file.path
         self._output.result(
             f"{entry.id}  {self._output.shown(entry.name)}",
-            event="file",
+            event=status,
             action="put",
-            status=status,
             path=path,
             sent=sent,
             id=entry.id,
@@ -319,7 +318,7 @@ class Sending:
 
     def _fail(self, path: str, error: Exception, **fields: object) -> None:
         self._tally.failed += 1
-        self._output.failed(path, error, event="file", action="put", path=path, **fields)
+        self._output.failed(path, error, action="put", path=path, **fields)
 
     def _say_what_would_be(self) -> None:
         for file in list(self._files.values()):
@@ -328,9 +327,8 @@ class Sending:
             self._tally.moved += file.size
             self._output.result(
                 f"{self._output.shown(file.path)} -> {self._output.shown(file.name)}",
-                event="file",
+                event="planned",
                 action="put",
-                status="planned",
                 path=file.path,
                 name=file.name,
                 size=file.size,
