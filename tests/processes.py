@@ -136,6 +136,11 @@ class Process:
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._process.kill()
+        self._process.wait()
+
     def wait(self) -> Outcome:
         """Wait until it has ended by itself."""
         assert self._process.stdout is not None
@@ -245,7 +250,9 @@ class Daemon:
 
 
 def listening_port(line: str) -> int:
-    """The port that a server's log says it listens on."""
+    """The port that a server's log says it listens on; 0 where it is a UNIX socket."""
+    if "UNIXAddress" in line:
+        return 0
     match = re.search(r"listening on \S+ port ([0-9]+)", line)
     assert match is not None, line
     return int(match[1])
