@@ -137,7 +137,7 @@ class Process:
         self._process.send_signal(number)
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill it, and wait until it is gone."""
         self._process.kill()
         self._process.wait()
 

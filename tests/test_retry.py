@@ -170,9 +170,18 @@ class ScriptedEndpoint:
         self.clients.append((client, transport))
         return succeed(client)
 
-    def says(self, line: bytes) -> None:
-        """A line arrives on the newest connection."""
-        self.clients[-1][0].dataReceived(line)
+    def says(self, *chunks: bytes) -> None:
+        """What the server says arrives on the newest connection, one by one."""
+        client = self.clients[-1][0]
+        for chunk in chunks:
+            client.dataReceived(chunk)
+
+    def lose(self) -> None:
+        """The newest connection is gone."""
+        client, transport = self.clients[-1]
+        if transport.producer is not None:
+            transport.producer.stopProducing()
+        client.connectionLost(Failure(ConnectionLost()))
 
     def asked(self) -> bytes:
         """What the client has sent on the newest connection since the last call."""
@@ -727,6 +736,69 @@ class TransferTests(RetryCase):
         self.assertTrue(target.read_bytes() == LARGE)
         self.assertEqual(names_in(target.parent), ["got"])
         self.assertEqual(len(self.said), 3)
+
+    def test_tries_without_headway(self) -> None:
+        """Tries are those in a row that bring nothing; any number may bring something."""
+        self.store(LARGE[::-1])
+        id = md5(LARGE[::-1]).hexdigest()
+        target = self.directory() / "got"
+
+        def upload(came: int) -> None:
+            self.wire.to_server(self.talk(2)[:came])
+
+        def download(came: int) -> None:
+            self.wire.to_server(self.wire.up())
+            entry, _, payload = self.wire.down().partition(b"\n")
+            self.wire.to_client(entry + b"\n" + payload[:came])
+
+        # What an upload has brought is known only when the next try begins behind it.
+        asked: list[
+            tuple[Callable[[RetryingClient], Deferred[Any]], Callable[[int], None], list[int]]
+        ] = [
+            (lambda client: client.upload(self.file(LARGE), "name"), upload, [1]),
+            (lambda client: client.download(id, target), download, []),
+        ]
+        for ask, bring, first in asked:
+            self.endpoint.wires.clear()
+            self.said.clear()
+            request = ask(self.client(self.endpoint, tries=3))
+            for came in (1000, 1, 0, 1, 0, 5, 0, 7, 0, 0, *(0 for _ in first)):
+                self.assertNoResult(request)
+                bring(came)
+                self.wire.cut()
+                self.reactor.advance(100)
+            self.failureResultOf(request, ConnectionCut)
+            self.assertEqual(len(self.endpoint.wires), 10 + len(first))
+            self.assertEqual(
+                [line[-9:-1] for line in self.said],
+                [f"({n} of 3)" for n in (*first, 1, 1, 2, 1, 2, 1, 2, 1, 2)],
+            )
+            request = ask(self.client(self.endpoint, tries=1))
+            self.wire.pump.flush()
+            self.successResultOf(request)
+
+    def test_never_right(self) -> None:
+        """A download that is wrong each time is told after as many tries as there are."""
+        self.store()
+        target = self.directory() / "got"
+        request = self.client(self.endpoint, tries=3).download(HASH, target)
+        for number in range(1, 4):
+            self.assertNoResult(request)
+            self.wire.to_server(self.wire.up())
+            self.wire.to_client(self.wire.down()[:-1] + b"x")
+            self.assertEqual(len(self.said), min(number, 2))
+            self.reactor.advance(100)
+        self.failureResultOf(request, HashMismatch)
+
+    def test_token(self) -> None:
+        """An upload goes under the token that it is given, on every try."""
+        request = self.client(self.endpoint).upload(b"hello", "a.txt", token="my:token")
+        for _ in range(2):
+            self.assertEqual(self.wire.up(), b"RESUME a.txt;5;my:token\n")
+            self.wire.cut()
+            self.reactor.advance(100)
+        self.wire.pump.flush()
+        self.assertEqual(self.successResultOf(request), entry_of(b"hello", "a.txt"))
 
     def test_download_flipped(self) -> None:
         """A download with a flipped bit is never a success; it is fetched again, and is then."""

@@ -255,6 +255,7 @@ class RetryingClient:
                     raise outstanding.raised from None
                 came_along = outstanding.came_along()
                 if came_along and isinstance(error, LeftUnfinished):
+                    failed = 0
                     continue  # one file took its connection along: no reason for others to wait
                 failed = 1 if came_along else failed + 1
                 if failed >= self._tries or not worth_another_try(error):
