@@ -121,6 +121,24 @@ class RetryingClient:
         """As L{XferClientProtocol.list_files}."""
         return self._until_done(lambda client: client.list_files(prefix))
 
+    def each_file(self, prefix: str, told: Callable[[Entry], object]) -> Deferred[None]:
+        """As L{XferClientProtocol.each_file}; each entry is told once, on however many tries."""
+        last: tuple[str, str] | None = None
+
+        def request(client: XferClientProtocol) -> Deferred[None]:
+            before = last
+
+            def hear(entry: Entry) -> None:
+                nonlocal last
+                place = (entry.name, entry.id)  # the order of a listing
+                if before is None or place > before:
+                    told(entry)
+                    last = place
+
+            return client.each_file(prefix, hear)
+
+        return self._until_done(request)
+
     def stat(self, id: str) -> Deferred[Status]:
         """As L{XferClientProtocol.stat}."""
         return self._until_done(lambda client: client.stat(id))

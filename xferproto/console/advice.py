@@ -51,7 +51,7 @@ REFUSALS: dict[str, tuple[str, str]] = {
     ),
     "bad-name": (
         "this is no name that a depot stores",
-        "choose another with --name: a relative path in UTF-8 without . and .. in it",
+        "take a relative path in UTF-8, without . and .. in it (put: --name)",
     ),
     "bad-id": (
         "this is no id; that is 32 hexadecimal digits",
@@ -71,7 +71,7 @@ REFUSALS: dict[str, tuple[str, str]] = {
     ),
     "no-such-file": (
         "the depot has no such file",
-        "xfer ls shows what it has, and you may see",
+        "xfer ls shows what there is for you to see",
     ),
     "too-large": (
         "the file is larger than the depot takes",
@@ -147,6 +147,10 @@ class Unreachable(XferError):
         self.reason = reason
 
 
+class HungUp(XferError):
+    """What is there takes a connection, and closes it without a word."""
+
+
 class LocalRefusal(XferError):
     """
     What this command does not do with a file.
@@ -170,6 +174,9 @@ def explain(error: BaseException, server: str) -> Explanation:
     if isinstance(error, RequestError):
         return _refused(error)
     if isinstance(error, Unreachable):
+        if isinstance(error.reason, ValueError):
+            cause = f"can't reach {server}: that is no host name"
+            return Explanation(None, cause, "check the host's name (--host, -s)")
         return explain(error.reason, server)
     if isinstance(error, LocalRefusal):
         return Explanation(None, error.cause, error.advice)
@@ -195,8 +202,12 @@ def _refused(error: RequestError) -> Explanation:
 def _clause(text: str) -> str:
     """A server's sentence up to what it advises, which is for people who type the protocol."""
     clause = text.partition("; ")[0].strip().removesuffix(".")
-    clause = printable(clause[:LONGEST]) or "it does not say why"
-    return clause if clause[1:2].isupper() else clause[:1].lower() + clause[1:]
+    return _lower(printable(clause[:LONGEST]) or "it does not say why")
+
+
+def _lower(text: str) -> str:
+    """A sentence as a clause: it begins in lower case, unless with an abbreviation."""
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
 
 
 def _told(error: XferError, server: str) -> tuple[str, str]:
@@ -210,11 +221,17 @@ def _told(error: XferError, server: str) -> tuple[str, str]:
         return "the file changed while it was sent", "put it again when nobody writes to it"
     if isinstance(error, TargetExists):
         return "it is there already, and stays", "give --replace, or another place with -o"
-    if isinstance(error, TLSFailed):
-        whole = printable(str(error)).removesuffix(".")
-        return whole, f"check that {server} is the right depot, and --tls, --ca, --fingerprint"
+    if isinstance(error, TLSFailed):  # most of them say what to do
+        cause, _, advice = printable(str(error)).removesuffix(".").partition("; ")
+        usual = f"check that {server} is the right depot, and --tls, --ca, --fingerprint"
+        return _lower(cause), advice or usual
     if isinstance(error, CertificateError):
-        return printable(str(error)).removesuffix("."), "check --ca, --cert and --key"
+        return _lower(printable(str(error)).removesuffix(".")), "check --ca, --cert and --key"
+    if isinstance(error, HungUp):
+        return (
+            f"what is at {server} hangs up without a word",
+            "if it speaks TLS, give --tls; else check host and port",
+        )
     if isinstance(error, UnexpectedReply):
         return (
             f"what answers at {server} does not speak xfer's protocol ({text})",

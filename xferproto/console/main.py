@@ -10,7 +10,13 @@ from typing import NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
-from xferproto.console.options import CONTEXT, Chosen, format_options, server_options
+from xferproto.console.options import (
+    CONTEXT,
+    Chosen,
+    ServerOption,
+    server_options,
+    write_options,
+)
 from xferproto.version import __version__
 
 __all__ = ["main", "server_options", "xfer"]
@@ -63,7 +69,11 @@ class LazyGroup(click.Group):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, place.what) for name, place in COMMANDS.items()])
-        format_options(self, ctx, formatter)
+        options = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
+        own = [one for one in options if not isinstance(one, ServerOption)]
+        common = [one for one in options if isinstance(one, ServerOption)]
+        write_options(ctx, formatter, "Options", own)
+        write_options(ctx, formatter, "Options of every command, before its name or after", common)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         items = [

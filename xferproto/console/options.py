@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from xferproto.console.settings import Settings, choose
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
 @dataclass
@@ -49,8 +49,22 @@ def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
         chosen.variables[parameter.name] = value
 
 
+OFTEN = ("server", "user", "jobs", "quiet", "json")
+"""Those that the help of every subcommand has."""
+
+
 class ServerOption(click.Option):
-    """One of them; its help stands apart."""
+    """One of them; its help stands apart, and names its variable."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        return self.opts_and_metavar(), f"{self.help}  [{self.envvar}]"
+
+    def opts_and_metavar(self) -> str:
+        """How it is given, as in C{-p, --port PORT}."""
+        names = ", ".join(sorted(self.opts, key=len))
+        if self.secondary_opts:
+            return f"{names}, {', '.join(self.secondary_opts)}"
+        return names if self.is_flag else f"{names} {self.metavar}"
 
 
 def _option(*names: str, variable: str, help: str, **more: Any) -> Callable[[F], F]:
@@ -58,7 +72,6 @@ def _option(*names: str, variable: str, help: str, **more: Any) -> Callable[[F],
         *names,
         cls=ServerOption,
         envvar=variable,
-        show_envvar=True,
         expose_value=False,
         callback=_keep,
         default=None,
@@ -74,13 +87,18 @@ _OPTIONS = (
         metavar="NAME",
         help="A server of config.toml, or HOST:PORT.",
     ),
-    _option("--host", variable="XFER_HOST", metavar="HOST", help="The depot's host. [127.0.0.1]"),
+    _option(
+        "--host",
+        variable="XFER_HOST",
+        metavar="HOST",
+        help="The depot's host; 127.0.0.1 if not given.",
+    ),
     _option(
         *("-p", "--port"),
         variable="XFER_PORT",
         type=click.IntRange(1, 65535),
         metavar="PORT",
-        help="Its TCP port. [9000]",
+        help="Its TCP port; 9000 if not given.",
     ),
     _option(
         "--endpoint",
@@ -95,6 +113,7 @@ _OPTIONS = (
     ),
     _option(
         "--ca",
+        type=click.Path(),
         variable="XFER_CA",
         metavar="FILE",
         help="PEM file of the certificates to trust, instead of the platform's.",
@@ -107,12 +126,14 @@ _OPTIONS = (
     ),
     _option(
         "--cert",
+        type=click.Path(),
         variable="XFER_CERT",
         metavar="FILE",
         help="PEM file of your own certificate.",
     ),
     _option(
         "--key",
+        type=click.Path(),
         variable="XFER_KEY",
         metavar="FILE",
         help="PEM file of its key, unless --cert has it.",
@@ -125,6 +146,7 @@ _OPTIONS = (
     ),
     _option(
         "--password-file",
+        type=click.Path(),
         variable="XFER_PASSWORD_FILE",
         metavar="FILE",
         help="File whose first line is the password.",
@@ -134,14 +156,14 @@ _OPTIONS = (
         variable="XFER_JOBS",
         type=click.IntRange(1, MAX_JOBS),
         metavar="N",
-        help="Connections at once. [4]",
+        help="Connections at once; 4 if not given.",
     ),
     _option(
         "--tries",
         variable="XFER_TRIES",
         type=click.IntRange(1, MAX_TRIES),
         metavar="N",
-        help="How often each request is tried when the connection is lost. [5]",
+        help="How often a request is tried when the connection is lost; 5 if not given.",
     ),
     _option(
         *("-q", "--quiet"),
@@ -163,6 +185,7 @@ _OPTIONS = (
     ),
     _option(
         "--config",
+        type=click.Path(),
         variable="XFER_CONFIG",
         metavar="FILE",
         help="Configuration file, instead of config.toml in the user's directory.",
@@ -178,26 +201,22 @@ def server_options(function: F) -> F:
 
 
 class XferCommand(click.Command):
-    """A subcommand whose help has its own options first, and those of all apart."""
+    """A subcommand whose help has its own options first, and apart the most used of all."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        format_options(self, ctx, formatter)
+        options = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
+        own = [one for one in options if not isinstance(one, ServerOption)]
+        often = [one for one in options if isinstance(one, ServerOption) and one.name in OFTEN]
+        write_options(ctx, formatter, "Options", own)
+        write_options(ctx, formatter, "Options of every command (xfer -h shows all)", often)
 
 
-def format_options(
-    command: click.Command, ctx: click.Context, formatter: click.HelpFormatter
+def write_options(
+    ctx: click.Context, formatter: click.HelpFormatter, title: str, options: Iterable[click.Option]
 ) -> None:
-    """Write the options of a command's help, in two parts."""
-    own: list[tuple[str, str]] = []
-    common: list[tuple[str, str]] = []
-    for parameter in command.get_params(ctx):
-        record = parameter.get_help_record(ctx)
-        if record is not None:
-            (common if isinstance(parameter, ServerOption) else own).append(record)
-    with formatter.section("Options"):
-        formatter.write_dl(own)
-    with formatter.section("Options of every command"):
-        formatter.write_dl(common)
+    """Write a section of a help."""
+    with formatter.section(title):
+        formatter.write_dl(list(filter(None, (one.get_help_record(ctx) for one in options))))
 
 
 def command(name: str, **more: Any) -> Callable[[Callable[..., Any]], click.Command]:

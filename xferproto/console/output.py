@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TextIO
 
 from xferproto.console.advice import explain
@@ -45,8 +46,8 @@ class Output:
         self.through: Through | None = None
         self.soon: Callable[[Callable[[], None]], object] | None = None
         self._server = server
-        self._out = sys.stdout if stdout is None else stdout
-        self._err = sys.stderr if stderr is None else stderr
+        self._out = _open(stdout or sys.stdout)
+        self._err = _open(stderr or sys.stderr)
         self._flushing = False
         self._lossless()
 
@@ -101,7 +102,7 @@ class Output:
                         "symbol": told.symbol,
                         "cause": told.cause,
                         "advice": told.advice,
-                        **fields,
+                        **{name: value for name, value in fields.items() if name != "event"},
                     }
                 ),
                 False,
@@ -143,6 +144,11 @@ class Output:
         elif not self._flushing:
             self._flushing = True
             self.soon(self.flush)
+
+
+def _open(stream: TextIO | None) -> TextIO:
+    """A stream to write to; one that the process began without takes everything."""
+    return Path(os.devnull).open("w") if stream is None else stream
 
 
 def json_line(fields: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import getpass
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -13,25 +14,26 @@ import click
 from xferproto import grammar
 from xferproto.client.password import VARIABLE, others_can_read, read_password_file
 from xferproto.console.settings import Settings
+from xferproto.details import Login
 from xferproto.errors import BadDetails
 from xferproto.escape import printable
-from xferproto.grammar import Login
 
 INSTALL = "pip install 'xferproto[keyring]'"
 
 
-def credentials(settings: Settings) -> tuple[str, str] | None:
+def credentials(settings: Settings, note: Callable[[str], None]) -> tuple[str, str] | None:
     """
     Who logs in, and with which password: the first line of the file, or what is in
     C{XFER_PASSWORD}, or in the keyring, or what is typed. None where nobody logs in.
 
+    @param note: told that others can read the file.
     @raise click.UsageError: there is no password, or it can't be one; told in one line.
     """
     user = settings.user
     if user is None:
         return None
     if settings.password_file is not None:
-        password = _from_file(settings.password_file)
+        password = _from_file(settings.password_file, note)
     elif VARIABLE in os.environ:
         password = os.environ[VARIABLE]
     else:
@@ -53,13 +55,10 @@ def checked(user: str, password: str) -> tuple[str, str]:
     return user, password
 
 
-def _from_file(path: str) -> str:
+def _from_file(path: str, note: Callable[[str], None]) -> str:
     try:
         if others_can_read(path):
-            print(
-                f"xfer: {printable(path)}: others can read this password; chmod 600 it",
-                file=sys.stderr,
-            )
+            note(f"{printable(path)}: others can read this password; chmod 600 it")
         return read_password_file(path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)

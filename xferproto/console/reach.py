@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from xferproto.console.advice import Unreachable
+from xferproto.console.advice import HungUp, Unreachable
 
 
 @implementer(IStreamClientEndpoint)
@@ -18,12 +20,16 @@ class FirstTry:
     has mistyped the host as a rule, or the depot does not run. Later they are what a client that
     tries again is for, and so is a network that does not answer.
 
+    A port that takes the connection and closes it without a word is that of something else, or
+    speaks TLS: it is not connected to twice either.
+
     @param below: the endpoint itself.
     """
 
     def __init__(self, below: IStreamClientEndpoint) -> None:
         self._below = below
         self._reached = False
+        self._first: Any = None
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """
@@ -31,11 +37,14 @@ class FirstTry:
 
         @raise Unreachable: it was never reached, and is not reached now.
         """
+        if self._first is not None and self._first.hung_up:
+            return fail(Unreachable(HungUp()))
         connecting: Deferred[IProtocol] = self._below.connect(protocolFactory)
         return connecting.addCallbacks(self._connected, self._failed)
 
     def _connected(self, protocol: IProtocol) -> IProtocol:
         self._reached = True
+        self._first = self._first or protocol
         return protocol
 
     def _failed(self, failure: Failure) -> Failure:

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from xferproto.console.advice import HungUp
 from xferproto.console.output import Output
 from xferproto.console.password import credentials as find_credentials
 from xferproto.console.settings import Settings
-from xferproto.errors import XferError
+from xferproto.errors import ConnectionCut, XferError
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IStreamClientEndpoint
 
+    from xferproto.client.protocol import XferClientProtocol
     from xferproto.client.retry import RetryingClient
     from xferproto.executor import Executor
 
@@ -33,6 +35,9 @@ INTERRUPTED = 128
 
 GOODBYE = 2.0
 """Seconds that the depot has to close its connections in the end."""
+
+PATIENCE = 30.0
+"""Seconds without a byte after which a connection that is not tried again is taken for lost."""
 
 THREADS = 4
 """Threads for each connection, to read, hash and write on."""
@@ -69,6 +74,7 @@ class Session:
         self.credentials = credentials
         self.interrupted: str | None = None
         self._clients: list[RetryingClient] = []
+        self._connections: list[XferClientProtocol] = []
 
     def client(self) -> RetryingClient:
         """A new client, which connects at its first request; the session disconnects it."""
@@ -84,11 +90,31 @@ class Session:
         self._clients.append(client)
         return client
 
+    async def connect(self) -> XferClientProtocol:
+        """
+        A connection of its own, logged in, whose requests are tried once; the session disconnects
+        it.
+        """
+        from xferproto.client.factory import connect
+
+        client = await connect(self.reactor, self.endpoint, patience=PATIENCE)
+        self._connections.append(client)
+        if self.credentials is not None:
+            await client.login(*self.credentials)
+        return client
+
+    def hung_up(self, error: Exception) -> bool:
+        """Whether an error is that of a depot that has never said a word."""
+        return isinstance(error, ConnectionCut) and any(
+            client.hung_up for client in self._connections
+        )
+
     async def close(self) -> None:
         """Say goodbye to the depot; it is not waited for long."""
         from twisted.internet.defer import DeferredList
 
         goodbyes = [client.disconnect() for client in self._clients]
+        goodbyes += [client.disconnect() for client in self._connections]
         closed = DeferredList(goodbyes, consumeErrors=True)
         await closed.addTimeout(GOODBYE, self.reactor, lambda result, seconds: None)
 
@@ -102,8 +128,8 @@ def run(settings: Settings, work: Work, credentials: Credentials = None) -> NoRe
     @param credentials: the user and password; found by the settings where it is None.
     @raise click.UsageError: there is no password, or the endpoint is none.
     """
-    credentials = credentials or find_credentials(settings)
     output = Output(settings.server, settings.json, settings.quiet)
+    credentials = credentials or find_credentials(settings, output.note)
     status = 1
     try:
         status = _Run(settings, output, work, credentials).status()
@@ -166,9 +192,8 @@ class _Run:
         if self._error is not None:
             raise self._error
         if self._signal is not None:
-            name = "interrupted" if self._signal == signal.SIGINT else "terminated"
-            more = "" if session.interrupted is None else f"; {session.interrupted}"
-            output.note(name + more, signal=signal.Signals(self._signal).name)
+            name = "Interrupted." if self._signal == signal.SIGINT else "Terminated."
+            output.note(session.interrupted or name, signal=signal.Signals(self._signal).name)
             return INTERRUPTED + self._signal
         return 1 if output.failures else 0
 
@@ -187,17 +212,17 @@ class _Run:
             if self._signal is None:
                 self._output.failed("", error)
         except Exception as error:
-            self._failed(error)
+            self._failed(session, error)
         if self._signal is None and self._error is None:
             await session.close()
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, session: Session, error: Exception) -> None:
         if isinstance(error, BrokenPipeError):
             self._error = error
             return
         if os.environ.get("XFER_DEBUG"):
             traceback.print_exception(error)
-        self._output.failed("", error)
+        self._output.failed("", HungUp() if session.hung_up(error) else error)
 
     def _flush(self, flush: Callable[[], None]) -> None:
         try:
