@@ -85,7 +85,7 @@ class BatchWriter:
             if self._failure is None:
                 assert download.outcome is not None
                 try:
-                    self._told(str(download.target), download.outcome)
+                    self._told(download.id, download.outcome)
                 except Exception:
                     self._fail(Failure())
         if not self.full:

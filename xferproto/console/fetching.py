@@ -169,22 +169,33 @@ class Fetching:
         carrier = Carrier(
             self._session.client, self._session.settings.jobs, self._fetch_many, self._fetch_one
         )
-        await carrier.carry(
-            [file for file in files if file.entry.size <= ONE_LINE],
-            [file for file in files if file.entry.size > ONE_LINE],
-        )
+        # In a request for many a file is told of by its id: who is wanted twice comes by itself.
+        small: dict[str, Fetched] = {}
+        others = []
+        for file in files:
+            if file.entry.size > ONE_LINE or file.entry.id in small:
+                others.append(file)
+            else:
+                small[file.entry.id] = file
+        await carrier.carry(list(small.values()), others)
 
     async def _fetch_many(self, client: RetryingClient, files: Iterator[Fetched]) -> None:
-        def told(path: str, outcome: Entry | Exception) -> None:
-            file = self._files[path]
+        under_way: dict[str, Fetched] = {}
+
+        def asked() -> Iterator[tuple[str, str]]:
+            for file in files:
+                under_way[file.entry.id] = file
+                yield file.entry.id, file.path
+
+        def told(id: str, outcome: Entry | Exception) -> None:
+            file = under_way.pop(id)
             self._display.through(file.entry.size)
             if isinstance(outcome, Entry):
                 self._fetched(file, outcome.size)
             else:
                 self._failed(file, outcome)
 
-        asked = ((file.entry.id, file.path) for file in files)
-        await client.download_many(asked, told, self._wish.replace)
+        await client.download_many(asked(), told, self._wish.replace)
 
     async def _fetch_one(self, client: RetryingClient, file: Fetched) -> None:
         bar = self._display.bar(file.path, file.entry.size)
