@@ -354,7 +354,7 @@ class TerminalTests(ConsoleCase):
         until(lambda: any(held.stat().st_size > 40 * MIB for held in partial.iterdir()))
         put.type("\x03")
         self.assertEqual(put.wait(), 130)
-        self.assertIn("interrupted; what was told of is stored; give the same command", put.text)
+        self.assertIn("xfer: stopped: what was told of is stored; give the same command", put.text)
         self.assertNotIn("Traceback", put.text)
         (stored, _) = self.objects("put", "big")
         self.assertEqual(stored["event"], "stored")

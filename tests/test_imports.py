@@ -62,7 +62,9 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
         "client",
         "console",
         "executor",
+        "peer",
         "quantity",
+        "transfer.sender",
         "version",
     ),
     # the operator's command

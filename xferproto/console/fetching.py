@@ -78,7 +78,7 @@ class Fetching:
         Do it. What can't be fetched is told, and the rest goes on where it can.
         """
         self._session.interrupted = (
-            "what was told of is here, and proven; give the same command again to go on: until "
+            "stopped: what was told of is here, and proven; give the same command again to go on: until "
             "then the parts of large files stay beside them, as hidden .part files"
         )
         try:

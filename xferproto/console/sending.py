@@ -80,7 +80,7 @@ class Sending:
         Do it. What can't be stored is told, and the rest goes on where it can.
         """
         self._session.interrupted = (
-            "what was told of is stored; give the same command again to go on: nothing is sent "
+            "stopped: what was told of is stored; give the same command again to go on: nothing is sent "
             "twice, and large files go on where they were"
         )
         try:
