@@ -254,6 +254,7 @@ def _network(error: BaseException, server: str) -> tuple[str, str] | None:
         ConnectionRefusedError,
         DNSLookupError,
         NoRouteError,
+        TCPTimedOutError,
         TimeoutError,
     )
 
@@ -262,7 +263,7 @@ def _network(error: BaseException, server: str) -> tuple[str, str] | None:
         return "it was stopped", "start it again: it goes on where it was"
     if isinstance(error, DNSLookupError):
         return f"{reach}nobody knows this host", "check the host's name (--host, -s)"
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError | TCPTimedOutError):
         return f"{reach}no answer", "check the address and the network, or try again later"
     if isinstance(error, ConnectionRefusedError):
         return (

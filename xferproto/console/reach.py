@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError
+from twisted.internet.error import ConnectError, DNSLookupError, TCPTimedOutError, TimeoutError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -52,7 +52,7 @@ class FirstTry:
         if (
             not self._reached
             and isinstance(error, ConnectError | DNSLookupError | ValueError)
-            and not isinstance(error, TimeoutError)
+            and not isinstance(error, TimeoutError | TCPTimedOutError)
         ):
             return Failure(Unreachable(error))
         return failure

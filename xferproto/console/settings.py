@@ -142,7 +142,9 @@ def choose(flags: Mapping[str, Any], variables: Mapping[str, Any]) -> Settings:
     levels, name = _levels(config, flags, variables)
     where = levels.find("host", "endpoint")
     host = levels.get("host", DEFAULT_HOST, where)
-    port = levels.get("port", DEFAULT_PORT, where)
+    # A port that stands beside another host is not this one's; one for all servers is.
+    general = DEFAULT_PORT if "host" in config.values else config.values.get("port", DEFAULT_PORT)
+    port = levels.get("port", general, where)
     endpoint = None if where is None else levels.get("endpoint", None, where)
     if where is not None and endpoint is not None:
         for other in ("host", "port"):
