@@ -345,6 +345,22 @@ class TerminalTests(ConsoleCase):
         self.assertEqual(quiet.wait(), 0)
         self.assertNotIn("receiving", quiet.text)
 
+    def test_redirected(self) -> None:
+        """Results that go to a file are not on the screen, and all else is."""
+        self.file("d/a", b"a")
+        put = Running(
+            self,
+            self.home,
+            "xfer put d > sums",
+            terminal=True,
+            variables={**self.variables, "PATH": f"{XFER.parent}:{os.environ['PATH']}"},
+            command=("sh", "-c"),
+        )
+        self.assertEqual(put.wait(), 0)
+        self.assertEqual((self.home / "sums").read_text(), f"{md5(b'a')}  d/a\n")
+        self.assertNotIn(md5(b"a"), put.text)
+        self.assertIn("1 file stored", put.text)
+
     def test_interrupted(self) -> None:
         """Ctrl-C ends it, says how to go on, and the same command again sends only the rest."""
         with self.file("big", b"begins").open("r+b") as file:

@@ -74,12 +74,10 @@ class Fetching:
         self._files: dict[str, Fetched] = {}
 
     async def run(self) -> None:
-        """
-        Do it. What can't be fetched is told, and the rest goes on where it can.
-        """
+        """Do it. What can't be fetched is told, and the rest goes on where it can."""
         self._session.interrupted = (
-            "stopped: what was told of is here, and proven; give the same command again to go on: until "
-            "then the parts of large files stay beside them, as hidden .part files"
+            "stopped: what was told of is here, and proven; give the same command again to go on: "
+            "until then the parts of large files stay beside them, as hidden .part files"
         )
         try:
             found = await self._find(self._session.client())

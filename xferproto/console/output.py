@@ -136,7 +136,11 @@ class Output:
     def _write(self, line: str, error: bool) -> None:
         if self.through is not None:
             self.through(line, error)
-            return
+        else:
+            self.write(line, error)
+
+    def write(self, line: str, error: bool) -> None:
+        """Write a line as it is, to standard error or standard output."""
         stream = self._err if error else self._out
         stream.write(line + "\n")
         if self.soon is None:

@@ -76,12 +76,10 @@ class Sending:
         self._spool: Spool | None = None
 
     async def run(self) -> None:
-        """
-        Do it. What can't be stored is told, and the rest goes on where it can.
-        """
+        """Do it. What can't be stored is told, and the rest goes on where it can."""
         self._session.interrupted = (
-            "stopped: what was told of is stored; give the same command again to go on: nothing is sent "
-            "twice, and large files go on where they were"
+            "stopped: what was told of is stored; give the same command again to go on: nothing is "
+            "sent twice, and large files go on where they were"
         )
         try:
             await self._find()
