@@ -307,6 +307,27 @@ class RoundTripTests(ConsoleCase):
         down = self.xfer("get", "d", "-n", "-o", "x")
         self.assertEqual((down.status, (self.home / "x").exists()), (0, False))
 
+    def test_excluded(self) -> None:
+        """Patterns leave things out, up and down, and that is said."""
+        for name in ("d/a", "d/b.tmp", "d/cache/c"):
+            self.file(name, name.encode())
+        up = self.xfer("put", "d", "--exclude", "*.tmp", "--exclude", "cache")
+        self.assertEqual(up.out, f"{md5(b'd/a')}  d/a\n")
+        self.assertIn("left out: 2 excluded paths", up.err)
+        self.xfer("put", "d")
+        (*got, summary) = self.objects("get", "d", "-o", "x", "--exclude", "d/cache")
+        self.assertEqual(sorted(one["path"] for one in got), ["x/d/a", "x/d/b.tmp"])
+        self.assertEqual(summary["left_out"], {"excluded path": 1})
+
+    def test_many_arguments(self) -> None:
+        """Files that are named one by one are known again, however many they are."""
+        for number in range(100):
+            self.file(f"d/{number}", b"%d" % number)
+        names = [f"d/{number}" for number in range(100)]
+        self.xfer("put", *names)
+        for again in (names, ["d/."]):
+            self.assertEqual(self.objects("put", *again)[-1]["present"], 100)
+
     def test_not_allowed(self) -> None:
         """Where nobody may write, that is said once, and not for every file."""
         users = self.file("users.toml", b"")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -21,6 +22,7 @@ from xferproto.console.tree import (
     Refused,
     first_name,
     found_at,
+    matches,
 )
 from xferproto.console.wanted import among
 from xferproto.entry import Entry
@@ -136,6 +138,22 @@ class TreeTests(SynchronousTestCase):
         self.assertEqual(self.names(), [])
         (refused,) = self.refused()
         self.assertIn("1024", str(refused.error))
+
+    def test_excluded(self) -> None:
+        """Patterns leave out files, and directories with all that is in them."""
+        for name in ("a.tmp", "d/b.tmp", "d/c", "cache/x", "d/cache/y"):
+            self.file(name)
+        for patterns, names in (
+            (["*.tmp"], ["cache/x", "d/c", "d/cache/y"]),
+            (["cache"], ["a.tmp", "d/b.tmp", "d/c"]),
+            (["/cache", "d/*"], ["a.tmp"]),
+            (["[a-c]*"], []),
+            (["nothing", "d/?"], ["a.tmp", "cache/x", "d/b.tmp", "d/cache/y"]),
+        ):
+            found = found_at(str(self.root), "", excluded=partial(matches, patterns=patterns))
+            self.assertEqual(
+                [one.name for one in found if isinstance(one, LocalFile)], names, patterns
+            )
 
     def test_first_name(self) -> None:
         """A name begins with the last component of its path, if it has one."""

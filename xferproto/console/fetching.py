@@ -18,6 +18,7 @@ from xferproto.console.progress import COMPARING, RECEIVING
 from xferproto.console.session import Session
 from xferproto.console.tally import Tally
 from xferproto.console.transfers import Carrier, is_of_all, new_display
+from xferproto.console.tree import EXCLUDED, matches
 from xferproto.console.wanted import Wanted, wanted
 from xferproto.entry import Entry
 
@@ -32,14 +33,23 @@ class Wish:
 
     @ivar whats: ids, names, directories of names, or beginnings of names.
     @ivar output: the directory that gets them, or the file that the only one becomes.
+    @ivar exclude: patterns of names that are left out, with all that is in them.
     @ivar replace: whether files that have other content are replaced.
     @ivar dry_run: whether nothing is to be fetched.
     """
 
     whats: Sequence[str]
     output: str = "."
+    exclude: Sequence[str] = ()
     replace: bool = False
     dry_run: bool = False
+
+    def excluded(self, relative: str) -> bool:
+        """Whether a file, or a directory that it is in, is left out."""
+        parts = relative.split("/")
+        return any(
+            matches("/".join(parts[: count + 1]), self.exclude) for count in range(len(parts))
+        )
 
 
 @dataclass(slots=True)
@@ -108,7 +118,11 @@ class Fetching:
         found: list[Wanted] = []
         for what in self._wish.whats:
             try:
-                found += await wanted(client, what, self._output.note)
+                for one in await wanted(client, what, self._output.note):
+                    if self._wish.exclude and self._wish.excluded(one.relative):
+                        self._tally.left_out[EXCLUDED] += 1
+                    else:
+                        found.append(one)
             except Exception as error:
                 if is_of_all(error):
                     raise
