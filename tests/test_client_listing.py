@@ -146,6 +146,15 @@ class HelpTests(Case):
         lines = self.successResultOf(asking)
         self.assertTrue(any(line.startswith("LIST_FILES") for line in lines), lines)
 
+    def test_nonsense(self) -> None:
+        """What speaks something else is not waited for."""
+        for line in (b"220 mail.example ESMTP\r\n", b"HTTP/1.1 400 Bad\r\n", b"\n", b"\xff\n"):
+            script = Script()
+            asking = script.client.help()
+            script.says(line)
+            self.failureResultOf(asking, UnexpectedReply)
+            self.assertTrue(script.transport.aborted)
+
     def test_refused(self) -> None:
         """A server that has none is understood."""
         script = Script()

@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from xferproto.console.output import Output, escaped
+from xferproto.console.output import Output
 from xferproto.errors import NoSpace
+from xferproto.escape import escaped
 
 HOSTILE = "bad\u202eidi\u2066.txt"
 
@@ -183,8 +185,6 @@ class FlushTests(OutputCase):
 
     def test_closed(self) -> None:
         """A process that began without its streams writes to nobody."""
-        import sys
-
         self.patch(sys, "stdout", None)
         self.patch(sys, "stderr", None)
         output = Output("lab")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -20,7 +21,11 @@ from xferproto.errors import (
     RequestError,
     UnexpectedReply,
 )
+from xferproto.escape import quoted
 from xferproto.peer import is_private
+
+_HELP = re.compile(rb"[A-Z][A-Z_]*([ :]|$)")
+"""How a line of HELP begins: it is for people, but there is one for each command."""
 
 
 class XferClientProtocol(BulkConnection, DownloadConnection):
@@ -245,6 +250,8 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         self._send_line(b"HELP")
         lines = []
         while (line := await self._line()) != grammar.DONE:
+            if not _HELP.match(line):  # else one would wait for the end of anything
+                raise UnexpectedReply(f"Expected a command, the server says {quoted(line)}.")
             lines.append(line.decode("utf-8", "replace"))
         self._in_step = True
         return lines

@@ -19,7 +19,7 @@ from xferproto.errors import (
     UnknownRequestError,
     XferError,
 )
-from xferproto.escape import printable
+from xferproto.escape import escaped
 
 LONGEST = 300
 """Characters of a server's text that are shown."""
@@ -190,7 +190,7 @@ def _refused(error: RequestError) -> Explanation:
     said = _clause(error.text)
     if known is None or isinstance(error, UnknownRequestError):
         return Explanation(
-            printable(error.symbol), said, "this xfer may be too old to know more; see its newest"
+            escaped(error.symbol), said, "this xfer may be too old to know more; see its newest"
         )
     cause, advice = known
     # Of its own accord a server says more than the table's sentence only where it knows more.
@@ -202,7 +202,7 @@ def _refused(error: RequestError) -> Explanation:
 def _clause(text: str) -> str:
     """A server's sentence up to what it advises, which is for people who type the protocol."""
     clause = text.partition("; ")[0].strip().removesuffix(".")
-    return _lower(printable(clause[:LONGEST]) or "it does not say why")
+    return _lower(escaped(clause[:LONGEST]) or "it does not say why")
 
 
 def _lower(text: str) -> str:
@@ -214,7 +214,7 @@ def _told(error: XferError, server: str) -> tuple[str, str]:
     text = _clause(str(error)) if str(error) else type(error).__name__
     if isinstance(error, HashMismatch):
         return (
-            f"the hashes differ: {error.ours} here, {printable(error.theirs)} at the depot",
+            f"the hashes differ: {error.ours} here, {escaped(error.theirs)} at the depot",
             "try again; if it stays so, one of the two machines has bad memory or a bad disk",
         )
     if isinstance(error, SourceChanged):
@@ -222,11 +222,11 @@ def _told(error: XferError, server: str) -> tuple[str, str]:
     if isinstance(error, TargetExists):
         return "it is there already, and stays", "give --replace, or another place with -o"
     if isinstance(error, TLSFailed):  # most of them say what to do
-        cause, _, advice = printable(str(error)).removesuffix(".").partition("; ")
+        cause, _, advice = escaped(str(error)).removesuffix(".").partition("; ")
         usual = f"check that {server} is the right depot, and --tls, --ca, --fingerprint"
         return _lower(cause), advice or usual
     if isinstance(error, CertificateError):
-        return _lower(printable(str(error)).removesuffix(".")), "check --ca, --cert and --key"
+        return _lower(escaped(str(error)).removesuffix(".")), "check --ca, --cert and --key"
     if isinstance(error, HungUp):
         return (
             f"what is at {server} hangs up without a word",
@@ -274,7 +274,7 @@ def _network(error: BaseException, server: str) -> tuple[str, str] | None:
         return f"{reach}no way leads there", "check the address and the network"
     if isinstance(error, ConnectError):
         number = error.osError
-        reason = os.strerror(number) if isinstance(number, int) else printable(str(error))
+        reason = os.strerror(number) if isinstance(number, int) else escaped(str(error))
         return f"{reach}{_clause(reason)}", "check host and port (-s, --host, -p), or try again"
     if isinstance(error, ConnectionClosed):
         return _clause(str(error)), "start it again: it goes on where it was"
@@ -288,11 +288,11 @@ def _system(error: BaseException) -> tuple[str, str]:
         name = error.filename
         if isinstance(name, bytes):
             name = os.fsdecode(name)
-        where = f" ({printable(str(name))})" if isinstance(name, str | os.PathLike) else ""
+        where = f" ({escaped(str(name))})" if isinstance(name, str | os.PathLike) else ""
         return reason + where, _ERRNO.get(error.errno, "mend that, and start it again")
     if isinstance(error, ValueError | OSError) and str(error):
         return _clause(str(error)), "check what was given; xfer COMMAND -h says more"
-    text = printable(str(error))[:LONGEST]
+    text = escaped(str(error))[:LONGEST]
     return (
         f"this should not have happened ({type(error).__name__}{': ' + text if text else ''})",
         "report it, with what is told when XFER_DEBUG=1 is set",

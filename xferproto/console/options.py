@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
-from xferproto.console.config import MAX_JOBS, MAX_TRIES
+from xferproto.console.config import MAX_JOBS, MAX_TRIES, read_config
 from xferproto.console.settings import Settings, choose
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -59,6 +60,15 @@ class ServerOption(click.Option):
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         return self.opts_and_metavar(), f"{self.help}  [{self.envvar}]"
 
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        try:
+            return super().type_cast_value(ctx, value)
+        except click.BadParameter as error:
+            assert self.name is not None
+            if ctx.get_parameter_source(self.name) is ParameterSource.ENVIRONMENT:
+                error.param_hint = str(self.envvar)
+            raise
+
     def opts_and_metavar(self) -> str:
         """How it is given, as in C{-p, --port PORT}."""
         names = ", ".join(sorted(self.opts, key=len))
@@ -80,11 +90,28 @@ def _option(*names: str, variable: str, help: str, **more: Any) -> Callable[[F],
     )
 
 
+def _servers(
+    ctx: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The servers of the file whose names begin so; none, where it can't be read."""
+    chosen = ctx.find_root().ensure_object(Chosen)
+    try:
+        config = read_config(chosen.flags.get("config", chosen.variables.get("config")))
+    except click.UsageError:
+        return []
+    return [
+        CompletionItem(name, help=str(values.get("host", values.get("endpoint", ""))))
+        for name, values in config.servers.items()
+        if name.startswith(incomplete) and name.isprintable()
+    ]
+
+
 _OPTIONS = (
     _option(
         *("-s", "--server"),
         variable="XFER_SERVER",
         metavar="NAME",
+        shell_complete=_servers,
         help="A server of config.toml, or HOST:PORT.",
     ),
     _option(

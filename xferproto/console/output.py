@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from xferproto.console.advice import explain
+from xferproto.escape import escaped
 
 Through = Callable[[str, bool], None]
 """Writes a line where bars are on the screen; told whether it is for standard error."""
@@ -158,16 +159,3 @@ def _open(stream: TextIO | None) -> TextIO:
 def json_line(fields: dict[str, Any]) -> str:
     """An object of JSON on one line, in ASCII."""
     return json.dumps(fields, separators=(",", ":"))
-
-
-def escaped(name: str) -> str:
-    """
-    A name with everything escaped that does not print; spaces and quotes stay as they are. It
-    can't be mistaken for another: a name of the depot holds no backslash.
-    """
-    if name.isprintable():
-        return name
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in name
-    )

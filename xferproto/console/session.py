@@ -209,7 +209,7 @@ class _Run:
         try:
             await self._work(session)
         except CancelledError as error:
-            if self._signal is None:
+            if self._signal is None and self._error is None:
                 self._output.failed("", error)
         except Exception as error:
             self._failed(session, error)
