@@ -260,6 +260,7 @@ class TallyTests(SynchronousTestCase):
             "10,000 files stored (39.1 MiB sent); 2 there (1.5 KiB); 3 failed; 4 unfinished; "
             "left out: 2 symbolic links, 1 empty directory",
         )
+        self.assertEqual(Tally(present=1, kept=1).text("", "", "there"), "1 file there (1 byte)")
         self.assertEqual(
             Tally(left_out=Counter({EMPTY: 2})).text("", "", "")[-19:], "2 empty directories"
         )

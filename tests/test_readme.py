@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +14,9 @@ from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from tests.console import XFER, environment
 from tests.depot import Depot
+from tests.processes import PATIENCE, Server, new_directory
 
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text("utf-8")
@@ -36,6 +40,42 @@ class SessionTests(SynchronousTestCase):
         for line in typed:
             happened += f"{line}\n" + session.send(line.encode() + b"\n").decode()
         self.assertEqual(happened, shown)
+
+
+class TourTests(SynchronousTestCase):
+    """The tour."""
+
+    def test_tour(self) -> None:
+        """Each command of it prints what stands below it."""
+        home = new_directory(self)
+        for name, content in (
+            ("report.txt", b"All is well.\n"),
+            ("photos/autumn.jpg", b"autumn" * 5000),
+            ("photos/winter.jpg", b"winter" * 5000),
+        ):
+            (home / name).parent.mkdir(exist_ok=True)
+            (home / name).write_bytes(content)
+        server = Server(self, new_directory(self))
+        server.drain()
+        variables = environment(
+            home, XFER_PORT=str(server.port), PATH=f"{XFER.parent}:{os.environ['PATH']}"
+        )
+        tour = README.partition("## A tour")[2].partition("\n## ")[0]
+        steps = re.findall(r"(?m)^    \$ (.*)\n((?:    [^$].*\n)*)", tour)
+        self.assertGreater(len(steps), 8)
+        for line, shown in steps:
+            ended = subprocess.run(
+                ["sh", "-c", line],
+                cwd=home,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                timeout=PATIENCE,
+                check=True,
+            )
+            self.assertEqual(ended.stdout, re.sub("(?m)^    ", "", shown), line)
 
 
 class PythonTests(TestCase):

@@ -142,6 +142,8 @@ class Output:
 
     def write(self, line: str, error: bool) -> None:
         """Write a line as it is, to standard error or standard output."""
+        if error:  # behind the results before it, where both go to one place
+            self._out.flush()
         stream = self._err if error else self._out
         stream.write(line + "\n")
         if self.soon is None:

@@ -51,9 +51,12 @@ class Tally:
         @param moved: what was done with bytes, as in C{sent}.
         @param present: how those that were there already are called.
         """
-        parts = [f"{_files(self.done)} {done} ({readable_size(self.moved)} {moved})"]
+        parts = []
+        if self.done or not self.present:
+            parts.append(f"{_files(self.done)} {done} ({readable_size(self.moved)} {moved})")
         if self.present:
-            parts.append(f"{self.present:,} {present} ({readable_size(self.kept)})")
+            count = f"{self.present:,}" if parts else _files(self.present)
+            parts.append(f"{count} {present} ({readable_size(self.kept)})")
         if self.failed:
             parts.append(f"{self.failed:,} failed")
         if self.unfinished:
