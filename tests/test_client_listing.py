@@ -126,6 +126,18 @@ class TriedAgainTests(RetryCase):
         self.successResultOf(listing)
         self.assertEqual(self.told, [ENTRIES[0], *two, ENTRIES[2]])
 
+    def test_headway(self) -> None:
+        """The tries count from the last entry that came."""
+        listing = self.client(self.endpoint, tries=2).each_file("", self.told.append)
+        for number in range(1, 4):
+            self.endpoint.says(b"".join(LINES[:number]))
+            self.lose()
+            self.reactor.advance(10)
+        self.assertNoResult(listing)
+        self.endpoint.says(b"".join(LINES) + b"DONE\n")
+        self.successResultOf(listing)
+        self.assertEqual(self.told, ENTRIES)
+
     def test_limit(self) -> None:
         """It is not asked for without end."""
         listing = self.client(self.endpoint, tries=2).each_file("", self.told.append)

@@ -124,20 +124,27 @@ class RetryingClient:
     def each_file(self, prefix: str, told: Callable[[Entry], object]) -> Deferred[None]:
         """As L{XferClientProtocol.each_file}; each entry is told once, on however many tries."""
         last: tuple[str, str] | None = None
+        further = False
+
+        def came_along() -> bool:
+            nonlocal further
+            result, further = further, False
+            return result
 
         def request(client: XferClientProtocol) -> Deferred[None]:
             before = last
 
             def hear(entry: Entry) -> None:
-                nonlocal last
+                nonlocal last, further
                 place = (entry.name, entry.id)  # the order of a listing
                 if before is None or place > before:
                     told(entry)
                     last = place
+                    further = True
 
             return client.each_file(prefix, hear)
 
-        return self._until_done(request)
+        return self._until_done(request, came_along=came_along)
 
     def stat(self, id: str) -> Deferred[Status]:
         """As L{XferClientProtocol.stat}."""

@@ -141,8 +141,7 @@ def run(settings: Settings, work: Work, credentials: Credentials = None) -> NoRe
         output.hang_up()
         print(f"xfer: standard output: {error.strerror}", file=sys.stderr)
         status = 1
-    if status >= INTERRUPTED:
-        # Threads may be hashing still, or reading what never comes; nobody waits for them.
+    if status >= INTERRUPTED:  # threads may be at work still
         os._exit(status)
     sys.exit(status)
 
@@ -201,7 +200,13 @@ class _Run:
         from twisted.internet.defer import Deferred
 
         self._running = Deferred.fromCoroutine(self._whole(session))
-        self._running.addBoth(lambda _: self._reactor.stop())
+        self._running.addBoth(self._end)
+
+    def _end(self, _: object) -> None:
+        if self._signal is None:
+            self._reactor.stop()
+        else:  # threads may be waiting for what never comes; they are not waited for
+            self._reactor.crash()
 
     async def _whole(self, session: Session) -> None:
         from twisted.internet.defer import CancelledError
