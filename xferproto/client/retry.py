@@ -197,6 +197,10 @@ class RetryingClient:
             )
         )
 
+    def read(self, id: str, largest: int, progress: Progress | None = None) -> Deferred[bytes]:
+        """As L{XferClientProtocol.read}."""
+        return self._until_done(lambda client: client.read(id, largest, progress))
+
     def verify(self, id: str, waited: Waited | None = None) -> Deferred[None]:
         """As L{XferClientProtocol.verify}."""
         return self._until_done(lambda client: client.verify(id, waited))
