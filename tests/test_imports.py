@@ -83,7 +83,7 @@ PURE = (
 )
 """These know nothing of Twisted and zope.interface, and can be used without."""
 
-ENDPOINTS = ("client.factory", "client.service", "client.tls", "server.listen")
+ENDPOINTS = ("client.factory", "client.host", "client.service", "client.tls", "server.listen")
 """These alone know of L{twisted.internet.endpoints}."""
 
 REACTOR = ("client.service", "server.service")
