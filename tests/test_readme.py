@@ -1,18 +1,13 @@
-"""What the README shows is what happens."""
+"""What the README shows is what happens; its Python programs are in tests/test_python.py."""
 
 from __future__ import annotations
 
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
-from twisted.internet import reactor
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ServerEndpoint
-from twisted.internet.utils import getProcessOutputAndValue
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from tests.console import XFER, environment
 from tests.depot import Depot
@@ -76,26 +71,3 @@ class TourTests(SynchronousTestCase):
                 check=True,
             )
             self.assertEqual(ended.stdout, re.sub("(?m)^    ", "", shown), line)
-
-
-class PythonTests(TestCase):
-    """The Python program."""
-
-    async def test_program(self) -> None:
-        """It runs as it stands: uploads a file, lists it, and fetches it back."""
-        match = re.search(r"```python\n(.*?)```", README, re.DOTALL)
-        assert match is not None
-        depot = Depot(self)
-        endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
-        port = await endpoint.listen(depot.factory)
-        self.addCleanup(lambda: Deferred.fromCoroutine(depot.factory.stop()))
-        self.addCleanup(port.stopListening)
-        copy = Path(self.mktemp()).absolute()
-        program = match[1].replace("9000", str(port.getHost().port))
-        program = program.replace("/tmp/README.copy.md", str(copy))
-        out, err, status = await getProcessOutputAndValue(
-            sys.executable, ["-c", program], path=str(PROJECT), env={"PYTHONPATH": str(PROJECT)}
-        )
-        self.assertEqual((err, status), (b"", 0))
-        self.assertEqual(out.split()[1:], [b"README.md", str(len(README.encode())).encode()])
-        self.assertEqual(copy.read_text("utf-8"), README)
