@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run demo test pytest peers lint bench clean
+.PHONY: run demo test pytest peers lint bench picture clean
 
 run: $(VENV)/run.stamp
 	@$(BIN)/twistd -n xfer --port 9000
@@ -40,6 +40,10 @@ lint: $(VENV)/lint.stamp
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m bench $(BENCH)
 
+# The picture of a terminal in README.md.
+picture: $(VENV)/picture.stamp
+	$(BIN)/python docs/terminal.py
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info _trial_temp* .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -63,4 +67,8 @@ $(VENV)/lint.stamp: $(VENV)/test.stamp
 
 $(VENV)/bench.stamp: $(VENV)/run.stamp
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .[bench]
+	@touch $@
+
+$(VENV)/picture.stamp: $(VENV)/run.stamp
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .[picture]
 	@touch $@

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import json
 import os
 import pty
 import re
-import select
 import signal
 import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,7 +88,7 @@ class Running:
     An C{xfer} that runs; killed, if it has to be, when the test is over.
 
     @param terminal: whether it has a terminal for its input, output and errors, of 100 columns.
-    @ivar shown: all that it has written so far, as far as was looked at: to both of its outputs.
+    @ivar shown: all that it has written so far, to both of its outputs.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Running:
         command: Sequence[str | Path] = (XFER,),
     ) -> None:
         self.shown = ""
+        self._ended = False
         if terminal:
             ours, theirs = pty.openpty()
             fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
@@ -122,11 +124,15 @@ class Running:
             preexec_fn=take_terminal,
         )
         os.close(theirs)
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         case.addCleanup(self._clean_up)
 
     def _clean_up(self) -> None:
         self._process.kill()
         self._process.wait()
+        self._reader.join()
         os.close(self._fd)
 
     @property
@@ -138,29 +144,31 @@ class Running:
         """L{shown} without the terminal's control sequences."""
         return ESCAPES.sub("", self.shown)
 
-    def _read(self, seconds: float) -> bool:
-        """Look at what it writes next; whether there is more to come."""
-        ready, _, _ = select.select([self._fd], [], [], max(seconds, 0))
-        if not ready:
-            raise AssertionError(f"nothing came any more after {self.text[-2000:]!r}")
-        try:
-            data = os.read(self._fd, 65536)
-        except OSError:  # how a terminal says that nobody has it any more
-            data = b""
-        self.shown += data.decode("utf-8", "replace")
-        return bool(data)
+    def _read(self) -> None:
+        """Take all that it writes, so that it never waits for that."""
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        data = b"..."
+        while data:
+            try:
+                data = os.read(self._fd, 65536)
+            except OSError:  # how a terminal says that nobody has it any more
+                data = b""
+            with self._news:
+                self.shown += decoder.decode(data)
+                self._ended = not data
+                self._news.notify_all()
 
     def wait_for(self, pattern: str) -> re.Match[str]:
         """
         Wait until it has written what matches.
 
-        @raise AssertionError: it ended without.
+        @raise AssertionError: it ended without, or has nothing more to say.
         """
-        deadline = time.monotonic() + PATIENCE
-        while (match := re.search(pattern, self.text)) is None:
-            if not self._read(deadline - time.monotonic()):
-                raise AssertionError(f"no {pattern!r} in {self.text[-2000:]!r}")
-        return match
+        with self._news:
+            while (match := re.search(pattern, self.text)) is None:
+                if self._ended or not self._news.wait(PATIENCE):
+                    raise AssertionError(f"no {pattern!r} in {self.text[-2000:]!r}")
+            return match
 
     def type(self, keys: str) -> None:
         """Type at its terminal."""
@@ -171,7 +179,19 @@ class Running:
 
     def wait(self) -> int:
         """Wait until it has ended by itself: its exit status."""
-        deadline = time.monotonic() + PATIENCE
-        while self._read(deadline - time.monotonic()):
-            pass
-        return self._process.wait(PATIENCE)
+        status = self._process.wait(PATIENCE)
+        self._reader.join()
+        return status
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """
+    Wait for something that other processes do.
+
+    @raise AssertionError: it does not come about.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError("what was waited for does not come about")
+        time.sleep(0.01)

@@ -250,7 +250,9 @@ class Daemon:
 
 
 def listening_port(line: str) -> int:
-    """The port that a server's log says it listens on."""
+    """The port that a server's log says it listens on; 0 where it is a UNIX socket."""
+    if "UNIXAddress" in line:
+        return 0
     match = re.search(r"listening on \S+ port ([0-9]+)", line)
     assert match is not None, line
     return int(match[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -21,6 +22,7 @@ from xferproto.console.tree import (
     Refused,
     first_name,
     found_at,
+    matches,
 )
 from xferproto.console.wanted import among
 from xferproto.entry import Entry
@@ -137,6 +139,22 @@ class TreeTests(SynchronousTestCase):
         (refused,) = self.refused()
         self.assertIn("1024", str(refused.error))
 
+    def test_excluded(self) -> None:
+        """Patterns leave out files, and directories with all that is in them."""
+        for name in ("a.tmp", "d/b.tmp", "d/c", "cache/x", "d/cache/y"):
+            self.file(name)
+        for patterns, names in (
+            (["*.tmp"], ["cache/x", "d/c", "d/cache/y"]),
+            (["cache"], ["a.tmp", "d/b.tmp", "d/c"]),
+            (["/cache", "d/*"], ["a.tmp"]),
+            (["[a-c]*"], []),
+            (["nothing", "d/?"], ["a.tmp", "cache/x", "d/b.tmp", "d/cache/y"]),
+        ):
+            found = found_at(str(self.root), "", excluded=partial(matches, patterns=patterns))
+            self.assertEqual(
+                [one.name for one in found if isinstance(one, LocalFile)], names, patterns
+            )
+
     def test_first_name(self) -> None:
         """A name begins with the last component of its path, if it has one."""
         for path, name in (
@@ -239,9 +257,10 @@ class TallyTests(SynchronousTestCase):
         tally.left_out.update({LINK: 2, EMPTY: 1})
         self.assertEqual(
             tally.text("stored", "sent", "there"),
-            "10,000 files stored (39.1 MiB sent); 2 there (1.5 KiB); 3 failed; 4 not tried; "
+            "10,000 files stored (39.1 MiB sent); 2 there (1.5 KiB); 3 failed; 4 unfinished; "
             "left out: 2 symbolic links, 1 empty directory",
         )
+        self.assertEqual(Tally(present=1, kept=1).text("", "", "there"), "1 file there (1 byte)")
         self.assertEqual(
             Tally(left_out=Counter({EMPTY: 2})).text("", "", "")[-19:], "2 empty directories"
         )

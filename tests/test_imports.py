@@ -95,7 +95,13 @@ PURE = (
 )
 """These know nothing of Twisted and zope.interface, and can be used without."""
 
-ENDPOINTS = ("client.endpoint", "client.factory", "client.tls", "server.listen")
+ENDPOINTS = (
+    "client.endpoint",
+    "client.factory",
+    "client.host",
+    "client.tls",
+    "server.listen",
+)
 """These alone know of L{twisted.internet.endpoints}."""
 
 REACTOR = ("client.service", "console.session", "server.service")

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from xferproto import grammar
 from xferproto.client.connection import ClientConnection, Progress, to_entry, to_wire
-from xferproto.client.target import PartFile
+from xferproto.client.target import MemoryPart, Part, PartFile
 from xferproto.command import Command
 from xferproto.details import Range
 from xferproto.entry import Entry
-from xferproto.errors import BadRange, HashMismatch, UnexpectedReply
+from xferproto.errors import BadRange, HashMismatch, TooLarge, UnexpectedReply
 from xferproto.escape import quoted
 from xferproto.executor import undone_if_cancelled
 from xferproto.store.direct import WORTH_IT
@@ -43,8 +43,15 @@ class DownloadConnection(ClientConnection):
         finally:
             await run(part.leave)
 
-    async def _fetch(self, id: str, part: PartFile, progress: Progress | None) -> Entry:
-        """Fetch what a part lacks, and check the whole."""
+    async def _read(self, id: str, largest: int, progress: Progress | None) -> bytes:
+        part = MemoryPart()
+        await self._fetch(grammar.parse_id(to_wire(id)), part, progress, largest)
+        return part.content()
+
+    async def _fetch(
+        self, id: str, part: Part, progress: Progress | None, largest: int | None = None
+    ) -> Entry:
+        """Fetch what a part lacks, unless the whole has more than C{largest}, and check it."""
         executor = self.factory.executor
         offset = part.size
         digest = await executor.run(_hash_part, part, offset)
@@ -52,6 +59,11 @@ class DownloadConnection(ClientConnection):
         entry = to_entry(await self._line())
         if entry.id != id or entry.size < offset:
             raise UnexpectedReply(f"Asked for {id}, the server sends {entry.id}.")
+        if largest is not None and entry.size > largest:
+            raise TooLarge(
+                f"{quoted(entry.name)} has {entry.size} bytes, and at most {largest} are read into "
+                "memory; download it to a file."
+            )
         missing = entry.size - offset
         if missing >= WORTH_IT:
             await executor.run(part.expect, missing)
@@ -78,7 +90,7 @@ class DownloadConnection(ClientConnection):
         return entry
 
 
-def _hash_part(part: PartFile, length: int) -> Digest:
+def _hash_part(part: Part, length: int) -> Digest:
     digest = md5()
     for offset in range(0, length, BLOCK):
         digest.update([part.read(offset, min(BLOCK, length - offset))])

@@ -157,6 +157,17 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         """
         return self._request(self._download(id, Path(target), replace, progress, resume))
 
+    def read(self, id: str, largest: int, progress: Progress | None = None) -> Deferred[bytes]:
+        """
+        Fetch a content into memory; it comes out when its size and MD5 are right.
+
+        @param largest: the most bytes that are taken.
+        @param progress: as for L{download}.
+        @return: fires with the content.
+        @raise TooLarge: it has more; the connection is closed then, as it was on its way.
+        """
+        return self._request(self._read(id, largest, progress))
+
     def upload_many(
         self, files: Iterable[tuple[Path | str | bytes, str]], told: Told
     ) -> Deferred[None]:

@@ -9,11 +9,10 @@ from typing import Any, TypeVar
 from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.error import ConnectError, DNSLookupError
-from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
 
 from xferproto.client.connection import Progress, Waited
-from xferproto.client.factory import Trace, connect
+from xferproto.client.factory import Endpoint, Trace, connect
 from xferproto.client.outstanding import Outstanding
 from xferproto.client.protocol import XferClientProtocol
 from xferproto.client.writer import Told
@@ -96,7 +95,7 @@ class RetryingClient:
     def __init__(
         self,
         reactor: Any,
-        endpoint: str | IStreamClientEndpoint,
+        endpoint: Endpoint,
         tries: int = 10,
         say: Callable[[str], None] = lambda line: None,
         delay: Callable[[int], float] = BACKOFF,
@@ -221,6 +220,10 @@ class RetryingClient:
                 ),
             )
         )
+
+    def read(self, id: str, largest: int, progress: Progress | None = None) -> Deferred[bytes]:
+        """As L{XferClientProtocol.read}."""
+        return self._until_done(lambda client: client.read(id, largest, progress))
 
     def verify(self, id: str, waited: Waited | None = None) -> Deferred[None]:
         """As L{XferClientProtocol.verify}."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +48,8 @@ class Terminal:
             console=console or Console(stderr=True),
             expand=True,
             transient=True,
+            redirect_stdout=False,  # what goes elsewhere is not for the screen
+            redirect_stderr=False,
         )
         self._progress.start()
         output.through = self._write
@@ -60,7 +61,7 @@ class Terminal:
     def _write(self, line: str, error: bool) -> None:
         """Write a line above the bars, many of them at once; elsewhere as it is."""
         if not error and not self._output.terminal:
-            sys.stdout.write(line + "\n")
+            self._output.write(line, error)
             return
         self._lines.append(line)
         if self._flushing is None:

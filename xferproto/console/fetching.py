@@ -18,6 +18,7 @@ from xferproto.console.progress import COMPARING, RECEIVING
 from xferproto.console.session import Session
 from xferproto.console.tally import Tally
 from xferproto.console.transfers import Carrier, is_of_all, new_display
+from xferproto.console.tree import EXCLUDED, matches
 from xferproto.console.wanted import Wanted, wanted
 from xferproto.entry import Entry
 
@@ -32,14 +33,23 @@ class Wish:
 
     @ivar whats: ids, names, directories of names, or beginnings of names.
     @ivar output: the directory that gets them, or the file that the only one becomes.
+    @ivar exclude: patterns of names that are left out, with all that is in them.
     @ivar replace: whether files that have other content are replaced.
     @ivar dry_run: whether nothing is to be fetched.
     """
 
     whats: Sequence[str]
     output: str = "."
+    exclude: Sequence[str] = ()
     replace: bool = False
     dry_run: bool = False
+
+    def excluded(self, relative: str) -> bool:
+        """Whether a file, or a directory that it is in, is left out."""
+        parts = relative.split("/")
+        return any(
+            matches("/".join(parts[: count + 1]), self.exclude) for count in range(len(parts))
+        )
 
 
 @dataclass(slots=True)
@@ -74,12 +84,10 @@ class Fetching:
         self._files: dict[str, Fetched] = {}
 
     async def run(self) -> None:
-        """
-        Do it. What can't be fetched is told, and the rest goes on where it can.
-        """
+        """Do it. What can't be fetched is told, and the rest goes on where it can."""
         self._session.interrupted = (
-            "Stopped. What was told of is here, and proven. Give the same command again to go on; "
-            "until then parts of large files are kept beside them, as hidden .part files."
+            "stopped: what was told of is here, and proven; give the same command again to go on: "
+            "until then the parts of large files stay beside them, as hidden .part files"
         )
         try:
             found = await self._find(self._session.client())
@@ -96,7 +104,7 @@ class Fetching:
             self._output.failed("", error)
         finally:
             self._display.close()
-            self._tally.untried = len(self._files)
+            self._tally.unfinished = len(self._files)
             done = "would be fetched" if self._wish.dry_run else "fetched"
             self._output.summary(
                 self._tally.text(done, "received", "here already"),
@@ -110,7 +118,11 @@ class Fetching:
         found: list[Wanted] = []
         for what in self._wish.whats:
             try:
-                found += await wanted(client, what, self._output.note)
+                for one in await wanted(client, what, self._output.note):
+                    if self._wish.exclude and self._wish.excluded(one.relative):
+                        self._tally.left_out[EXCLUDED] += 1
+                    else:
+                        found.append(one)
             except Exception as error:
                 if is_of_all(error):
                     raise
@@ -169,22 +181,33 @@ class Fetching:
         carrier = Carrier(
             self._session.client, self._session.settings.jobs, self._fetch_many, self._fetch_one
         )
-        await carrier.carry(
-            [file for file in files if file.entry.size <= ONE_LINE],
-            [file for file in files if file.entry.size > ONE_LINE],
-        )
+        # In a request for many a file is told of by its id: who is wanted twice comes by itself.
+        small: dict[str, Fetched] = {}
+        others = []
+        for file in files:
+            if file.entry.size > ONE_LINE or file.entry.id in small:
+                others.append(file)
+            else:
+                small[file.entry.id] = file
+        await carrier.carry(list(small.values()), others)
 
     async def _fetch_many(self, client: RetryingClient, files: Iterator[Fetched]) -> None:
-        def told(path: str, outcome: Entry | Exception) -> None:
-            file = self._files[path]
+        under_way: dict[str, Fetched] = {}
+
+        def asked() -> Iterator[tuple[str, str]]:
+            for file in files:
+                under_way[file.entry.id] = file
+                yield file.entry.id, file.path
+
+        def told(id: str, outcome: Entry | Exception) -> None:
+            file = under_way.pop(id)
             self._display.through(file.entry.size)
             if isinstance(outcome, Entry):
                 self._fetched(file, outcome.size)
             else:
                 self._failed(file, outcome)
 
-        asked = ((file.entry.id, file.path) for file in files)
-        await client.download_many(asked, told, self._wish.replace)
+        await client.download_many(asked(), told, self._wish.replace)
 
     async def _fetch_one(self, client: RetryingClient, file: Fetched) -> None:
         bar = self._display.bar(file.path, file.entry.size)
@@ -234,7 +257,7 @@ class Fetching:
 
     def _fail(self, what: str, error: Exception, **fields: object) -> None:
         self._tally.failed += 1
-        self._output.failed(what, error, event="file", action="get", **fields)
+        self._output.failed(what, error, action="get", **fields)
 
     def _say_what_would_be(self, files: Sequence[Fetched]) -> None:
         for file in files:
@@ -246,9 +269,8 @@ class Fetching:
     def _tell(self, file: Fetched, status: str, received: int) -> None:
         self._output.result(
             f"{file.entry.id}  {self._output.shown(file.path)}",
-            event="file",
+            event=status,
             action="get",
-            status=status,
             path=file.path,
             received=received,
             id=file.entry.id,

@@ -35,6 +35,12 @@ on where it was.""",
     metavar="DIR|FILE|-",
     help="Directory to write to; or the file, where it is one; - is standard output.",
 )
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out names that fit it, as in *.tmp or cache/*; may be repeated.",
+)
 @click.option("--replace", is_flag=True, help="Replace files that have other content.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be fetched; fetch nothing.")
 @click.pass_obj
@@ -43,6 +49,7 @@ def get(
     whats: tuple[str, ...],
     everything: bool,
     output: str,
+    exclude: tuple[str, ...],
     replace: bool,
     dry_run: bool,
 ) -> None:
@@ -57,7 +64,7 @@ def get(
     settings = chosen.settings()
     asked = ("",) if everything else whats
     if output != STDOUT:
-        wish = Wish(asked, output, replace, dry_run)
+        wish = Wish(asked, output, exclude, replace, dry_run)
         run(settings, lambda session: Fetching(session, wish).run())
     elif settings.json or dry_run:
         raise click.UsageError("With -o - standard output is the files' alone.")

@@ -137,7 +137,13 @@ class Output:
     def _write(self, line: str, error: bool) -> None:
         if self.through is not None:
             self.through(line, error)
-            return
+        else:
+            self.write(line, error)
+
+    def write(self, line: str, error: bool) -> None:
+        """Write a line as it is, to standard error or standard output."""
+        if error:  # behind the results before it, where both go to one place
+            self._out.flush()
         stream = self._err if error else self._out
         stream.write(line + "\n")
         if self.soon is None:

@@ -33,6 +33,12 @@ devices; empty directories, times and modes are not kept: `tar` keeps them.""",
 @click.option("--prefix", default="", help="Put this before all names, with a slash between.")
 @click.option("--follow", is_flag=True, help="Follow symbolic links in directories.")
 @click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out what fits it in directories, as in *.tmp or cache/*; may be repeated.",
+)
+@click.option(
     "--replace",
     is_flag=True,
     help="When a file is stored, remove other contents of its name.",
@@ -51,6 +57,7 @@ def put(
     name: str | None,
     prefix: str,
     follow: bool,
+    exclude: tuple[str, ...],
     replace: bool,
     hash_first: bool,
     dry_run: bool,
@@ -64,5 +71,5 @@ def put(
         raise click.UsageError("Standard input has no name; give it one with --name.")
     if name == "":
         raise click.UsageError("--name is empty.")
-    wish = Wish(paths, name, prefix.strip("/"), follow, replace, hash_first, dry_run)
+    wish = Wish(paths, name, prefix.strip("/"), follow, exclude, replace, hash_first, dry_run)
     run(chosen.settings(), lambda session: Sending(session, wish).run())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -14,22 +13,20 @@ from xferproto.client.retry import RetryingClient
 from xferproto.client.source import ONE_LINE
 from xferproto.console.advice import LocalRefusal
 from xferproto.console.hashing import hash_file, hash_small
+from xferproto.console.known import Known
 from xferproto.console.progress import COMPARING, HASHING, SENDING, SERVER_CHECKS, Bar
 from xferproto.console.put import STDIN
 from xferproto.console.session import Session
 from xferproto.console.spool import Spool
 from xferproto.console.tally import Tally
 from xferproto.console.transfers import Carrier, is_of_all, new_display
-from xferproto.console.tree import Found, LeftOut, LocalFile, Refused, first_name, found_at
+from xferproto.console.tree import Found, LeftOut, LocalFile, Refused, first_name, found_at, matches
 from xferproto.entry import Entry
 from xferproto.errors import Denied, LoginRequired, NoSuchFile
 from xferproto.escape import quoted
 
 BATCH = 256
 """Files that are looked at, or hashed where they are small, in one go on a thread."""
-
-LISTINGS = 32
-"""Files that are named one by one are looked for in the depot up to so many of them."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +38,7 @@ class Wish:
     @ivar name: what the only one of them is called, or None.
     @ivar prefix: goes before all names, without the slash; may be empty.
     @ivar follow: whether links in directories are followed.
+    @ivar exclude: patterns of what is left out of directories.
     @ivar replace: whether other contents of a name are removed.
     @ivar hash_first: whether large files are hashed before they are sent.
     @ivar dry_run: whether nothing is to be sent.
@@ -50,9 +48,14 @@ class Wish:
     name: str | None = None
     prefix: str = ""
     follow: bool = False
+    exclude: Sequence[str] = ()
     replace: bool = False
     hash_first: bool = True
     dry_run: bool = False
+
+    def excluded(self, relative: str) -> bool:
+        """Whether what has this path below a directory is left out."""
+        return matches(relative, self.exclude)
 
 
 class Sending:
@@ -70,18 +73,17 @@ class Sending:
         self._display = new_display(session)
         self._tally = Tally()
         self._files: dict[str, LocalFile] = {}
-        self._others: dict[str, list[Entry]] = {}
+        self._known = Known()
+        self._prefixes: set[str] = set()
         self._under_way: dict[str, Deferred[None]] = {}
         self._replaced: list[Entry] = []
         self._spool: Spool | None = None
 
     async def run(self) -> None:
-        """
-        Do it. What can't be stored is told, and the rest goes on where it can.
-        """
+        """Do it. What can't be stored is told, and the rest goes on where it can."""
         self._session.interrupted = (
-            "Stopped. What was told of is stored. Give the same command again to go on: nothing "
-            "is sent twice, and large files go on where they were."
+            "stopped: what was told of is stored; give the same command again to go on: nothing is "
+            "sent twice, and large files go on where they were"
         )
         try:
             await self._find()
@@ -101,7 +103,7 @@ class Sending:
             if self._spool is not None:
                 self._spool.close()
             self._display.close()
-            self._tally.untried = len(self._files)
+            self._tally.unfinished = len(self._files)
             done = "would be stored" if self._wish.dry_run else "stored"
             self._output.summary(
                 self._tally.text(done, "sent", "there already"),
@@ -119,17 +121,17 @@ class Sending:
                 first = f"{self._wish.prefix}/{first}" if first else self._wish.prefix
             if path == STDIN:
                 self._spool = Spool(self._session.reactor)
-                self._take(await self._spool.named(first))
+                self._take(await self._spool.named(first), first)
                 continue
-            found = found_at(path, first, self._wish.follow)
+            found = found_at(path, first, self._wish.follow, self._wish.excluded)
             while batch := await self._session.executor.run(_next, found):
                 for one in batch:
-                    self._take(one)
+                    self._take(one, first)
                 self._display.looking(len(self._files))
         size = sum(file.size for file in self._files.values())
         self._display.plan(len(self._files), size)
 
-    def _take(self, found: Found) -> None:
+    def _take(self, found: Found, first: str) -> None:
         if isinstance(found, LeftOut):
             self._tally.left_out[found.kind] += 1
         elif isinstance(found, Refused):
@@ -142,33 +144,22 @@ class Sending:
             self._fail(found.path, error)
         else:
             self._files[found.name] = found
+            # A directory is listed as a whole, and what has none by its first component.
+            top, slash, _ = found.name.partition("/")
+            self._prefixes.add(f"{first}/" if found.name != first and first else top + slash)
 
     # What the depot has
 
     async def _look_for(self, client: RetryingClient) -> None:
-        """List what has these names in the depot, where it lets us."""
-        prefixes = sorted({self._listed(name) for name in self._files})
-        if not self._wish.replace and len(prefixes) > LISTINGS:
-            return  # who names thousands of files one by one has no use for as many listings
-        others: dict[str, list[Entry]] = defaultdict(list)
+        """See what has these names in the depot, where it lets us."""
         try:
-            for prefix in prefixes:
-                for entry in await client.list_files(prefix):
-                    if entry.name in self._files:
-                        others[entry.name].append(entry)
+            await self._known.look_for(client, self._files, self._prefixes)
         except (Denied, LoginRequired):
             if self._wish.replace:
                 raise
-        self._others = dict(others)
-
-    def _listed(self, name: str) -> str:
-        """The prefix to be listed for a file: its own name, or that of the directory given."""
-        depth = self._wish.prefix.count("/") + 1 if self._wish.prefix else 0
-        parts = name.split("/")
-        return name if len(parts) == depth + 1 else "/".join(parts[: depth + 1]) + "/"
 
     def _same_size(self, file: LocalFile) -> list[Entry]:
-        return [entry for entry in self._others.get(file.name, ()) if entry.size == file.size]
+        return self._known.of_size(file.name, file.size)
 
     async def _skip_small(self) -> None:
         """Skip the small files that are there already."""
@@ -287,16 +278,15 @@ class Sending:
         path = STDIN if self._spool is not None and file.path == self._spool.path else file.path
         self._output.result(
             f"{entry.id}  {self._output.shown(entry.name)}",
-            event="file",
+            event=status,
             action="put",
-            status=status,
             path=path,
             sent=sent,
             id=entry.id,
             name=entry.name,
             size=entry.size,
         )
-        others = [one for one in self._others.get(file.name, ()) if one.id != entry.id]
+        others = self._known.besides(entry)
         if self._wish.replace:
             self._replaced += others
         elif others:
@@ -319,7 +309,7 @@ class Sending:
 
     def _fail(self, path: str, error: Exception, **fields: object) -> None:
         self._tally.failed += 1
-        self._output.failed(path, error, event="file", action="put", path=path, **fields)
+        self._output.failed(path, error, action="put", path=path, **fields)
 
     def _say_what_would_be(self) -> None:
         for file in list(self._files.values()):
@@ -328,9 +318,8 @@ class Sending:
             self._tally.moved += file.size
             self._output.result(
                 f"{self._output.shown(file.path)} -> {self._output.shown(file.name)}",
-                event="file",
+                event="planned",
                 action="put",
-                status="planned",
                 path=file.path,
                 name=file.name,
                 size=file.size,

@@ -18,7 +18,7 @@ class Tally:
     @ivar present: those that were there already.
     @ivar kept: the bytes of these.
     @ivar failed: those that could not be carried, and the paths and names that led to none.
-    @ivar untried: those that nothing was tried for, when the whole ended early.
+    @ivar unfinished: those that are left to be done, where the whole ended early.
     @ivar left_out: what is not carried by rule, by kind.
     """
 
@@ -27,19 +27,19 @@ class Tally:
     present: int = 0
     kept: int = 0
     failed: int = 0
-    untried: int = 0
+    unfinished: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
 
     def fields(self) -> dict[str, object]:
         """The counts for a program."""
         return {
-            "files": self.done + self.present + self.failed + self.untried,
+            "files": self.done + self.present + self.failed + self.unfinished,
             "done": self.done,
             "moved": self.moved,
             "present": self.present,
             "kept": self.kept,
             "failed": self.failed,
-            "untried": self.untried,
+            "unfinished": self.unfinished,
             "left_out": dict(self.left_out),
         }
 
@@ -51,13 +51,16 @@ class Tally:
         @param moved: what was done with bytes, as in C{sent}.
         @param present: how those that were there already are called.
         """
-        parts = [f"{_files(self.done)} {done} ({readable_size(self.moved)} {moved})"]
+        parts = []
+        if self.done or not self.present:
+            parts.append(f"{_files(self.done)} {done} ({readable_size(self.moved)} {moved})")
         if self.present:
-            parts.append(f"{self.present:,} {present} ({readable_size(self.kept)})")
+            count = f"{self.present:,}" if parts else _files(self.present)
+            parts.append(f"{count} {present} ({readable_size(self.kept)})")
         if self.failed:
             parts.append(f"{self.failed:,} failed")
-        if self.untried:
-            parts.append(f"{self.untried:,} not tried")
+        if self.unfinished:
+            parts.append(f"{self.unfinished:,} unfinished")
         if self.left_out:
             kinds = ", ".join(_counted(count, kind) for kind, count in self.left_out.items())
             parts.append(f"left out: {kinds}")

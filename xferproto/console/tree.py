@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from xferproto import grammar
 from xferproto.client.connection import to_wire
@@ -46,7 +47,8 @@ class LeftOut:
     What is not sent, by rule.
 
     @ivar path: where it is.
-    @ivar kind: what it is: C{symbolic link}, C{empty directory} or C{special file}.
+    @ivar kind: what it is: C{symbolic link}, C{empty directory}, C{special file} or
+        C{excluded path}.
     """
 
     path: str
@@ -58,6 +60,7 @@ Found = LocalFile | Refused | LeftOut
 LINK = "symbolic link"
 EMPTY = "empty directory"
 SPECIAL = "special file"
+EXCLUDED = "excluded path"
 
 
 def first_name(path: str) -> str:
@@ -70,18 +73,39 @@ def first_name(path: str) -> str:
     return "" if last in (".", "..") else last
 
 
-def found_at(path: str, first: str, follow: bool = False) -> Iterator[Found]:
+def matches(relative: str, patterns: Sequence[str]) -> bool:
+    """
+    Whether a path fits any of some patterns, with C{*}, C{?} and C{[…]} as in the shell.
+
+    @param relative: a path below a directory.
+    @param patterns: one with a slash is for the path; one without for its last component.
+    """
+    last = relative.rpartition("/")[2]
+    return any(
+        fnmatchcase(relative if "/" in pattern else last, pattern.removeprefix("/"))
+        for pattern in patterns
+    )
+
+
+def found_at(
+    path: str,
+    first: str,
+    follow: bool = False,
+    excluded: Callable[[str], bool] = lambda relative: False,
+) -> Iterator[Found]:
     """
     The files at a path, in the order of their names. Blocks.
 
     @param path: a file, or a directory with all in it; a link is followed here.
     @param first: the file's name, or what the directory's becomes; empty to have none.
     @param follow: whether to follow links within a directory.
+    @param excluded: whether a path below a directory is left out, with all that is in it.
     """
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
-            yield from _below(path, first, follow, ((status.st_dev, status.st_ino),))
+            above = ((status.st_dev, status.st_ino),)
+            yield from _below(path, first, "", follow, excluded, above)
             return
     except (OSError, ValueError) as error:
         yield Refused(path, error)
@@ -93,7 +117,12 @@ def found_at(path: str, first: str, follow: bool = False) -> Iterator[Found]:
 
 
 def _below(
-    directory: str, first: str, follow: bool, above: tuple[tuple[int, int], ...]
+    directory: str,
+    first: str,
+    inside: str,
+    follow: bool,
+    excluded: Callable[[str], bool],
+    above: tuple[tuple[int, int], ...],
 ) -> Iterator[Found]:
     try:
         with os.scandir(directory) as scanned:
@@ -105,6 +134,10 @@ def _below(
         yield LeftOut(directory, EMPTY)
     for entry in entries:
         name = f"{first}/{entry.name}" if first else entry.name
+        relative = inside + entry.name
+        if excluded(relative):
+            yield LeftOut(entry.path, EXCLUDED)
+            continue
         try:
             if entry.is_symlink() and not follow:
                 yield LeftOut(entry.path, LINK)
@@ -123,7 +156,9 @@ def _below(
         elif isinstance(named := _named(entry.path, name, 0), Refused):
             yield named  # for all that is in it
         else:
-            yield from _below(entry.path, name, follow, (*above, identity))
+            yield from _below(
+                entry.path, name, f"{relative}/", follow, excluded, (*above, identity)
+            )
 
 
 def _named(path: str, name: str, size: int) -> LocalFile | Refused:
