@@ -45,17 +45,20 @@ class Headway:
     before it. That can't go on for ever.
 
     @param progress: the caller's; told all that this is.
+    @param kept: whether all bytes that are through are found again by the next try; then where that
+        begins tells nothing new.
     """
 
-    def __init__(self, progress: Progress | None) -> None:
+    def __init__(self, progress: Progress | None, kept: bool = False) -> None:
         self._progress = progress
+        self._kept = kept
         self._began = self._reached = 0
         self._beginning = True
         self._further = False
 
     def told(self, done: int, total: int) -> None:
         """So many bytes are through; a L{Progress<xferproto.client.connection.Progress>}."""
-        if self._beginning and done > self._began:
+        if self._beginning and done > self._began and not self._kept:
             self._began = done
             self._further = True
         self._beginning = False
@@ -173,7 +176,7 @@ class RetryingClient:
         progress: Progress | None = None,
     ) -> Deferred[Entry]:
         """As L{XferClientProtocol.download}, resumed."""
-        headway = Headway(progress)
+        headway = Headway(progress, kept=True)
         return self._until_done(
             lambda client: client.download(id, target, replace, headway.told, resume=True),
             came_along=headway.came_along,
