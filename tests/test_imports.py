@@ -54,7 +54,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "store": (*STORE, "store"),
     "transfer": (*TRANSFER, "transfer"),
     "server": (*SIDE, "quantity", "server"),
-    "client": (*SIDE, "client", "lane", "version"),
+    "client": (*SIDE, "client", "lane", "quantity", "version"),
     # the console command
     "console": (
         *VALUES,

@@ -37,6 +37,7 @@ from tests.processes import (
 )
 from tests.visitors import PASSWORD, user
 from xferproto.client import service as client_service
+from xferproto.client import transcript
 from xferproto.server import service as server_service
 from xferproto.server.users import changed_users
 from xferproto.store.small import SMALL_SIZE
@@ -514,7 +515,7 @@ class ClientTests(ProcessCase):
                 return fail(DNSLookupError("no results for hostname lookup: depot.invalid"))
 
         status = SimpleNamespace(code=0)
-        service = client_service.ExchangeService(
+        service = transcript.ExchangeService(
             Reactor(),
             ("depot.invalid port 9000", cast(IStreamClientEndpoint, Endpoint())),
             self.file(b"hello"),

@@ -53,3 +53,15 @@ def readable_size(number: int) -> str:
         power += 1
     amount, unit = number / 1024**power, f"{'KMGTPE'[power - 1]}iB"
     return f"{amount:.3g} {unit}" if amount < 100 else f"{amount:.0f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it: C{45 s}, C{12 min}, C{3 h 5 min}, C{2 d 4 h}."""
+    minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86400)
+    if seconds < 60:
+        return f"{max(seconds, 0):.0f} s" if seconds >= 1 or not seconds else f"{seconds:.1f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if hours < 24:
+        return f"{hours} h {minutes % 60} min"
+    return f"{days} d {hours % 24} h"

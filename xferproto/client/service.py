@@ -1,47 +1,35 @@
-"""The service that C{twistd xfer-client} runs: options, one exchange, the exit status."""
+"""What C{twistd xfer-client} runs: its options, and the service that they ask for."""
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.logger import (
-    ILogObserver,
-    LogEvent,
-    Logger,
-    LogLevel,
-    eventAsText,
-    formatEvent,
-)
 from twisted.python import usage
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from xferproto.client.endpoint import depot_endpoint
-from xferproto.client.exchange import exchange
-from xferproto.client.factory import DEFAULT_PORT, connect
+from xferproto.client.factory import DEFAULT_PORT
 from xferproto.client.password import credentials
-from xferproto.client.protocol import XferClientProtocol
-from xferproto.client.retry import RetryingClient
+from xferproto.client.transcript import ExchangeService, TranscriptObserver
 from xferproto.client.trust import TLSOptions
-from xferproto.errors import RequestError, XferError
-from xferproto.escape import printable
-from xferproto.twistd import ExitStatus, port
+from xferproto.client.watch.options import WatchOptions
+from xferproto.client.watch.service import WatchService
+from xferproto.errors import XferError
+from xferproto.twistd import ExitStatus, port, tell_failed_start
 from xferproto.twistd import Options as OneLineOptions
 
 PID_FILE = "xfer-client.pid"
 LOG_FILE = "xfer-client.log"
 
-SHOWN_ENTRIES = 20
-"""Lines of a listing that the transcript shows; a large depot would drown it."""
+OUTPUT = "received"
+"""Where a file that was fetched back is put, unless it is told."""
+
+_OF_AN_EXCHANGE = {"file": None, "output": OUTPUT, "tries": 1, "verify": 0, "delete": 0}
+"""The options that a watched directory has no use for, and what they are if they are not given."""
 
 
 def tries(value: str) -> int:
@@ -55,21 +43,22 @@ def tries(value: str) -> int:
     return int(value)
 
 
-class Options(OneLineOptions, TLSOptions):
+class Options(OneLineOptions, TLSOptions, WatchOptions):
     """The options of C{twistd xfer-client}."""
 
     command = "xfer-client"
     synopsis = "[options]"
     longdesc = (
         "Send a file to an xfer depot, fetch it back, and compare the hashes of both ways. "
-        "The exit status is 0 only when both ways were a success."
+        "The exit status is 0 only when both ways were a success. "
+        "With --watch: carry what appears in a directory to the depot, for ever."
     )
     optParameters = [
         ["host", "H", "127.0.0.1", "The depot's host."],
         ["port", "p", DEFAULT_PORT, "The depot's TCP port.", port],
         ["endpoint", "e", None, "Twisted client endpoint string, instead of --host and --port."],
         ["file", "f", None, "File to send; a small picture if not given."],
-        ["output", "o", "received", "Directory that gets the file back."],
+        ["output", "o", OUTPUT, "Directory that gets the file back."],
         ["user", "u", None, "User to log in as; the password is asked for if it is nowhere."],
         [
             "password-file",
@@ -89,6 +78,10 @@ class Options(OneLineOptions, TLSOptions):
         super().postOptions()
         if self["tls"] and self["endpoint"] is not None:
             raise usage.UsageError("--tls goes with --host and --port, not with --endpoint")
+        if self["watch"] is not None:
+            for name, unset in _OF_AN_EXCHANGE.items():
+                if self[name] != unset:
+                    raise usage.UsageError(f"--{name} does not go with --watch")
         if self["file"] is None:
             self["file"] = resources.files("xferproto.client").joinpath("picture.png")
         self["file"] = Path(str(self["file"])).absolute()
@@ -100,147 +93,21 @@ class Options(OneLineOptions, TLSOptions):
         if twistd["nodaemon"]:
             if twistd["pidfile"] == "twistd.pid":
                 twistd["pidfile"] = ""
-            if twistd["logfile"] is None and twistd["logger"] is None and not twistd["syslog"]:
-                twistd["logger"] = f"{__name__}.TranscriptObserver"
+            named = twistd["logfile"] is not None or twistd["logger"] is not None
+            if not named and not twistd["syslog"] and self["watch"] is None:
+                twistd["logger"] = f"{TranscriptObserver.__module__}.{TranscriptObserver.__name__}"
         else:
             if twistd["pidfile"] == "twistd.pid":
                 twistd["pidfile"] = PID_FILE
             twistd["logfile"] = twistd["logfile"] or LOG_FILE
 
 
-@implementer(ILogObserver)
-class TranscriptObserver:
-    """Prints the exchange and nothing beside it, except errors: those go to standard error."""
-
-    def __call__(self, event: LogEvent) -> None:
-        level = event.get("log_level")
-        if event.get("log_namespace") == ExchangeService.log.namespace:
-            stream = sys.__stdout__ if level is LogLevel.info else sys.__stderr__
-            print(formatEvent(event), file=stream, flush=True)
-        elif level in (LogLevel.error, LogLevel.critical):
-            print(eventAsText(event), file=sys.__stderr__, flush=True)
-
-
-class ExchangeService(Service):
+def chosen_depot(reactor: Any, options: Options) -> tuple[str, IStreamClientEndpoint]:
     """
-    Runs one exchange, then stops the reactor.
+    The depot that these options name, and the words that describe it.
 
-    @param reactor: runs it.
-    @param endpoint: the depot, and the words that describe it.
-    @param source: the file to send.
-    @param output: the directory that gets it back.
-    @param tries: how often each step is tried; with more than one, it is resumed.
-    @param verify: as for L{exchange}.
-    @param delete: as for L{exchange}.
-    @param credentials: the user and password to log in with, or None.
-    @param exit_status: becomes 1 unless both ways were a success.
+    @raise SystemExit: a file or the endpoint string is wrong; told in one line.
     """
-
-    log = Logger()
-
-    def __init__(
-        self,
-        reactor: Any,
-        endpoint: tuple[str, IStreamClientEndpoint],
-        source: Path,
-        output: Path,
-        exit_status: ExitStatus,
-        tries: int = 1,
-        verify: bool = False,
-        delete: bool = False,
-        credentials: tuple[str, str] | None = None,
-    ) -> None:
-        self._credentials = credentials
-        self._reactor = reactor
-        self._depot, self._endpoint = endpoint
-        self._source = source
-        self._output = output
-        self._tries = tries
-        self._verify = verify
-        self._delete = delete
-        self._exit_status = exit_status
-        self._entries = 0
-
-    def startService(self) -> None:
-        super().startService()
-        self._exit_status.code = 1  # until it is known better
-        self._reactor.callWhenRunning(
-            lambda: Deferred.fromCoroutine(self._run()).addErrback(self._failed).addBoth(self._end)
-        )
-
-    def _say(self, line: str) -> None:
-        self.log.info("{line}", line=line)
-
-    def _trace(self, direction: Literal["<", ">"], line: bytes) -> None:
-        self._entries = self._entries + 1 if b";" in line and direction == "<" else 0
-        if self._entries <= SHOWN_ENTRIES:
-            self._say(f"{direction} {printable(line)}")
-        elif self._entries == SHOWN_ENTRIES + 1:
-            self._say("  ... and more entries")
-
-    async def _run(self) -> None:
-        self._say(f"connecting to {self._depot}")
-        client: XferClientProtocol | RetryingClient
-        if self._tries > 1:
-            client = RetryingClient(
-                self._reactor,
-                self._endpoint,
-                self._tries,
-                lambda line: self._say(f"  {printable(line)}"),
-                prompted=True,
-                trace=self._trace,
-                credentials=self._credentials,
-            )
-        else:
-            client = await connect(self._reactor, self._endpoint, prompted=True, trace=self._trace)
-            self._say("connected")
-            if self._credentials is not None:
-                await client.login(*self._credentials)
-        if await exchange(
-            client, self._source, self._output, self._say, self._verify, self._delete
-        ):
-            self._exit_status.code = 0
-        self._say("disconnected")
-
-    def _failed(self, failure: Failure) -> None:
-        self.log.error("xfer-client: {reason}", reason=self._reason(failure))
-
-    def _reason(self, failure: Failure) -> str:
-        error = failure.value
-        if isinstance(error, RequestError):
-            return f"refused: {printable(error.text)} ({error.symbol})"
-        if isinstance(error, XferError):
-            return str(error)
-        if isinstance(error, ConnectError):
-            number = error.osError
-            reason = os.strerror(number) if isinstance(number, int) else str(error)
-            return f"can't reach {self._depot}: {reason}"
-        if isinstance(error, ValueError):  # a host name that is none
-            return f"can't reach {self._depot}: {error}"
-        if isinstance(error, DNSLookupError):
-            return f"can't reach {self._depot}: nobody knows this host"
-        if isinstance(error, OSError):
-            return f"{printable(str(error.filename))}: {error.strerror}"
-        self.log.failure("the exchange failed", failure)
-        return "this should not have happened"
-
-    def _end(self, _: object) -> None:
-        if self._reactor.running:
-            self._reactor.stop()
-
-
-def makeService(options: Options) -> ExchangeService:
-    """
-    The service for these options.
-
-    @raise SystemExit: a file or the endpoint string is wrong, or there is no password; told in
-        one line.
-    """
-    from twisted.internet import reactor
-
-    if not options["file"].is_file():
-        raise SystemExit(f"xfer-client: {options['file']} is not there, or is no regular file.")
-
     host, number, description = options["host"], options["port"], options["endpoint"]
     tls = bool(options["tls"])
     try:
@@ -253,14 +120,34 @@ def makeService(options: Options) -> ExchangeService:
         raise SystemExit(f"xfer-client: {error}") from None
     if description is None:
         description = f"{host} port {number}" + (" with TLS" if tls else "")
+    return description, endpoint
+
+
+def makeService(options: Options) -> Service:
+    """
+    The service for these options.
+
+    @raise SystemExit: a file or the endpoint string is wrong, or there is no password; told in
+        one line.
+    """
+    from twisted.internet import reactor
+
+    watching = options["watch"] is not None
+    if not watching and not options["file"].is_file():
+        raise SystemExit(f"xfer-client: {options['file']} is not there, or is no regular file.")
+    depot = chosen_depot(reactor, options)
+    login = credentials(options["user"], options["password-file"])
+    if watching:
+        tell_failed_start("xfer-client")
+        return WatchService(reactor, depot, options.watch_settings(), login)
     return ExchangeService(
         reactor,
-        (description, endpoint),
+        depot,
         options["file"],
         options["output"],
         ExitStatus(),
         options["tries"],
         bool(options["verify"]),
         bool(options["delete"]),
-        credentials(options["user"], options["password-file"]),
+        login,
     )

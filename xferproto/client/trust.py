@@ -30,6 +30,7 @@ class TLSOptions(usage.Options):
     ]
 
     def postOptions(self) -> None:
+        super().postOptions()
         if not self["tls"]:
             for name in _WITH_TLS:
                 if self[name] is not None:

@@ -1,0 +1,175 @@
+"""What becomes of a file that was seen: it settles, then waits to be sent; or nothing is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from xferproto import grammar
+from xferproto.client.connection import to_wire
+from xferproto.client.watch.ending import Endings
+from xferproto.client.watch.journal import Row, State
+from xferproto.client.watch.options import Done
+from xferproto.client.watch.queue import Item, Stage, Tally
+from xferproto.client.watch.reason import REASON, is_reason
+from xferproto.client.watch.settling import Settling
+from xferproto.client.watch.verdict import judge
+from xferproto.client.watch.walk import SLICE, Found, Identity, look
+from xferproto.client.watch.workplace import Workplace
+from xferproto.errors import BadName
+from xferproto.escape import quoted
+
+log = Logger()
+
+
+class Intake:
+    """
+    @param endings: gets the files of which nothing is to be sent.
+    """
+
+    def __init__(self, place: Workplace, endings: Endings) -> None:
+        self._clock = place.clock
+        self._now = place.now
+        self._disk = place.disk
+        self._directory = place.directory
+        self._journal = place.journal
+        self._queue = place.queue
+        self._failed = place.failed
+        self._done = place.settings.done
+        self._prefix = place.settings.prefix
+        self._settling = Settling(place.settings.settle)
+        self._endings = endings
+        self._call: IDelayedCall | None = None
+        self._looking = False
+        self._look_ended: Deferred[None] | None = None
+
+    @property
+    def settling(self) -> int:
+        """How many files settle."""
+        return len(self._settling)
+
+    def stop(self) -> None:
+        """Nothing settles any more."""
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
+        if self._look_ended is not None:
+            self._look_ended.cancel()
+
+    def take(self, file: Found, row: Row | None, tally: Tally) -> None:
+        """
+        A file was seen.
+
+        @param row: what the journal knows of its path.
+        @param tally: counts it, if it waits and is not held.
+        """
+        item = self._queue.items.get(file.path)
+        if item is not None and item.identity == file.identity and item.stage is Stage.READY:
+            return
+        if item is not None and item.stage in (Stage.SENDING, Stage.ENDING):
+            return  # whether it has changed meanwhile is seen in the end
+        row = row if row is not None and row.is_about(file.identity) else None
+        if item is None and row is not None and self._known(file, row, tally):
+            return
+        if item is None or item.identity != file.identity:
+            if item is None and self._queue.full:
+                tally.add(file)
+                tally.left_out = True
+                return
+            item = self._queue.hold(file, Stage.SETTLING, doubtful=row is not None)
+            if row is not None and row.state is State.LATER:
+                item.doubtful, item.tries = False, row.tries
+        if self._settling.settled(file, self._now(), self._clock.seconds()):
+            self._settled(item)
+        else:
+            self._schedule()
+
+    def _known(self, file: Found, row: Row, tally: Tally) -> bool:
+        """Whether nothing is to be sent, by what the journal says of this very file."""
+        if row.state is State.LATER and row.due > self._clock.seconds():
+            tally.add_refused(file)
+            return True
+        # A file whose bytes were changed, and its time set back, has another ctime.
+        if row.state not in (State.SENT, State.FAILED) or row.changed != file.identity.changed:
+            return False
+        if row.state is State.FAILED or self._done is not Done.LEAVE:
+            if self._queue.full:
+                tally.left_out = True
+            else:
+                self._endings.again(self._queue.hold(file, Stage.ENDING), row)
+        return True
+
+    def _settled(self, item: Item) -> None:
+        try:
+            grammar.parse_name(to_wire(self._prefix + item.path))
+        except BadName as error:
+            self._endings.failed(item, judge(error))
+            return
+        if item.path.endswith(REASON):
+            item.stage = Stage.ENDING
+            self._disk.run(self._drop_reason, item.path).addCallbacks(
+                lambda dropped: self._reason_seen(item, dropped),
+                lambda failure: self._failed(failure.value),
+            )
+        else:
+            self._queue.put(item)
+
+    def _drop_reason(self, path: str) -> bool:
+        whole = self._directory.path / path
+        if not is_reason(whole):
+            return False
+        whole.unlink(missing_ok=True)
+        return True
+
+    def _reason_seen(self, item: Item, dropped: bool) -> None:
+        if dropped:  # it came along with the file that it was about
+            self._queue.drop(item.path)
+            log.info("{name} was the reason of a failure: deleted", name=quoted(item.path))
+        else:
+            self._queue.put(item)
+
+    # Looks at some files
+
+    async def look(self, paths: Sequence[str]) -> None:
+        """See what has become of these files."""
+        for path, identity, row in await self._disk.run(self._look, paths):
+            if identity is not None:
+                self.take(Found(path, identity), row, Tally())
+                continue
+            self._settling.drop(path)
+            item = self._queue.items.get(path)
+            if item is not None and item.stage is Stage.SETTLING:
+                self._queue.drop(path)
+
+    def _look(self, paths: Sequence[str]) -> list[tuple[str, Identity | None, Row | None]]:
+        self._directory.check()
+        rows = self._journal.rows(paths)
+        return [(path, look(self._directory.path, path), rows.get(path)) for path in paths]
+
+    def _schedule(self) -> None:
+        due = self._settling.next_due()
+        if due is not None and self._call is None and not self._looking:
+            self._call = self._clock.callLater(max(0.0, due - self._now()), self._look_again)
+
+    def _look_again(self) -> None:
+        self._call = None
+        self._looking = True
+        self._look_ended = Deferred.fromCoroutine(self._look_at_due())
+
+    async def _look_at_due(self) -> None:
+        try:
+            await self._look_at_all_due()
+        except CancelledError:
+            return
+        except Exception as error:
+            self._failed(error)
+            return
+        self._looking = False
+        self._schedule()
+
+    async def _look_at_all_due(self) -> None:
+        while paths := self._settling.due(self._now(), SLICE):
+            await self.look(paths)

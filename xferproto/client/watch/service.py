@@ -1,0 +1,184 @@
+"""The service that C{twistd xfer-client --watch} runs: a session while the directory is there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from xferproto.client.retry import RetryingClient
+from xferproto.client.watch.directory import DirectoryGone, DirectoryUnusable
+from xferproto.client.watch.figures import Figures
+from xferproto.client.watch.options import Done, WatchSettings
+from xferproto.client.watch.reach import Reach
+from xferproto.client.watch.report import Report
+from xferproto.client.watch.session import Session, watched_directory
+from xferproto.escape import printable, quoted
+from xferproto.executor import Executor, ThreadExecutor
+from xferproto.quantity import duration
+
+LOOK = 5.0
+"""Seconds between two looks at whether a directory that is gone is back."""
+
+_DONE = {Done.MOVE: "moved to sent/", Done.DELETE: "deleted", Done.LEAVE: "left where it is"}
+
+log = Logger()
+
+
+class WatchService(Service):
+    """
+    Watches a directory until it is stopped.
+
+    @param reactor: the reactor.
+    @param depot: the words that describe it, and where it is.
+    @param credentials: the user and password to log in with, or None.
+    @param disk: where all work on the directory is done, one after the other; a thread of its own
+        where it is None.
+    @param now: a time that only goes forward, in seconds.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        depot: tuple[str, IStreamClientEndpoint],
+        settings: WatchSettings,
+        credentials: tuple[str, str] | None = None,
+        disk: Executor | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._reactor = reactor
+        self._depot, self._endpoint = depot
+        self._settings = settings
+        self._credentials = credentials
+        self._now = now
+        self._pool: ThreadPool | None = None
+        if disk is None:
+            self._pool = ThreadPool(1, 1, "xfer-watch")
+            disk = ThreadExecutor(reactor, self._pool)
+        self._disk = disk
+        self._directory = watched_directory(settings)
+        self._session: Session | None = None
+        self._waiting: Deferred[None] | None = None
+
+    def _client(self) -> RetryingClient:
+        return RetryingClient(self._reactor, self._endpoint, tries=1, credentials=self._credentials)
+
+    def startService(self) -> None:
+        """
+        Take the directory, and begin.
+
+        @raise DirectoryUnusable: it can't be watched.
+        """
+        super().startService()
+        self._figures = figures = Figures(self._reactor.seconds)
+        self._reach = Reach(self._reactor, self._depot, figures.changed)
+        self._report = Report(
+            self._reactor, self._disk, self._settings, self._depot, self._reach, figures
+        )
+        figures.watcher = self._report.changed
+        session = self._open()
+        if self._pool is not None:
+            self._pool.start()
+        self._begin(session)
+
+    def _open(self) -> Session:
+        """Blocks."""
+        self._directory.open()
+        try:
+            return Session(
+                self._reactor,
+                self._now,
+                self._client,
+                self._disk,
+                self._settings,
+                self._directory,
+                self._reach,
+                self._figures,
+                self._failed,
+            )
+        except BaseException:
+            self._directory.close()
+            raise
+
+    def _begin(self, session: Session) -> None:
+        self._session = self._report.session = session
+        settings = self._settings
+        log.info(
+            "watching {directory}: what has not changed for {settle} goes to {depot}{prefix}, and "
+            "is {done} then; looked at every {poll}{inotify}",
+            directory=printable(str(settings.directory)),
+            settle=duration(settings.settle),
+            depot=self._depot,
+            prefix=f" as {quoted(settings.prefix)} and its name" if settings.prefix else "",
+            done=_DONE[settings.done],
+            poll=duration(session.poll),
+            inotify="" if session.inotify is None else ", and when the system tells of changes",
+        )
+        session.start()
+        self._report.changed()
+
+    def _failed(self, error: Exception) -> None:
+        # Not at once: it may be told by what is ended with the session.
+        self._reactor.callLater(0, self._lose, self._session, error)
+
+    def _lose(self, session: Session | None, error: Exception) -> None:
+        if session is None or self._session is not session:
+            return
+        if isinstance(error, DirectoryGone):
+            log.critical("{error} Waiting until it is back", error=printable(str(error)))
+        else:
+            log.failure("this should not have happened; beginning again", Failure(error))
+        self._session = None
+        self._waiting = Deferred.fromCoroutine(self._wait_for_it(session))
+        self._waiting.addErrback(lambda failure: failure.trap(CancelledError) and None)
+
+    async def _wait_for_it(self, session: Session) -> None:
+        await session.stop()
+        await self._disk.run(self._report.last("directory gone"))
+        await self._disk.run(self._directory.close)
+        self._report.session = None
+        told = ""
+        while True:
+            await deferLater(self._reactor, LOOK)
+            if not await self._disk.run(self._directory.is_back):
+                continue
+            try:
+                session = await self._disk.run(self._open)
+                break
+            except DirectoryUnusable as error:
+                if told != str(error):
+                    told = str(error)
+                    log.error("{error}", error=printable(told))
+        self._waiting = None
+        self._begin(session)
+
+    def stopService(self) -> Deferred[None]:
+        """Send no more; what the depot has acknowledged is still moved."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.stop()
+            await self._disk.run(self._report.last("stopped"))
+            queue = session.place.queue
+            log.info(
+                "stopped: {sent} files sent, {failed} failed, {waiting} wait",
+                sent=self._figures.sent_files,
+                failed=self._figures.failed_files,
+                waiting=len(queue.items) + queue.elsewhere.files,
+            )
+        await self._disk.run(self._directory.close)
+        if self._pool is not None:
+            self._pool.stop()

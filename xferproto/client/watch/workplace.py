@@ -1,0 +1,42 @@
+"""What all that work on a watched directory share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from xferproto.client.watch.directory import WatchedDirectory
+from xferproto.client.watch.figures import Figures
+from xferproto.client.watch.journal import Journal
+from xferproto.client.watch.options import WatchSettings
+from xferproto.client.watch.queue import Queue
+from xferproto.client.watch.reach import Reach
+from xferproto.executor import Executor
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """
+    @ivar clock: the reactor, or what tests turn by hand.
+    @ivar now: a time that only goes forward, in seconds.
+    @ivar disk: one thread, on which all work on the directory and the journal is done: so a walk
+        never sees half of a move.
+    @ivar directory: open.
+    @ivar queue: the files that are held.
+    @ivar reach: whether the depot is there.
+    @ivar figures: what was done.
+    @ivar failed: told what ends the work: L{DirectoryGone
+        <xferproto.client.watch.directory.DirectoryGone>}, or what should not have happened.
+    """
+
+    clock: Any
+    now: Callable[[], float]
+    disk: Executor
+    settings: WatchSettings
+    directory: WatchedDirectory
+    journal: Journal
+    queue: Queue
+    reach: Reach
+    figures: Figures
+    failed: Callable[[Exception], object]
