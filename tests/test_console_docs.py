@@ -32,6 +32,9 @@ TYPES: dict[str, tuple[type, ...]] = {
     "null": (type(None),),
 }
 
+TRANSFERS = {"stored", "fetched", "present", "planned", "summary put", "summary get"}
+"""The objects of put and get alone."""
+
 
 def part(title: str) -> str:
     """The text below a heading, down to the next of its rank or above."""
@@ -198,5 +201,20 @@ class JsonTests(CommandCase):
         self.assert_documented("login", json.loads(running.text.splitlines()[-1]))
         self.told("ping", **variables)
         self.told("login", "--forget", **variables)
-        of_others = {name for name in self.documented if name.split()[-1] in ("put", "get", "file")}
-        self.assertEqual(set(self.documented) - of_others - self.seen, {"summary"})
+        self.assertEqual(set(self.documented) - TRANSFERS - self.seen, {"summary"})
+
+    def test_transfers(self) -> None:
+        """Those of put and get."""
+        self.serve()
+        (self.directory / "d").mkdir()
+        for name in ("d/a", "d/b", "d/bad\\name"):
+            write(self.directory / name, name)
+        self.told("put", "d", "-n")
+        self.told("put", "d")
+        write(self.directory / "d/a", "changed")
+        self.told("put", "d")
+        self.told("get", "d", "nope", "-n", "-o", "x")
+        self.told("get", "d", "nope", "-o", "x")
+        write(self.directory / "x/d/b", "changed")
+        self.told("get", "d", "-o", "x")
+        self.assertEqual(self.seen, TRANSFERS | {"failed", "note"})
