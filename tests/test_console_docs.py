@@ -201,7 +201,7 @@ class JsonTests(CommandCase):
         self.assert_documented("login", json.loads(running.text.splitlines()[-1]))
         self.told("ping", **variables)
         self.told("login", "--forget", **variables)
-        self.assertEqual(set(self.documented) - TRANSFERS - self.seen, {"summary"})
+        self.assertEqual(set(self.documented) - TRANSFERS - self.seen, {"summary", "watch"})
 
     def test_transfers(self) -> None:
         """Those of put and get."""

@@ -46,6 +46,9 @@ COMMANDS = {
     "rm": Place("rm:rm", "Remove files, or names of them."),
     "sums": Place("sums:sums", "Print hashes as md5sum and sha256sum read them."),
     "ping": Place("ping:ping", "Connect, log in, and time the answers."),
+    "watch-status": Place(
+        "watching:watch_status", "Say what an unattended client of a directory is at."
+    ),
     "login": Place("login:login", "Keep a password in the keyring."),
     "completion": Place("completion:completion", "Print the completion script for a shell."),
 }
