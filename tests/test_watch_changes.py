@@ -16,12 +16,12 @@ from tests.watched import WatchCase, tree
 from xferproto.client.watch.inotify import Changes, Inotify
 
 
-class ChangesContract:
-    """How files may come into the directory."""
+class PollTests(WatchCase):
+    """The contract: how files may come. Found by looking at everything every five seconds."""
 
-    poll: float
+    poll = 5.0
 
-    def setUp(self: Any) -> None:
+    def setUp(self) -> None:
         super().setUp()
         self.configure(poll=self.poll)
         self.start()
@@ -29,20 +29,20 @@ class ChangesContract:
         self.outside = self.root.with_name("outside")
         self.outside.mkdir()
 
-    def assert_sent(self: Any, *names: str) -> None:
+    def assert_sent(self, *names: str) -> None:
         """Before long, exactly these are sent and moved."""
         self.advance(20)
         self.assertEqual(self.names(), sorted(names))
         self.assertEqual(tree(self.root), sorted(f"sent/{name}" for name in names))
 
-    def test_written(self: Any) -> None:
+    def test_written(self) -> None:
         """They are written where they are."""
         self.write("a")
         self.write("b", bytes(100_000))
         self.write("empty", b"")
         self.assert_sent("a", "b", "empty")
 
-    def test_written_slowly(self: Any) -> None:
+    def test_written_slowly(self) -> None:
         """They are written, and written on for a while."""
         with (self.root / "a").open("wb") as file:
             for _ in range(10):
@@ -52,7 +52,7 @@ class ChangesContract:
             self.assertEqual(self.names(), [])
         self.assert_sent("a")
 
-    def test_renamed(self: Any) -> None:
+    def test_renamed(self) -> None:
         """They are written under an ignored name, and renamed: the recommended way."""
         part = self.write("a.part")
         self.advance(20)
@@ -60,7 +60,7 @@ class ChangesContract:
         part.rename(self.root / "a")
         self.assert_sent("a")
 
-    def test_moved_in(self: Any) -> None:
+    def test_moved_in(self) -> None:
         """They come from outside, by themselves, and in directories."""
         (self.outside / "a").write_bytes(b"a")
         (self.outside / "a").rename(self.root / "a")
@@ -69,14 +69,14 @@ class ChangesContract:
         (self.outside / "b").rename(self.root / "b")
         self.assert_sent("a", "b/c/d/e")
 
-    def test_linked(self: Any) -> None:
+    def test_linked(self) -> None:
         """They are further names of files elsewhere."""
         (self.outside / "a").write_bytes(b"a")
         (self.root / "a").hardlink_to(self.outside / "a")
         self.assert_sent("a")
         self.assertTrue((self.outside / "a").exists())
 
-    def test_directories(self: Any) -> None:
+    def test_directories(self) -> None:
         """They are in directories that were made just now."""
         for depth in range(5):
             self.write("/".join(["d"] * depth + ["file"]))
@@ -86,7 +86,7 @@ class ChangesContract:
         self.advance(20)
         self.assertIn("d/d/late", self.names())
 
-    def test_directory_renamed(self: Any) -> None:
+    def test_directory_renamed(self) -> None:
         """The directory gets another name, and they are known by that."""
         (self.root / "a/b").mkdir(parents=True)
         self.advance(20)
@@ -96,7 +96,7 @@ class ChangesContract:
         self.write("a/b/e")
         self.assert_sent("a/b/e", "c/b/d")
 
-    def test_directory_removed(self: Any) -> None:
+    def test_directory_removed(self) -> None:
         """A directory is removed, with all that is in it, and made again."""
         for number in range(3):
             self.write(f"a/b/{number}")
@@ -105,7 +105,7 @@ class ChangesContract:
             self.advance(20)
         self.assertEqual(self.names(), ["a/b/0", "a/b/1", "a/b/2"])
 
-    def test_directory_moved_away(self: Any) -> None:
+    def test_directory_moved_away(self) -> None:
         """What comes into a directory that was moved away is not sent."""
         (self.root / "a").mkdir()
         self.advance(20)
@@ -114,7 +114,7 @@ class ChangesContract:
         self.write("c")
         self.assert_sent("c")
 
-    def test_ignored(self: Any) -> None:
+    def test_ignored(self) -> None:
         """What is not carried is not, however it comes."""
         self.write(".hidden/a")
         self.write(".b")
@@ -127,25 +127,19 @@ class ChangesContract:
         self.advance(20)
         self.assertEqual(self.names(), [])
 
-    def test_overwritten(self: Any) -> None:
+    def test_overwritten(self) -> None:
         """A file that was sent comes again."""
         for content in (b"1", b"2"):
             self.write("a", content)
             self.advance(20)
         self.assertEqual([entry.name for entry in self.entries()], ["a", "a"])
 
-    def test_many(self: Any) -> None:
+    def test_many(self) -> None:
         """They are many, in many directories."""
         names = [f"{number % 13}/{number % 5}/{number}" for number in range(500)]
         for name in names:
             self.write(name)
         self.assert_sent(*names)
-
-
-class PollTests(ChangesContract, WatchCase):
-    """Found by looking every five seconds."""
-
-    poll = 5.0
 
 
 class InotifyCase(WatchCase):
@@ -162,8 +156,8 @@ class InotifyCase(WatchCase):
         super().setUp()
 
 
-class InotifyTests(ChangesContract, InotifyCase):
-    """The contract."""
+class InotifyTests(InotifyCase, PollTests):
+    """The same contract, without looking."""
 
     def test_at_once(self) -> None:
         """It does not wait for a look at the whole."""
@@ -200,7 +194,8 @@ class LimitTests(InotifyCase):
 
         def limited(inotify: Any, *args: Any) -> None:
             usual(inotify, *args)
-            add, watched = inotify._add, set()
+            add = inotify._add
+            watched: set[bytes] = set()
 
             def add_some(fd: int, path: bytes, mask: Any) -> int:
                 if path not in watched and len(watched) >= most:

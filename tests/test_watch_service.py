@@ -177,11 +177,11 @@ class MoveTests(WatchCase):
         self.write("b")
         self.stop()
         self.assertEqual(self.status()["state"], "stopped")
-        self.assertEqual(len(self.logged("stopped: 1 files sent, 0 failed")), 1)
+        self.assertEqual(len(self.logged("stopped: 1 sent, 0 failed, 0 waiting")), 1)
         self.start()
         self.settle()
         self.assertEqual(self.names(), ["a", "b"])
-        self.assertEqual(self.stored_by(), 2)
+        self.assertEqual(self.received(), {"a": 6, "b": 6})
         self.assertEqual(tree(self.root), ["sent/a", "sent/b"])
 
     def test_empty_directories(self) -> None:
@@ -208,7 +208,7 @@ class MoveTests(WatchCase):
             self.advance(1)
         self.assertLessEqual(held, 20)
         self.assertEqual(set(self.names()), names)
-        self.assertEqual(self.stored_by(), 300)
+        self.assertEqual(self.received(), {name: len(name) + 1 for name in names})
         self.assertEqual(len(tree(self.root)), 300)
 
 
@@ -236,7 +236,7 @@ class DoneTests(WatchCase):
             self.advance(100)
             self.start()
         self.assertEqual(self.names(), ["a", "b"])
-        self.assertEqual(self.stored_by(), 2)
+        self.assertEqual(self.received(), {"a": len(LARGE) + 1, "b": 6})
         self.assertEqual(tree(self.root), ["a", "b"])
         self.assertEqual(self.status()["waiting"]["files"], 0)
 
@@ -313,7 +313,7 @@ class DoneTests(WatchCase):
         aside.rename(self.root)
         self.start()
         self.settle()
-        self.assertEqual(self.stored_by(), 1)
+        self.assertEqual(self.received(), {"a": 6})
 
 
 class FailedTests(WatchCase):
@@ -474,7 +474,7 @@ class AwayTests(WatchCase):
         self.endpoint.failures.clear()
         self.advance(100)
         self.assertEqual(set(self.names()), {"a", "b", "c/d", "e", "f"})
-        self.assertEqual(self.stored_by(), 5)
+        self.assertEqual(sum(self.received().values()), 5 + 5 + len(LARGE) + 5)
         (line,) = self.logged("the depot is back after")
         self.assertIn("after 59 min", line)
         self.assertTrue(self.status()["depot"]["up"])

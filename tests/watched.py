@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
+from collections import Counter
 from hashlib import md5
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,9 @@ from xferproto.client.watch.service import WatchService
 from xferproto.client.watch.walk import Found, Identity
 from xferproto.entry import Entry
 from xferproto.grammar import parse_entry
+
+STORED = re.compile(r' stored "([^"]*)" size=[0-9]+ id=[0-9a-f]+ bytes=([0-9]+)')
+"""A line in the log of a depot that tells of an upload, and how many bytes came for it."""
 
 
 def found(root: Path, path: str) -> Found:
@@ -47,6 +52,19 @@ def tree(root: Path) -> list[str]:
 def id_of(content: bytes) -> str:
     """What a content is stored as."""
     return md5(content).hexdigest()
+
+
+def received(log: str) -> Counter[str]:
+    """
+    How many bytes a depot has got of each file, and one more for each time that it got any.
+
+    @param log: what it has told.
+    """
+    counts: Counter[str] = Counter()
+    for name, count in STORED.findall(log):
+        if int(count):
+            counts[name] += int(count) + 1
+    return counts
 
 
 class WatchReactor(FakeReactor):
@@ -195,10 +213,9 @@ class WatchCase(SynchronousTestCase):
         fields: dict[str, Any] = json.loads(self.settings.status.read_bytes())
         return fields
 
-    def stored_by(self) -> int:
-        """How many uploads the depot has answered, counted by its log's lines."""
-        lines = [formatEvent(event) for event in self.events if "stored" in formatEvent(event)]
-        return sum(line.count(' stored "') for line in lines)
+    def received(self) -> Counter[str]:
+        """How many bytes the depot has got of each file, by the lines of its log."""
+        return received("\n".join(formatEvent(event) for event in self.events))
 
 
 __all__ = ["Done", "WatchCase", "age", "found", "id_of", "tree"]

@@ -93,7 +93,7 @@ def prefix(value: str) -> str:
     try:
         grammar.parse_name(to_wire(f"{value}name"))
     except BadName as error:
-        raise ValueError(f"no stored name begins with this: {error.text}") from None
+        raise ValueError(f"a name can't begin with that prefix: {error.text}") from None
     return value
 
 

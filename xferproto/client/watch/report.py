@@ -90,12 +90,20 @@ class Report:
             call.cancel()
         return self._writing(state)
 
+    @property
+    def waiting(self) -> int:
+        """How many files wait, by what was written last."""
+        waiting: int = self._fields["waiting"]["files"]
+        return waiting
+
     def _writing(self, state: str) -> Callable[[], OSError | None]:
         fields = self._now(state)
         session = self.session
         within = self._path.is_relative_to(self._directory)
 
         def write() -> OSError | None:
+            if within and session is None:
+                return None
             try:
                 if within and session is not None:
                     session.place.directory.check()  # nothing is put where it is not mounted

@@ -171,14 +171,13 @@ class WatchService(Service):
         session, self._session = self._session, None
         if session is not None:
             await session.stop()
-            await self._disk.run(self._report.last("stopped"))
-            queue = session.place.queue
-            log.info(
-                "stopped: {sent} files sent, {failed} failed, {waiting} wait",
-                sent=self._figures.sent_files,
-                failed=self._figures.failed_files,
-                waiting=len(queue.items) + queue.elsewhere.files,
-            )
+        await self._disk.run(self._report.last("stopped"))
+        log.info(
+            "stopped: {sent} sent, {failed} failed, {waiting} waiting",
+            sent=self._figures.sent_files,
+            failed=self._figures.failed_files,
+            waiting=self._report.waiting,
+        )
         await self._disk.run(self._directory.close)
         if self._pool is not None:
             self._pool.stop()

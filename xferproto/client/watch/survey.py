@@ -105,10 +105,11 @@ class Survey:
                 await deferLater(self._clock, SHORTLY)
                 continue
             pause = max(self._poll, REST * (self._now() - began))
-            self._pause = Deferred()
+            asked: Deferred[None] = Deferred()
+            self._pause = asked
             if tally.left_out:
                 self._queue.room().addCallback(lambda _: self.look_everywhere())
-            await self._until(self._pause, pause)
+            await self._until(asked, pause)
 
     def look_everywhere(self) -> None:
         """Look at the whole soon."""
