@@ -14,9 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hashlib import md5
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
-from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectingCancelledError, ConnectionRefusedError
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import visitors
@@ -25,6 +27,7 @@ from tests.processes import FakeDepot, Server, new_directory
 from tests.visitors import PASSWORD
 from xferproto import BlockingClient, Entry, RequestError, TargetExists, TLSFailed, XferError
 from xferproto.client import reactor_thread
+from xferproto.client.call import Call
 from xferproto.errors import (
     BadName,
     CertificateError,
@@ -440,7 +443,14 @@ class LifeTests(BlockingCase):
 
     def test_closed_under_way(self) -> None:
         """Closing a client ends what other threads have under way."""
-        depot = self.client(FakeDepot(self, silent).port)
+
+        def script(connection: socket.socket) -> None:
+            connection.recv(1)
+            asked.set()
+            silent(connection)
+
+        asked = threading.Event()
+        depot = self.client(FakeDepot(self, script).port)
         raised: list[BaseException] = []
 
         def ask() -> None:
@@ -451,8 +461,7 @@ class LifeTests(BlockingCase):
 
         thread = threading.Thread(target=ask)
         thread.start()
-        while not any(current.calls for current in self.current()):
-            thread.join(0.01)
+        self.assertTrue(asked.wait(60))
         depot.close()
         thread.join()
         self.assertEqual([type(error) for error in raised], [RuntimeError])
@@ -563,6 +572,82 @@ class LifeTests(BlockingCase):
         ):
             with depot:
                 self.assertRaises(ConnectionRefusedError, depot.list_files)
+
+
+class CallTests(SynchronousTestCase):
+    """A request that a thread waits for, and what ends it."""
+
+    def setUp(self) -> None:
+        self.posted: list[str] = []
+
+    def call(self, request: Deferred[str]) -> Call[str]:
+        """A call on whose behalf there is no other thread."""
+
+        def post(function: Callable[..., object], *arguments: object) -> bool:
+            self.posted.append(function.__name__)
+            function(*arguments)
+            return True
+
+        return Call(lambda call: request, post, lambda call: None)
+
+    def test_reason(self) -> None:
+        """One that is cancelled tells why, whatever it was that was cancelled."""
+        connecting: Deferred[str] = Deferred(
+            lambda cancelled: cancelled.errback(ConnectingCancelledError(None))
+        )
+        call = self.call(connecting)
+        call.begin()
+        call.cancel(RuntimeError("closed"))
+        error = self.assertRaises(RuntimeError, call.wait, None, lambda: None)
+        self.assertEqual(str(error), "closed")
+
+    def test_cancelled_before(self) -> None:
+        """One that is cancelled before it has begun does not begin."""
+        call = self.call(Deferred(lambda _: self.fail("it has begun")))
+        call.cancel(RuntimeError("closed"))
+        call.begin()
+        self.successResultOf(call.ended)
+        self.assertRaises(RuntimeError, call.wait, None, lambda: None)
+
+    def test_interrupted_asking(self) -> None:
+        """An interruption before the request was made ends it: nothing is waited for."""
+
+        def ask() -> None:
+            raise KeyboardInterrupt
+
+        call = self.call(Deferred())
+        self.assertRaises(KeyboardInterrupt, call.wait, None, ask)
+        self.assertEqual(self.posted, ["cancel"])
+        self.successResultOf(call.ended)
+
+    def test_interrupted_under_way(self) -> None:
+        """One in the middle cancels it."""
+
+        def ask() -> None:
+            call.begin()
+            raise KeyboardInterrupt
+
+        request: Deferred[str] = Deferred()
+        call = self.call(request)
+        self.assertRaises(KeyboardInterrupt, call.wait, None, ask)
+        self.successResultOf(call.ended)
+        self.assertTrue(request.called)
+
+    def test_interrupted_at_end(self) -> None:
+        """One in the moment that the end has come is not followed by a wait for another end."""
+
+        class Interrupted(SimpleQueue[Any]):
+            def get(self, block: bool = True, timeout: float | None = None) -> Any:
+                super().get(block, timeout)
+                raise KeyboardInterrupt
+
+        request: Deferred[str] = Deferred()
+        call = self.call(request)
+        call._mail = Interrupted()
+        call.begin()
+        request.callback("done")
+        self.assertRaises(KeyboardInterrupt, call.wait, None, lambda: None)
+        self.assertTrue(call._mail.empty())
 
 
 class SafeTests(BlockingCase):

@@ -147,8 +147,8 @@ class BlockingClient:
             self._closed = True
             attached, self._attached = self._attached, None
         if attached is not None:
-            attached.finalizer.detach()
             attached.lease.end(attached.client.disconnect)
+            attached.finalizer.detach()
 
     # Requests
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar, copy_context
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -54,6 +55,7 @@ class Call(Generic[R]):
         self._through = through
         self._mail: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._under_way: Deferred[R] | None = None
+        self._over = False
         self._reason: Exception | None = None
         self._abandoned = False
         self._result: list[R] = []
@@ -62,16 +64,18 @@ class Call(Generic[R]):
 
     # On the thread that waits
 
-    def wait(self, timeout: float | None) -> R:
+    def wait(self, timeout: float | None, ask: Callable[[], object]) -> R:
         """
         The result of the request; it is cancelled when that is waited for no longer.
 
         @param timeout: how many seconds it is waited for; None for ever.
+        @param ask: has L{begin} called; here, because Ctrl-C may come at any line from there on.
         @raise TimeoutError: it was not there by then.
         @raise BaseException: what the request, or a callback, failed with; C{KeyboardInterrupt}.
         """
         end = None if timeout is None else time.monotonic() + timeout
         try:
+            ask()
             while (callback := self._next(end)) is not None:
                 callback()
         except BaseException:
@@ -96,11 +100,10 @@ class Call(Generic[R]):
         if not self._post(self.cancel):
             return
         end = time.monotonic() + GRACE
-        try:
-            while self._next(end) is not None:
+        with suppress(TimeoutError):
+            # Not until there is None: who was interrupted may just have taken that.
+            while not self._over and self._next(end) is not None:
                 pass
-        except TimeoutError:
-            pass
 
     def busy(self) -> bool:
         """Whether there is more to be called."""
@@ -109,8 +112,9 @@ class Call(Generic[R]):
     # On the reactor's thread
 
     def begin(self) -> None:
-        """Make the request."""
-        copy_context().run(self._begin)
+        """Make the request, unless it was cancelled already."""
+        if not self._over:
+            copy_context().run(self._begin)
 
     def _begin(self) -> None:
         CALL.set(self)
@@ -128,7 +132,9 @@ class Call(Generic[R]):
         @param reason: what it fails with then.
         """
         self._reason = reason
-        if self._under_way is not None:
+        if self._under_way is None:
+            self.fail(reason or CancelledError())
+        else:
             self._under_way.cancel()
 
     def abandon(self) -> None:
@@ -138,8 +144,7 @@ class Call(Generic[R]):
 
     def fail(self, error: Exception) -> None:
         """It has ended because nothing goes on."""
-        self._error = error
-        self._end()
+        self._end(error)
 
     def tell(self, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         """Have a function called on the thread that waits."""
@@ -174,18 +179,21 @@ class Call(Generic[R]):
         self._end()
 
     def _failed(self, failure: Failure) -> None:
-        error: BaseException = failure.value  # type: ignore[assignment]
-        if self._reason is not None and isinstance(error, CancelledError):
-            error = self._reason
-        self._error, self._traceback = error, error.__traceback__
-        self._end()
+        # What was cancelled fails with whatever it was just about.
+        error: BaseException = self._reason or failure.value  # type: ignore[assignment]
+        self._end(error, error.__traceback__)
 
-    def _end(self) -> None:
+    def _end(
+        self, error: BaseException | None = None, traceback: TracebackType | None = None
+    ) -> None:
+        if self._over:
+            return
+        self._error, self._traceback = error, traceback
+        self._over = True
         self._through(self)
         if not self._abandoned:
             self._mail.put(None)
-        if not self.ended.called:
-            self.ended.callback(None)
+        self.ended.callback(None)
 
 
 CALL: ContextVar[Call[Any]] = ContextVar("xferproto.client.call")

@@ -221,9 +221,8 @@ class Lease:
         call: Call[R] = Call(request, self.thread.post, self.thread.ended)
         if _exiting and threading.current_thread().daemon:
             call.abandon()  # it ends with the interpreter, and without a word
-        else:
-            self._begin(call, self)
-        return call.wait(timeout)
+            return call.wait(None, lambda: None)
+        return call.wait(timeout, lambda: self._begin(call, self))
 
     def _begin(self, call: Call[Any], owner: Lease | None) -> None:
         with _lock:
@@ -241,12 +240,10 @@ class Lease:
         with _lock:
             self._ending = True
         ending = Call(lambda call: self._end(goodbye), self.thread.post, self.thread.ended)
-        with suppress(RuntimeError):  # the thread has ended
-            self._begin(ending, None)
-            with suppress(TimeoutError):
-                ending.wait(CLOSING + GRACE)
-            if not self.thread.leases:
-                self.thread.join()
+        with suppress(RuntimeError, TimeoutError):  # the thread has ended, or does not
+            ending.wait(CLOSING + GRACE, lambda: self._begin(ending, None))
+        if not self.thread.leases:
+            self.thread.join()
 
     def abandon(self, goodbye: Callable[[], Awaitable[object]]) -> None:
         """The same without waiting, from wherever the garbage collector is just running."""
