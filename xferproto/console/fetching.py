@@ -7,17 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from twisted.internet.defer import CancelledError
-
 from xferproto.client.retry import RetryingClient
 from xferproto.client.source import ONE_LINE
 from xferproto.console.advice import LocalRefusal
+from xferproto.console.carrier import Carrier
 from xferproto.console.hashing import hash_file
 from xferproto.console.places import Places, small_hashes
 from xferproto.console.progress import COMPARING, RECEIVING
 from xferproto.console.session import Session
-from xferproto.console.tally import Tally
-from xferproto.console.transfers import Carrier, is_of_all, new_display
+from xferproto.console.transfers import Transfer, is_of_all
 from xferproto.console.tree import EXCLUDED, matches
 from xferproto.console.wanted import Wanted, wanted
 from xferproto.entry import Entry
@@ -67,7 +65,7 @@ class Fetched:
     size: int | None = None
 
 
-class Fetching:
+class Fetching(Transfer[Fetched]):
     """
     Fetches what was asked for.
 
@@ -75,42 +73,26 @@ class Fetching:
     @param wish: what was asked for.
     """
 
-    def __init__(self, session: Session, wish: Wish) -> None:
-        self._session = session
-        self._wish = wish
-        self._output = session.output
-        self._display = new_display(session)
-        self._tally = Tally()
-        self._files: dict[str, Fetched] = {}
+    ACTION = "get"
+    DONE = ("fetched", "received", "here already")
+    INTERRUPTED = (
+        "stopped: what was told of is here, and proven; give the same command again to go on: "
+        "until then the parts of large files stay beside them, as hidden .part files"
+    )
 
-    async def run(self) -> None:
-        """Do it. What can't be fetched is told, and the rest goes on where it can."""
-        self._session.interrupted = (
-            "stopped: what was told of is here, and proven; give the same command again to go on: "
-            "until then the parts of large files stay beside them, as hidden .part files"
-        )
-        try:
-            found = await self._find(self._session.client())
-            await self._place(found)
-            files = list(self._files.values())
-            self._display.plan(len(files), sum(file.entry.size for file in files))
-            if self._wish.dry_run:
-                self._say_what_would_be(files)
-            else:
-                await self._fetch(files)
-        except (CancelledError, BrokenPipeError):
-            raise
-        except Exception as error:
-            self._output.failed("", error)
-        finally:
-            self._display.close()
-            self._tally.unfinished = len(self._files)
-            done = "would be fetched" if self._wish.dry_run else "fetched"
-            self._output.summary(
-                self._tally.text(done, "received", "here already"),
-                action="get",
-                **self._tally.fields(),
-            )
+    def __init__(self, session: Session, wish: Wish) -> None:
+        super().__init__(session, wish.dry_run)
+        self._wish = wish
+
+    async def _carry(self) -> None:
+        found = await self._find(self._session.client())
+        await self._place(found)
+        files = list(self._files.values())
+        self._display.plan(len(files), sum(file.entry.size for file in files))
+        if self._wish.dry_run:
+            self._say_what_would_be(files)
+        else:
+            await self._fetch(files)
 
     # What is wanted, and where it goes
 
@@ -205,7 +187,7 @@ class Fetching:
             if isinstance(outcome, Entry):
                 self._fetched(file, outcome.size)
             else:
-                self._failed(file, outcome)
+                self._failed(file.path, file.path, outcome, **_fields(file))
 
         await client.download_many(asked(), told, self._wish.replace)
 
@@ -229,7 +211,7 @@ class Fetching:
                 file.entry.id, file.path, self._wish.replace, progress=progress
             )
         except Exception as error:
-            self._failed(file, error)
+            self._failed(file.path, file.path, error, **_fields(file))
         else:
             self._fetched(file, entry.size - (first or 0))
         finally:
@@ -244,21 +226,6 @@ class Fetching:
         self._tally.moved += received
         self._tell(file, "fetched", received)
 
-    def _failed(self, file: Fetched, error: Exception) -> None:
-        """
-        A file could not be fetched.
-
-        @raise Exception: the error, where no other file could be either.
-        """
-        if is_of_all(error):
-            raise error
-        del self._files[file.path]
-        self._fail(file.path, error, id=file.entry.id, name=file.entry.name)
-
-    def _fail(self, what: str, error: Exception, **fields: object) -> None:
-        self._tally.failed += 1
-        self._output.failed(what, error, action="get", **fields)
-
     def _say_what_would_be(self, files: Sequence[Fetched]) -> None:
         for file in files:
             del self._files[file.path]
@@ -270,10 +237,14 @@ class Fetching:
         self._output.result(
             f"{file.entry.id}  {self._output.shown(file.path)}",
             event=status,
-            action="get",
+            action=self.ACTION,
             path=file.path,
             received=received,
             id=file.entry.id,
             name=file.entry.name,
             size=file.entry.size,
         )
+
+
+def _fields(file: Fetched) -> dict[str, object]:
+    return {"id": file.entry.id, "name": file.entry.name}

@@ -33,6 +33,7 @@ on where it was.""",
     "--output",
     default=".",
     metavar="DIR|FILE|-",
+    type=click.Path(allow_dash=True),
     help="Directory to write to; or the file, where it is one; - is standard output.",
 )
 @click.option(

@@ -28,7 +28,9 @@ the depot has already is not sent again; interrupted and started again, it goes 
 In a directory, symbolic links are left out unless --follow is given, and so are sockets, pipes and
 devices; empty directories, times and modes are not kept: `tar` keeps them.""",
 )
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument(
+    "paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(allow_dash=True)
+)
 @click.option("--name", help="Store under this name; it replaces the PATH's own. For one PATH.")
 @click.option("--prefix", default="", help="Put this before all names, with a slash between.")
 @click.option("--follow", is_flag=True, help="Follow symbolic links in directories.")

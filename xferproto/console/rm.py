@@ -78,7 +78,8 @@ class _Removing:
 
         @raise Exception: nothing can be removed any more.
         """
-        from xferproto.console.transfers import all_of, is_of_all
+        from xferproto.console.carrier import all_of
+        from xferproto.console.transfers import is_of_all
 
         client = self._session.client()
         doubtful = False

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 
 from xferproto.client.retry import RetryingClient
 from xferproto.client.source import ONE_LINE
 from xferproto.console.advice import LocalRefusal
+from xferproto.console.carrier import Carrier
 from xferproto.console.hashing import hash_file, hash_small
 from xferproto.console.known import Known
 from xferproto.console.progress import COMPARING, HASHING, SENDING, SERVER_CHECKS, Bar
 from xferproto.console.put import STDIN
 from xferproto.console.session import Session
 from xferproto.console.spool import Spool
-from xferproto.console.tally import Tally
-from xferproto.console.transfers import Carrier, is_of_all, new_display
+from xferproto.console.transfers import Transfer
 from xferproto.console.tree import Found, LeftOut, LocalFile, Refused, first_name, found_at, matches
 from xferproto.entry import Entry
 from xferproto.errors import Denied, LoginRequired, NoSuchFile
@@ -58,7 +58,7 @@ class Wish:
         return matches(relative, self.exclude)
 
 
-class Sending:
+class Sending(Transfer[LocalFile]):
     """
     Stores what was asked for.
 
@@ -66,25 +66,23 @@ class Sending:
     @param wish: what was asked for.
     """
 
+    ACTION = "put"
+    DONE = ("stored", "sent", "there already")
+    INTERRUPTED = (
+        "stopped: what was told of is stored; give the same command again to go on: nothing is "
+        "sent twice, and large files go on where they were"
+    )
+
     def __init__(self, session: Session, wish: Wish) -> None:
-        self._session = session
+        super().__init__(session, wish.dry_run)
         self._wish = wish
-        self._output = session.output
-        self._display = new_display(session)
-        self._tally = Tally()
-        self._files: dict[str, LocalFile] = {}
         self._known = Known()
         self._prefixes: set[str] = set()
         self._under_way: dict[str, Deferred[None]] = {}
         self._replaced: list[Entry] = []
         self._spool: Spool | None = None
 
-    async def run(self) -> None:
-        """Do it. What can't be stored is told, and the rest goes on where it can."""
-        self._session.interrupted = (
-            "stopped: what was told of is stored; give the same command again to go on: nothing is "
-            "sent twice, and large files go on where they were"
-        )
+    async def _carry(self) -> None:
         try:
             await self._find()
             client = self._session.client()
@@ -95,21 +93,9 @@ class Sending:
             else:
                 await self._send()
                 await self._forget_replaced(client)
-        except (CancelledError, BrokenPipeError):
-            raise
-        except Exception as error:
-            self._output.failed("", error)
         finally:
             if self._spool is not None:
                 self._spool.close()
-            self._display.close()
-            self._tally.unfinished = len(self._files)
-            done = "would be stored" if self._wish.dry_run else "stored"
-            self._output.summary(
-                self._tally.text(done, "sent", "there already"),
-                action="put",
-                **self._tally.fields(),
-            )
 
     # What there is
 
@@ -135,13 +121,13 @@ class Sending:
         if isinstance(found, LeftOut):
             self._tally.left_out[found.kind] += 1
         elif isinstance(found, Refused):
-            self._fail(found.path, found.error)
+            self._fail(found.path, found.error, path=found.path)
         elif (other := self._files.get(found.name)) is not None:
             error = LocalRefusal(
                 f"it would be called {quoted(found.name)}, as {quoted(other.path)} will be",
                 "put it by itself, with another --prefix",
             )
-            self._fail(found.path, error)
+            self._fail(found.path, error, path=found.path)
         else:
             self._files[found.name] = found
             # A directory is listed as a whole, and what has none by its first component.
@@ -202,7 +188,7 @@ class Sending:
             if isinstance(outcome, Entry):
                 self._done(file, outcome, "stored", outcome.size)
             else:
-                self._failed(file, outcome)
+                self._failed(file.name, file.path, outcome, path=file.path, name=file.name)
 
         await client.upload_many(((file.path, file.name) for file in files), told)
 
@@ -216,7 +202,7 @@ class Sending:
                     return
             entry, sent = await self._send_hashed(client, file, bar)
         except Exception as error:
-            self._failed(file, error)
+            self._failed(file.name, file.path, error, path=file.path, name=file.name)
         else:
             self._done(file, entry, "stored" if sent else "present", sent)
         finally:
@@ -279,7 +265,7 @@ class Sending:
         self._output.result(
             f"{entry.id}  {self._output.shown(entry.name)}",
             event=status,
-            action="put",
+            action=self.ACTION,
             path=path,
             sent=sent,
             id=entry.id,
@@ -296,21 +282,6 @@ class Sending:
                 "With --replace it would be removed."
             )
 
-    def _failed(self, file: LocalFile, error: Exception) -> None:
-        """
-        A file could not be stored.
-
-        @raise Exception: the error, where no other file could be either.
-        """
-        if is_of_all(error):
-            raise error
-        del self._files[file.name]
-        self._fail(file.path, error, name=file.name)
-
-    def _fail(self, path: str, error: Exception, **fields: object) -> None:
-        self._tally.failed += 1
-        self._output.failed(path, error, action="put", path=path, **fields)
-
     def _say_what_would_be(self) -> None:
         for file in list(self._files.values()):
             del self._files[file.name]
@@ -319,7 +290,7 @@ class Sending:
             self._output.result(
                 f"{self._output.shown(file.path)} -> {self._output.shown(file.name)}",
                 event="planned",
-                action="put",
+                action=self.ACTION,
                 path=file.path,
                 name=file.name,
                 size=file.size,

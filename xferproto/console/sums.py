@@ -56,7 +56,8 @@ class _Sums:
 
         @raise Exception: nothing can be asked for any more.
         """
-        from xferproto.console.transfers import all_of, is_of_all
+        from xferproto.console.carrier import all_of
+        from xferproto.console.transfers import is_of_all
         from xferproto.console.wanted import wanted
 
         client = self._session.client()

@@ -1,19 +1,16 @@
-"""Many files over several connections at once, and what is told of them."""
+"""What storing and fetching have in common: how they begin, fail and end."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectError, DNSLookupError
-from twisted.python.failure import Failure
 
-from xferproto.client.retry import RetryingClient
 from xferproto.console.advice import Unreachable
 from xferproto.console.progress import Display, Nothing
 from xferproto.console.session import Session
+from xferproto.console.tally import Tally
 from xferproto.errors import (
     CertificateError,
     ConnectionCut,
@@ -25,9 +22,6 @@ from xferproto.errors import (
 )
 
 F = TypeVar("F")
-
-SHARE = 512
-"""Small files that are worth a connection of their own."""
 
 OF_ALL = (
     *(CancelledError, Unreachable, ConnectError, DNSLookupError, ConnectionCut),
@@ -51,95 +45,69 @@ def new_display(session: Session) -> Display:
     return Terminal(session.reactor, session.output)
 
 
-class Carrier(Generic[F]):
+class Transfer(Generic[F]):
     """
-    Carries files over as many connections as are worth it.
+    One call of put or get.
 
-    Half of the connections begin with the small files, half with the large ones, so that neither
-    wait for the others; a connection that has none of its kind left helps with the other.
-
-    @param client: makes the client of a connection.
-    @param jobs: the most connections.
-    @param many: carries small files over a connection, taking them as it goes.
-    @param one: carries a large file.
+    @cvar ACTION: what it is called.
+    @cvar DONE: what it does with files, with bytes, and what it finds; for the summary.
+    @cvar INTERRUPTED: what is told after Ctrl-C.
+    @param session: where it runs.
+    @param dry_run: whether nothing is to be carried.
     """
 
-    def __init__(
-        self,
-        client: Callable[[], RetryingClient],
-        jobs: int,
-        many: Callable[[RetryingClient, Iterator[F]], Awaitable[None]],
-        one: Callable[[RetryingClient, F], Awaitable[None]],
-    ) -> None:
-        self._client = client
-        self._jobs = jobs
-        self._many = many
-        self._one = one
-        self._small: deque[F] = deque()
-        self._large: deque[F] = deque()
+    ACTION: ClassVar[str]
+    DONE: ClassVar[tuple[str, str, str]]
+    INTERRUPTED: ClassVar[str]
 
-    async def carry(self, small: Sequence[F], large: Sequence[F]) -> None:
-        """
-        Carry all of them.
+    def __init__(self, session: Session, dry_run: bool) -> None:
+        self._session = session
+        self._dry_run = dry_run
+        self._output = session.output
+        self._display = new_display(session)
+        self._tally = Tally()
+        self._files: dict[str, F] = {}
+        """What is left to be done, by what is unique of each."""
 
-        @raise Exception: what C{many} or C{one} raised; the others are given up then.
-        """
-        self._small.extend(small)
-        self._large.extend(large)
-        jobs = min(self._jobs, len(large) + -(-len(small) // SHARE))
-        await all_of([self._work(number % 2 == 0) for number in range(jobs)])
-
-    async def _work(self, small_first: bool) -> None:
-        client = self._client()
-        while self._small or self._large:
-            if self._small and (small_first or not self._large):
-                await self._many(client, _drained(self._small))
-            else:
-                await self._one(client, self._large.popleft())
-
-
-def _drained(files: deque[F]) -> Iterator[F]:
-    while files:
-        yield files.popleft()
-
-
-async def all_of(works: Sequence[Coroutine[Deferred[Any], Any, None]]) -> None:
-    """
-    Do works at the same time, and wait until all of them have ended.
-
-    @raise Exception: what the first one to fail raised; the others were cancelled then, as all are
-        when this is.
-    """
-    running = [Deferred.fromCoroutine(work) for work in works]
-    unfinished = len(running)
-    failures: list[Failure] = []
-    told: Deferred[None] = Deferred()
-    finished: Deferred[None] = Deferred()
-
-    def cancel() -> None:
-        for work in running:
-            work.cancel()
-
-    def end(result: Failure | None) -> None:
-        nonlocal unfinished
-        unfinished -= 1
-        if isinstance(result, Failure):
-            failures.append(result)
-            if len(failures) == 1:
-                cancel()
-        if not unfinished:
-            finished.callback(None)
-            if not told.called:
-                told.callback(None)
-
-    for work in running:
-        work.addBoth(end)
-    if running:
+    async def run(self) -> None:
+        """Do it. What can't be carried is told, and the rest goes on where it can."""
+        self._session.interrupted = self.INTERRUPTED
         try:
-            await told
-        except CancelledError:
-            cancel()
-            await finished
+            await self._carry()
+        except (CancelledError, BrokenPipeError):
             raise
-    if failures:
-        failures[0].raiseException()
+        except Exception as error:
+            self._output.failed("", error)
+        finally:
+            self._display.close()
+            self._tally.unfinished = len(self._files)
+            done, moved, present = self.DONE
+            done = f"would be {done}" if self._dry_run else done
+            self._output.summary(
+                self._tally.text(done, moved, present), action=self.ACTION, **self._tally.fields()
+            )
+
+    async def _carry(self) -> None:
+        """
+        Find all, and carry it.
+
+        @raise Exception: no more can be carried.
+        """
+        raise NotImplementedError
+
+    def _failed(self, key: str, what: str, error: Exception, **fields: object) -> None:
+        """
+        A file could not be carried.
+
+        @param key: the file's in what is left to be done.
+        @raise Exception: the error, where no other file could be either.
+        """
+        if is_of_all(error):
+            raise error
+        del self._files[key]
+        self._fail(what, error, **fields)
+
+    def _fail(self, what: str, error: Exception, **fields: object) -> None:
+        """Tell what can't be carried, and why."""
+        self._tally.failed += 1
+        self._output.failed(what, error, action=self.ACTION, **fields)

@@ -63,7 +63,7 @@ class Verifying:
 
         @raise Exception: nothing can be verified any more.
         """
-        from xferproto.console.transfers import all_of
+        from xferproto.console.carrier import all_of
 
         try:
             client = self._session.client()
