@@ -74,7 +74,7 @@ class OpenTests(SynchronousTestCase):
         first.open()
         for written in (True, False):
             if written:
-                self.assert_unusable(self.directory(), "watched by another process already")
+                self.assert_unusable(self.directory(), "Another process watches")
         first.close()
         self.directory().open()
 
@@ -88,7 +88,7 @@ class OpenTests(SynchronousTestCase):
         reading = self.directory(written=False)
         reading.open()
         self.assertEqual(reading.lock, self.root)
-        self.assert_unusable(self.directory(written=False), "watched by another process already")
+        self.assert_unusable(self.directory(written=False), "Another process watches")
 
     def test_read_only(self) -> None:
         """A file system that is read-only says so, and can be watched where nothing is moved."""
@@ -98,7 +98,7 @@ class OpenTests(SynchronousTestCase):
         reading.open()
         reading.check()
         self.assertEqual(reading.lock, mounted)
-        self.assert_unusable(self.directory(mounted, written=False), "by another process already")
+        self.assert_unusable(self.directory(mounted, written=False), "Another process watches")
 
     def mount(self, options: str = "rw", path: Path | None = None) -> Path:
         """A small file system of its own."""
@@ -327,7 +327,7 @@ class GoneTests(WatchCase):
         other = WatchedDirectory(self.root, (), True)
         other.open()
         self.advance(100)
-        self.assertEqual(len(self.logged("watched by another process already")), 1)
+        self.assertEqual(len(self.logged("Another process watches")), 1)
         other.close()
         self.write("a")
         self.advance(100)
@@ -340,7 +340,7 @@ class GoneTests(WatchCase):
         self.services.clear()
         error = self.assertRaises(DirectoryUnusable, self.start)
         self.services.append(first)
-        self.assertIn("watched by another process already", str(error))
+        self.assertIn("Another process watches", str(error))
         self.write("a")
         self.settle()
         self.assertEqual(self.names(), ["a"])

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError, ConnectionLost, DNSLookupError
@@ -216,7 +217,7 @@ class JournalTests(SynchronousTestCase):
         self.journal = Journal(self.path)
         return self.journal
 
-    def row(self, state: State = State.SENT, **fields: object) -> Row:
+    def row(self, state: State = State.SENT, **fields: Any) -> Row:
         return Row(NOW.fingerprint, NOW.changed, state)._replace(**fields)
 
     def test_kept(self) -> None:
@@ -449,7 +450,7 @@ class MoverTests(SynchronousTestCase):
         self.assertEqual(list(outside.iterdir()), [])
 
     def test_recover(self) -> None:
-        """What a killed process left that was deleting: deleted where it was sent, else put back."""
+        """What a killed process left: deleted where it was sent, else put back."""
         aside = self.root / ".xfer-watch.aside"
         mover = self.mover(Done.DELETE)
         self.assertIsNone(mover.recover(lambda identity: True))

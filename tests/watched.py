@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from hashlib import md5
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,10 @@ from xferproto.client.watch.walk import Found, Identity
 from xferproto.entry import Entry
 from xferproto.grammar import parse_entry
 
-STORED = re.compile(r' stored "([^"]*)" size=[0-9]+ id=[0-9a-f]+ bytes=([0-9]+)')
-"""A line in the log of a depot that tells of an upload, and how many bytes came for it."""
+ONE = re.compile(r' stored "([^"]*)" size=[0-9]+ id=[0-9a-f]+ bytes=([0-9]+)')
+MANY = re.compile(r" stored ([0-9]+) files, [0-9]+ bytes:$")
+OF_MANY = re.compile(r'\s*"([^"]*)" size=([0-9]+) id=[0-9a-f]+$')
+"""Lines in the log of a depot that tell of uploads, and how many bytes came for them."""
 
 
 def found(root: Path, path: str) -> Found:
@@ -54,17 +57,23 @@ def id_of(content: bytes) -> str:
     return md5(content).hexdigest()
 
 
-def received(log: str) -> Counter[str]:
+def uploads(log: Iterable[str]) -> Iterator[tuple[str, int]]:
     """
-    How many bytes a depot has got of each file, and one more for each time that it got any.
+    The uploads that a depot was sent any bytes for: their names, and how many.
 
-    @param log: what it has told.
+    @param log: the lines that it has told.
     """
-    counts: Counter[str] = Counter()
-    for name, count in STORED.findall(log):
-        if int(count):
-            counts[name] += int(count) + 1
-    return counts
+    together = 0
+    for line in log:
+        if match := ONE.search(line):
+            if int(match[2]):
+                yield match[1], int(match[2])
+        elif match := MANY.search(line.rstrip()):
+            together = int(match[1])
+        elif together and (match := OF_MANY.match(line.rstrip())):
+            together -= 1
+            if int(match[2]):
+                yield match[1], int(match[2])
 
 
 class WatchReactor(FakeReactor):
@@ -214,8 +223,14 @@ class WatchCase(SynchronousTestCase):
         return fields
 
     def received(self) -> Counter[str]:
-        """How many bytes the depot has got of each file, by the lines of its log."""
-        return received("\n".join(formatEvent(event) for event in self.events))
+        """
+        How many bytes the depot has got of each file, by its log, and one more for each time that
+        it got any.
+        """
+        counts: Counter[str] = Counter()
+        for name, count in uploads("\n".join(map(formatEvent, self.events)).splitlines()):
+            counts[name] += count + 1
+        return counts
 
 
 __all__ = ["Done", "WatchCase", "age", "found", "id_of", "tree"]

@@ -125,7 +125,7 @@ class WatchedDirectory:
                     time.sleep(LOCK_PAUSE)
             except OSError as error:
                 raise self._unusable("be locked", error) from None
-        raise DirectoryUnusable(f"{self.path} is watched by another process already.")
+        raise DirectoryUnusable(f"Another process watches {self.path} already.")
 
     def _make(self, name: str) -> None:
         path = self.path / name
