@@ -12,7 +12,7 @@ from xferproto.details import Range
 from xferproto.entry import Entry
 from xferproto.errors import BadRange, HashMismatch, TooLarge, UnexpectedReply
 from xferproto.escape import quoted
-from xferproto.executor import undone_if_cancelled
+from xferproto.executor import finished
 from xferproto.store.direct import WORTH_IT
 from xferproto.transfer.digest import Digest, md5
 from xferproto.transfer.receiver import Receiver
@@ -28,7 +28,7 @@ class DownloadConnection(ClientConnection):
         run = self.factory.executor.run
         id = grammar.parse_id(to_wire(id))
         opening = run(PartFile, target, replace, id if resume else None)
-        part = await undone_if_cancelled(opening, lambda opened: opened.leave())
+        part = await finished(opening, lambda opened: opened.leave())
         try:
             resumed = part.size > 0
             try:
@@ -38,10 +38,11 @@ class DownloadConnection(ClientConnection):
                 if not resumed:
                     raise
                 entry = await self._fetch(id, part, progress)  # the part was wrong: all of it anew
-            await run(part.publish)
+            await finished(run(part.publish))
             return entry
         finally:
-            await run(part.leave)
+            # The next try may come as soon as this one has ended, and wants the part.
+            await finished(run(part.leave))
 
     async def _read(self, id: str, largest: int, progress: Progress | None) -> bytes:
         part = MemoryPart()
