@@ -89,8 +89,9 @@ class LocalStore:
         try:
             self._small = SmallObjects(root)
             # Marked first: should the server be killed, the next start removes what has no row.
-            leave = self._small.mark
-            self._catalogue = Catalogue(root / CATALOGUE, writer, reader, leave)
+            self._catalogue = Catalogue(
+                root / CATALOGUE, writer, reader, lambda number: self._small.mark(number)
+            )
             self._puts = SmallPuts(self._small, self._catalogue.writing, writer, self._check, now)
             self._gets = Gets(self._catalogue, self._small, reader)
             self.objects = Objects(root)
