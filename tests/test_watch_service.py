@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
+from typing import Any
 
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 
@@ -586,3 +588,147 @@ class AwayTests(WatchCase):
         session.send(f"DELETE {id_of(b'12345678')}\n".encode())
         self.advance(200)
         self.assertEqual(self.names(), ["b"])
+
+
+class SendingTests(WatchCase):
+    """What may happen on the way."""
+
+    def test_large_aside(self) -> None:
+        """A large file has a connection of its own: others do not wait for it."""
+        self.patch(queue, "LARGE", 200_000)
+        self.write("large", LARGE)
+        self.start()
+        first = self.connected()
+        self.cut_wires.append(first)  # nothing more arrives over it
+        self.write("small")
+        self.write("single", LARGE[:100_000])
+        self.settle()
+        self.assertEqual(self.names(), ["single", "small"])
+        self.assertEqual([item["name"] for item in self.status()["sending"]], ["large"])
+        self.cut_wires.remove(first)
+        self.settle()
+        self.assertEqual(self.names(), ["large", "single", "small"])
+        self.assertEqual(len(self.logged('sending "large" size=256000')), 1)
+
+    def test_changed_on_the_way(self) -> None:
+        """A file that changes while it is sent has to settle again; then it is sent as it is."""
+        for name, size in (("single", 3_000_000), ("small", 100)):
+            path = self.write(name, bytes(size))
+            self.start()
+            wire = self.connected()
+            path.write_bytes(b"1" * size)
+            self.assertEqual(wire.closed, False)
+            self.advance(100)
+            self.assertIn(id_of(b"1" * size), [entry.id for entry in self.entries()])
+            self.assertEqual((self.root / "sent" / name).read_bytes(), b"1" * size)
+            self.assertFalse(path.exists())
+            self.assertTrue(self.logged("chang"))
+            self.use_depot(Depot(self))
+
+    def test_replaced_before_the_move(self) -> None:
+        """A new file under the name of one that was sent just now is a file of its own."""
+        self.start()
+        path = self.write("a", b"first")
+        self.connected()
+        self.disk.open = False
+        self.flush()
+        other = self.root / ".new"
+        other.write_bytes(b"other")
+        other.rename(path)
+        self.disk.open = True
+        self.disk.run_all()
+        self.advance(100)
+        self.assertEqual({entry.id for entry in self.entries()}, {id_of(b"first"), id_of(b"other")})
+        self.assertEqual((self.root / "sent/a").read_bytes(), b"other")
+        self.assertEqual(len(self.logged("it has changed since, and is carried again")), 1)
+
+    def test_vanished(self) -> None:
+        """A file that is taken away while it waits is forgotten, with a line."""
+        self.endpoint.failures = [ConnectionRefusedError() for _ in range(5)]
+        self.start()
+        paths = [self.write("small"), self.write("single", LARGE)]
+        self.settle()
+        for path in paths:
+            path.unlink()
+        self.advance(200)
+        self.assertEqual(self.names(), [])
+        self.assertEqual(len(self.logged("vanished before it was sent")), 2)
+        self.assertEqual(self.status()["waiting"]["files"], 0)
+        self.assertEqual(tree(self.root), [])
+
+    def test_mismatch(self) -> None:
+        """Bytes that are changed on the way are sent again; where that does not end, it fails."""
+        self.start()
+        for name, bent in (("once", 1), ("ever", 100)):
+            self.write(name, LARGE)
+            known = len(self.endpoint.wires)
+            for _ in range(60):
+                self.reactor.advance(1)
+                for wire in self.endpoint.wires:
+                    up = wire.up()
+                    if b"RESUME" not in up and len(up) > 1000 and bent:
+                        up = up[:500] + bytes([up[500] ^ 1]) + up[501:]
+                        bent -= 1
+                    if not wire.closed and up:
+                        wire.to_server(up)
+                    if not wire.closed and (down := wire.down()):
+                        wire.to_client(down)
+            self.assertGreaterEqual(len(self.endpoint.wires), known)
+        self.assertIn("once", tree(self.root / "sent"))
+        self.assertEqual(tree(self.root / "failed"), ["ever", f"ever{REASON}"])
+        text = (self.root / "failed" / f"ever{REASON}").read_text()
+        self.assertIn("The hashes differed 5 times", text)
+        self.cut_wires += self.endpoint.wires
+
+    def full_disk(self, done: Done) -> None:
+        usual, full = Journal.write, True
+
+        def write(journal: Journal, rows: Any) -> None:
+            if full:
+                raise sqlite3.OperationalError("database or disk is full")
+            usual(journal, rows)
+
+        self.patch(Journal, "write", write)
+        for name in ("small", "other"):
+            self.write(f"{done.value}/{name}")
+        self.write(f"{done.value}/single", LARGE)
+        self.advance(100)
+        self.assertEqual(len(self.logged("disk is full")), 1)
+        self.assertIn("disk is full", self.status()["trouble"])
+        full = False
+        self.advance(100)
+        self.assertIsNone(self.status()["trouble"])
+        self.assertEqual(len(self.logged("no longer: ")), 1)
+
+    def test_journal_can_not_be_written(self) -> None:
+        """A full disk here is told once, nothing is sent twice or forgotten, and all goes on."""
+        for done in (Done.MOVE, Done.LEAVE):
+            self.configure(done=done)
+            self.start()
+            self.settle()
+            self.full_disk(done)
+            self.stop()
+            self.assertEqual(set(self.received().values()), {6, len(LARGE) + 1})
+            self.events.clear()
+        files = ("other", "single", "small")
+        names = [f"{done}/{name}" for done in ("leave", "move") for name in files]
+        self.assertEqual(self.names(), names)
+
+    def test_disk_that_fails(self) -> None:
+        """What nobody thought of is told in full, and then it begins again."""
+        usual, broken = Journal.rows, True
+
+        def rows(journal: Journal, paths: Any) -> Any:
+            if broken:
+                raise RuntimeError("what nobody thought of")
+            return usual(journal, paths)
+
+        self.start()
+        self.settle()
+        self.patch(Journal, "rows", rows)
+        self.write("a")
+        self.settle()
+        broken = False
+        self.advance(100)
+        self.assertEqual(self.names(), ["a"])
+        self.assertTrue(self.flushLoggedErrors(RuntimeError))

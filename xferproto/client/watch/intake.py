@@ -79,6 +79,8 @@ class Intake:
                 tally.add(file)
                 tally.left_out = True
                 return
+            if item is None:
+                self._queue.elsewhere.take(file)
             item = self._queue.hold(file, Stage.SETTLING, doubtful=row is not None)
             if row is not None and row.state is State.LATER:
                 item.doubtful, item.tries = False, row.tries

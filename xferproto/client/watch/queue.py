@@ -88,6 +88,11 @@ class Tally:
         self.files += 1
         self.bytes += file.identity.size
 
+    def take(self, file: Found) -> None:
+        """One less: it is held now."""
+        self.files = max(0, self.files - 1)
+        self.bytes = max(0, self.bytes - file.identity.size)
+
     def add_refused(self, file: Found) -> None:
         """One more that the depot has refused for now."""
         self.add(file)

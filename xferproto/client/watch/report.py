@@ -59,6 +59,7 @@ class Report:
         self._call: IDelayedCall | None = None
         self._written: float | None = None
         self._failed = False
+        self._last: dict[str, Any] | None = None
         self._fields: dict[str, Any] = {}
 
     def changed(self) -> None:
@@ -71,8 +72,12 @@ class Report:
 
     def _write(self) -> None:
         self._call = None
-        self._written = self._clock.seconds()
-        self._disk.run(self._writing("running")).addCallback(self._wrote)
+        fields = self._now("running")
+        new = {**fields, "written": None}
+        if new != self._last:
+            self._last = new
+            self._written = self._clock.seconds()
+            self._disk.run(self._writing(fields)).addCallback(self._wrote)
 
     def _wrote(self, error: OSError | None) -> None:
         if error is not None and not self._failed:
@@ -81,6 +86,8 @@ class Report:
                 path=printable(str(self._path)),
                 reason=error.strerror,
             )
+        if error is not None:
+            self._last = None
         self._failed = error is not None
 
     def last(self, state: str) -> Callable[[], OSError | None]:
@@ -88,7 +95,8 @@ class Report:
         call, self._call = self._call, None
         if call is not None:
             call.cancel()
-        return self._writing(state)
+        self._last = None
+        return self._writing(self._now(state))
 
     @property
     def waiting(self) -> int:
@@ -96,8 +104,7 @@ class Report:
         waiting: int = self._fields["waiting"]["files"]
         return waiting
 
-    def _writing(self, state: str) -> Callable[[], OSError | None]:
-        fields = self._now(state)
+    def _writing(self, fields: dict[str, Any]) -> Callable[[], OSError | None]:
         session = self.session
         within = self._path.is_relative_to(self._directory)
 

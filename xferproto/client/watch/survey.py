@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -144,7 +145,7 @@ class Survey:
                 for file, row in seen:
                     self._intake.take(file, row, tally)
                 if not start and tally.files > self._queue.elsewhere.files:
-                    self._queue.elsewhere = tally
+                    self._queue.elsewhere = replace(tally)
                 patient = patient and await self._room_was_made()
         finally:
             self._disk.run(walk.close)
