@@ -403,12 +403,13 @@ class SystemdTests(PeerCase):
 
     def test_units(self) -> None:
         """systemd finds nothing wrong with the units, once twistd is where they say."""
-        for name in ("xfer.service", "xfer.socket"):
+        names = ("xfer.service", "xfer.socket", "xfer-watch.service")
+        for name in names:
             text = (UNITS / name).read_text()
             text = text.replace("/opt/xfer/bin/twistd", shutil.which("true") or "/bin/true")
             (self.directory / name).write_text(text)
         command: list[str | Path] = [program("systemd-analyze"), "verify"]
-        units = [self.directory / "xfer.service", self.directory / "xfer.socket"]
+        units = [self.directory / name for name in names]
         self.assertEqual(talk([*command, *units], b""), (0, b"", b""))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import shutil
 import sqlite3
@@ -31,6 +32,7 @@ from xferproto.client.watch.sending import fingerprint_token
 from xferproto.client.watch.settling import LONG_AGO, Settling
 from xferproto.client.watch.verdict import MISMATCHES, Judgement, Verdict, judge
 from xferproto.client.watch.walk import SLICE, Found, Identity, Ignored, Walk, look
+from xferproto.client.watch.writers import GIVEN, Writers, is_open_for_writing
 from xferproto.errors import (
     REQUEST_ERRORS,
     CertificateError,
@@ -367,7 +369,7 @@ class MoverTests(SynchronousTestCase):
         self.file = found(self.root, "sub/a")
 
     def mover(self, done: Done = Done.MOVE) -> Mover:
-        return Mover(self.root, done)
+        return Mover(self.root, done, Writers(lambda: 0.0))
 
     def replace_at(self, name: str) -> None:
         """Just before the file is renamed, another one takes its place."""
@@ -432,6 +434,19 @@ class MoverTests(SynchronousTestCase):
         files = [path for path in self.root.rglob("*") if path.is_file()]
         self.assertEqual(files, [self.path])
 
+    def test_open_for_writing(self) -> None:
+        """One that somebody has open for writing stays: what is written behind would be lost."""
+        with self.path.open("ab") as file:
+            if not is_open_for_writing(self.path):
+                self.skipTest("the system does not tell here")
+            for done in (Done.MOVE, Done.DELETE):
+                outcome = self.mover(done).sent(self.file, "id")
+                self.assertIs(outcome.end, End.STUCK)
+                self.assertIn("open for writing", outcome.reason)
+            self.assertIs(self.mover(Done.LEAVE).sent(self.file, "id").end, End.LEFT)
+            self.assertIs(self.mover().failed(self.file, BEGIN).end, End.MOVED)
+            self.assertEqual(file.write(b"x"), 1)
+
     def test_directory_gone(self) -> None:
         """The directory itself is never made."""
         aside = self.root.with_name(self.root.name + "-aside")
@@ -470,6 +485,48 @@ class MoverTests(SynchronousTestCase):
         self.assertIn("2001-09-09T01:46:40Z", text)
         self.assertTrue(text.startswith(BEGIN))
         self.assertTrue(REASON.startswith("."))
+
+
+class WritersTests(SynchronousTestCase):
+    """Who has a file open."""
+
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp())
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_bytes(b"x")
+        with self.path.open("ab"):
+            if not is_open_for_writing(self.path):
+                self.skipTest("the system does not tell here")
+
+    def test_writers(self) -> None:
+        """Whoever has it open for writing counts, with a mapping too; readers do not."""
+        self.assertFalse(is_open_for_writing(self.path))
+        with self.path.open("rb"):
+            self.assertFalse(is_open_for_writing(self.path))
+        with self.path.open("r+b") as file:
+            self.assertTrue(is_open_for_writing(self.path))
+            mapped = mmap.mmap(file.fileno(), 0)
+        self.assertTrue(is_open_for_writing(self.path))
+        mapped.close()
+        self.assertFalse(is_open_for_writing(self.path))
+
+    def test_no_file(self) -> None:
+        """What can't be opened has none; a link is not followed, a pipe not waited for."""
+        self.assertFalse(is_open_for_writing(self.path / "none"))
+        link, pipe = self.path.with_name("link"), self.path.with_name("pipe")
+        link.symlink_to(self.path)
+        os.mkfifo(pipe)
+        with self.path.open("ab"):
+            self.assertFalse(is_open_for_writing(link))
+        self.assertFalse(is_open_for_writing(pipe))
+
+    def test_not_for_ever(self) -> None:
+        """After a while without a change it does not count."""
+        identity = Identity.of(self.path.stat())
+        changed = max(identity.modified, identity.changed) / 1e9
+        with self.path.open("ab"):
+            self.assertTrue(Writers(lambda: changed + GIVEN - 1).has(self.path, identity))
+            self.assertFalse(Writers(lambda: changed + GIVEN + 1).has(self.path, identity))
 
 
 class VerdictTests(SynchronousTestCase):

@@ -10,13 +10,15 @@ from typing import Any
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 
 from tests.depot import Depot
-from tests.visitors import user
+from tests.visitors import PASSWORD, user
 from tests.watched import Done, WatchCase, id_of, tree
 from xferproto.client.watch import queue
 from xferproto.client.watch.directory import DirectoryUnusable
 from xferproto.client.watch.journal import Journal
 from xferproto.client.watch.reason import BEGIN, REASON
+from xferproto.client.watch.writers import is_open_for_writing
 from xferproto.errors import TLSFailed
+from xferproto.identity import Right
 from xferproto.server.limits import Limits
 
 LARGE = bytes(range(256)) * 1000
@@ -507,6 +509,20 @@ class AwayTests(WatchCase):
         self.settle()
         self.assertEqual(self.names(), ["a", "b"])
 
+    def test_users(self) -> None:
+        """It logs in; the right to write is enough. A wrong password is the operator's mistake."""
+        self.use_depot(Depot(self, users=[user("alice", [Right.WRITE], all=False)]))
+        self.start(credentials=("alice", "wrong"))
+        self.write("a")
+        self.write("b", LARGE)
+        self.advance(100)
+        self.assertIn("denied", self.logged("nothing is sent until")[0])
+        self.assertEqual(tree(self.root), ["a", "b"])
+        self.start(credentials=("alice", PASSWORD))
+        self.settle()
+        self.assertEqual(tree(self.root), ["sent/a", "sent/b"])
+        self.assertEqual(self.received(), {"a": 6, "b": len(LARGE) + 1})
+
     def test_untrusted(self) -> None:
         """So is a certificate that is not trusted."""
         self.endpoint.failures = [TLSFailed("The certificate has expired."), TLSFailed("Again.")]
@@ -641,6 +657,22 @@ class SendingTests(WatchCase):
         self.assertEqual({entry.id for entry in self.entries()}, {id_of(b"first"), id_of(b"other")})
         self.assertEqual((self.root / "sent/a").read_bytes(), b"other")
         self.assertEqual(len(self.logged("it has changed since, and is carried again")), 1)
+
+    def test_open_for_writing(self) -> None:
+        """A file that somebody is not yet done with is not taken."""
+        probe = self.root.with_name("probe")
+        with probe.open("wb"):
+            if not is_open_for_writing(probe):
+                self.skipTest("the system does not tell here")
+        self.start()
+        with self.write("a").open("ab") as file:
+            self.advance(60)
+            self.assertEqual(self.names(), [])
+            self.assertEqual(self.status()["waiting"]["settling"], 1)
+            file.write(b" and more")
+        self.settle()
+        self.assertEqual(self.entries()[0].size, 14)
+        self.assertEqual(tree(self.root), ["sent/a"])
 
     def test_vanished(self) -> None:
         """A file that is taken away while it waits is forgotten, with a line."""

@@ -41,7 +41,7 @@ class FileTests(WatchCase):
         document = Path(__file__).parents[1] / "docs" / "unattended.md"
         text = document.read_text()
         for field in FIELDS:
-            self.assertIn(f"| `{field}", text)
+            self.assertTrue(f"| `{field}`" in text, field)
 
     def test_counts(self) -> None:
         """What was sent, what has failed, what waits."""

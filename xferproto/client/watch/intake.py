@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from xferproto import grammar
 from xferproto.client.connection import to_wire
@@ -14,15 +16,31 @@ from xferproto.client.watch.ending import Endings
 from xferproto.client.watch.journal import Row, State
 from xferproto.client.watch.options import Done
 from xferproto.client.watch.queue import Item, Stage, Tally
-from xferproto.client.watch.reason import REASON, is_reason
+from xferproto.client.watch.reason import is_reason
 from xferproto.client.watch.settling import Settling
 from xferproto.client.watch.verdict import judge
 from xferproto.client.watch.walk import SLICE, Found, Identity, look
 from xferproto.client.watch.workplace import Workplace
+from xferproto.client.watch.writers import Writers
 from xferproto.errors import BadName
 from xferproto.escape import quoted
+from xferproto.lane import Lane
 
 log = Logger()
+
+
+@dataclass(slots=True)
+class _Check:
+    """
+    A file that has settled, but for what can only be seen on the disk.
+
+    @ivar reason: whether it is the reason of another one's failure; then it is gone by now.
+    @ivar written: whether somebody has it open for writing.
+    """
+
+    item: Item
+    reason: bool = False
+    written: bool = False
 
 
 class Intake:
@@ -42,6 +60,13 @@ class Intake:
         self._prefix = place.settings.prefix
         self._settling = Settling(place.settings.settle)
         self._endings = endings
+        self._writers = Writers(place.clock.seconds)
+        self._checks: Lane[_Check] = Lane(
+            place.disk,
+            self._check,
+            self._checked,
+            lambda failure, checks: self._fail(failure),
+        )
         self._call: IDelayedCall | None = None
         self._looking = False
         self._look_ended: Deferred[None] | None = None
@@ -109,29 +134,38 @@ class Intake:
             grammar.parse_name(to_wire(self._prefix + item.path))
         except BadName as error:
             self._endings.failed(item, judge(error))
-            return
-        if item.path.endswith(REASON):
-            item.stage = Stage.ENDING
-            self._disk.run(self._drop_reason, item.path).addCallbacks(
-                lambda dropped: self._reason_seen(item, dropped),
-                lambda failure: self._failed(failure.value),
-            )
         else:
-            self._queue.put(item)
+            item.stage = Stage.READY
+            self._checks.put(_Check(item))
 
-    def _drop_reason(self, path: str) -> bool:
-        whole = self._directory.path / path
-        if not is_reason(whole):
-            return False
-        whole.unlink(missing_ok=True)
-        return True
+    def _check(self, checks: list[_Check]) -> None:
+        """On a thread."""
+        for check in checks:
+            path = self._directory.path / check.item.path
+            if is_reason(path):
+                path.unlink(missing_ok=True)
+                check.reason = True
+            else:
+                check.written = self._writers.has(path, check.item.identity)
 
-    def _reason_seen(self, item: Item, dropped: bool) -> None:
-        if dropped:  # it came along with the file that it was about
-            self._queue.drop(item.path)
-            log.info("{name} was the reason of a failure: deleted", name=quoted(item.path))
-        else:
-            self._queue.put(item)
+    def _fail(self, failure: Failure) -> None:
+        error = failure.value
+        self._failed(error if isinstance(error, Exception) else RuntimeError(error))
+
+    def _checked(self, checks: list[_Check]) -> None:
+        for check in checks:
+            item = check.item
+            if self._queue.items.get(item.path) is not item:
+                continue  # it has changed meanwhile
+            if check.reason:  # it came along with the file that it was about
+                self._queue.drop(item.path)
+                log.info("{name} was the reason of a failure: deleted", name=quoted(item.path))
+            elif check.written:
+                item.stage = Stage.SETTLING
+                self._settling.begin(item.file, self._now())
+                self._schedule()
+            else:
+                self._queue.put(item)
 
     # Looks at some files
 

@@ -14,10 +14,15 @@ from xferproto.client.watch.options import Done
 from xferproto.client.watch.reason import REASON, is_reason
 from xferproto.client.watch.rename import make_directories, names, rename
 from xferproto.client.watch.walk import Found, Identity, look
+from xferproto.client.watch.writers import Writers
 from xferproto.store.incoming import sync_path
 
 WRITTEN = ".xfer-watch.reason"
 """Where a reason is written, beside the place where it will be."""
+
+
+WRITTEN_STILL = "somebody has it open for writing"
+"""Why it may stay for a while: what was written to it after a move would never be sent."""
 
 
 class End(enum.Enum):
@@ -60,10 +65,12 @@ class Mover:
 
     @param root: the watched directory.
     @param done: what becomes of files that were sent.
+    @param writers: who may be writing them.
     """
 
-    def __init__(self, root: Path, done: Done) -> None:
+    def __init__(self, root: Path, done: Done, writers: Writers) -> None:
         self._root = root
+        self._writers = writers
         self._done = done
         self._touched: set[Path] = set()
 
@@ -80,6 +87,8 @@ class Mover:
             return Outcome(End.CHANGED)
         if self._done is Done.LEAVE:
             return Outcome(End.LEFT)
+        if self._writers.has(self._root / file.path, now):
+            return Outcome(End.STUCK, reason=WRITTEN_STILL)
         if self._done is Done.MOVE:
             return self._tried(file, lambda: self._move(file, SENT, id))
         return self._tried(file, lambda: self._delete(file))

@@ -27,6 +27,7 @@ from xferproto.client.watch.reach import Reach
 from xferproto.client.watch.sending import Sending
 from xferproto.client.watch.survey import Survey
 from xferproto.client.watch.workplace import Workplace
+from xferproto.client.watch.writers import Writers
 from xferproto.escape import printable, quoted
 from xferproto.executor import Executor
 
@@ -80,7 +81,7 @@ class Session:
         )
         try:
             _check_marker(settings, directory, journal)
-            mover = Mover(directory.path, settings.done)
+            mover = Mover(directory.path, settings.done, Writers(clock.seconds))
             back = mover.recover(journal.was_sent)
             self.inotify = self._inotify() if settings.inotify else None
         except BaseException:

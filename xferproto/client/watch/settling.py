@@ -44,9 +44,13 @@ class Settling:
             self._files.pop(path, None)
             return True
         if not same:
-            self._files.pop(path, None)
-            self._files[path] = (identity, now)
+            self.begin(file, now)
         return False
+
+    def begin(self, file: Found, now: float) -> None:
+        """A file has to settle from now on."""
+        self._files.pop(file.path, None)
+        self._files[file.path] = (file.identity, now)
 
     def due(self, now: float, most: int) -> list[str]:
         """Files that are to be looked at now, at most so many."""
