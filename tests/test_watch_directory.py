@@ -12,6 +12,7 @@ from typing import Any
 from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.depot import Depot
 from tests.watched import Done, WatchCase, tree
 from xferproto.client.watch import directory as module
 from xferproto.client.watch.directory import (
@@ -26,7 +27,28 @@ from xferproto.client.watch.directory import (
 MARKER = "0123456789abcdef" * 2
 
 
-class OpenTests(SynchronousTestCase):
+class MountCase(SynchronousTestCase):
+    """Cases with file systems of their own."""
+
+    root: Path
+
+    def mount(self, options: str = "rw", path: Path | None = None) -> Path:
+        """A small file system of its own."""
+        path = path or self.root / "mounted"
+        path.mkdir(exist_ok=True)
+        if os.geteuid() or shutil.which("mount") is None:
+            self.skipTest("only root can mount")
+        if not self.did("mount", "-t", "tmpfs", "-o", f"{options},size=1m", "tmpfs", path):
+            self.skipTest("nothing can be mounted here")
+        self.addCleanup(self.did, "umount", "-l", path)
+        return path
+
+    def did(self, *command: str | Path) -> bool:
+        """Run a command: whether that went well."""
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+class OpenTests(MountCase):
     """Whether a directory can be watched."""
 
     def setUp(self) -> None:
@@ -99,21 +121,6 @@ class OpenTests(SynchronousTestCase):
         reading.check()
         self.assertEqual(reading.lock, mounted)
         self.assert_unusable(self.directory(mounted, written=False), "Another process watches")
-
-    def mount(self, options: str = "rw", path: Path | None = None) -> Path:
-        """A small file system of its own."""
-        path = path or self.root / "mounted"
-        path.mkdir(exist_ok=True)
-        if os.geteuid() or shutil.which("mount") is None:
-            self.skipTest("only root can mount")
-        if not self.did("mount", "-t", "tmpfs", "-o", f"{options},size=1m", "tmpfs", path):
-            self.skipTest("nothing can be mounted here")
-        self.addCleanup(self.did, "umount", "-l", path)
-        return path
-
-    def did(self, *command: str | Path) -> bool:
-        """Run a command: whether that went well."""
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     def test_places_taken(self) -> None:
         """What is in the place of sent/ or failed/ and is no directory is told; links are none."""
@@ -367,3 +374,56 @@ class SubdirectoryTests(WatchCase):
         self.assertEqual(self.names(), ["b/c"])
         self.assertEqual(len(self.logged('can\'t enter "closed": Permission denied')), 1)
         self.assertEqual(self.status()["closed"], {"closed": "Permission denied"})
+
+
+class ReadOnlyTests(WatchCase, MountCase):
+    """A directory that can't be written to, whose files are left."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.use_depot(Depot(self, max_file_size=10))
+        outside = self.root
+        self.root = self.mount()
+        self.write("a")
+        self.write("large", bytes(100))
+        self.assertTrue(self.did("mount", "-o", "remount,ro", self.root))
+        self.configure(
+            directory=self.root,
+            done=Done.LEAVE,
+            state=outside / "state",
+            status=outside / "status",
+        )
+
+    def test_read_only(self) -> None:
+        """What can be stored is, once; what can't stays, and is told of once."""
+        self.start()
+        self.advance(100)
+        self.assertEqual(self.names(), ["a"])
+        line = 'failed "large": too-large: This server takes files of at most 10 bytes; send a '
+        (told,) = self.logged('failed "large"')
+        self.assertIn(line, told)
+        self.assertIn("it can't be moved away: Read-only file system", told)
+        self.assertEqual(self.status()["failed"]["files"], 1)
+        self.start()
+        self.advance(100)
+        self.assertEqual(self.received(), {"a": 6})
+
+    def test_not_mounted(self) -> None:
+        """An empty mount point, of which one can't tell that it is one, makes nothing forgotten."""
+        self.start()
+        self.settle()
+        self.stop()
+        aside = self.root.with_name("aside")
+        aside.mkdir()
+        self.assertTrue(self.did("mount", "--bind", self.root, aside))
+        self.addCleanup(self.did, "umount", "-l", aside)
+        self.assertTrue(self.did("umount", "-l", self.root))
+        self.assertTrue(self.did("mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", self.root))
+        self.start()
+        self.settle()
+        self.stop()
+        self.assertTrue(self.did("umount", "-l", self.root))
+        self.assertTrue(self.did("mount", "--bind", aside, self.root))
+        self.start()
+        self.settle()
+        self.assertEqual(self.received(), {"a": 6})

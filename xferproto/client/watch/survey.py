@@ -60,6 +60,7 @@ class Survey:
         self._poll = poll
         self._inotify: Inotify | None = None
         self._refused = False
+        self._found = 0
         self._pruned: float | None = None
         self._tasks: list[Deferred[None]] = []
         self._everything = False
@@ -99,7 +100,9 @@ class Survey:
             began = self._now()
             self._everything = False
             tally = await self._walk("")
-            if self._pruned is None or self._now() - self._pruned >= DAY:
+            due = self._pruned is None or self._now() - self._pruned >= DAY
+            # Where it has no lock file, an empty directory may be one that is not mounted.
+            if due and (self._found or self._directory.has_file):
                 self._pruned = self._now()
                 await self._prune()
             if self._everything:  # it was asked for meanwhile, and may be again and again
@@ -180,6 +183,7 @@ class Survey:
 
     def _walked(self, walk: Walk, tally: Tally) -> None:
         self._queue.elsewhere = tally
+        self._found = walk.files
         if walk.others > self.others:
             log.warn(
                 "passed over: {count} symbolic links or special files, {first} the first",

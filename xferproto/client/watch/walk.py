@@ -102,6 +102,7 @@ class Walk:
     @param ignored: what is passed by.
     @param entered: told the relative path of each directory before what is in it is looked at.
     @param start: where to begin, relative to the root.
+    @ivar files: how many files it has found.
     @ivar others: how many links and special files were passed over, and the first one.
     @ivar closed: directories that can't be entered, and why; at most L{SLICE} of them.
     """
@@ -114,6 +115,7 @@ class Walk:
         entered: Callable[[str], object] = lambda path: None,
         start: str = "",
     ) -> None:
+        self.files = 0
         self.others = 0
         self.first_other: str | None = None
         self.closed: dict[str, str] = {}
@@ -171,6 +173,7 @@ class Walk:
                         self._close(path, "another file system; watch it by itself")
                 return None
             if entry.is_file(follow_symlinks=False):
+                self.files += 1
                 return Found(path, Identity.of(entry.stat(follow_symlinks=False)))
         except FileNotFoundError:
             return None
