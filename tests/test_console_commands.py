@@ -692,6 +692,12 @@ class LoginTests(CommandCase):
 class UsageTests(CommandCase):
     """Wrong usage, and the file of settings."""
 
+    def test_nothing(self) -> None:
+        """Without a command there is the help, and status 2."""
+        ended = self.xfer()
+        self.assertEqual((ended.status, ended.out), (2, ""))
+        self.assertTrue(ended.err.startswith("Usage: xfer "), ended.err)
+
     def test_usage(self) -> None:
         """One line that says what is wrong and where to look, and status 2."""
         for arguments, words in (

@@ -113,6 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; ends with its exit status."""
     try:
         status = xfer.main(arguments, prog_name="xfer", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        sys.exit(error.exit_code)
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx is not None else "xfer"
         print(f"xfer: {error.format_message()} (see {where} -h)", file=sys.stderr)

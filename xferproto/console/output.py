@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from xferproto.console.advice import explain
-from xferproto.escape import escaped
+from xferproto.escape import escaped, printable
 
 Through = Callable[[str, bool], None]
 """Writes a line where bars are on the screen; told whether it is for standard error."""
@@ -110,8 +110,9 @@ class Output:
             )
             return
         about = f"{escaped(what)}: " if what else ""
+        cause = told.cause.removesuffix(f" ({printable(what)})")  # it is said already
         symbol = f" [{told.symbol}]" if told.symbol else ""
-        self._write(f"xfer: {about}{told.cause}; {told.advice}{symbol}", True)
+        self._write(f"xfer: {about}{cause}; {told.advice}{symbol}", True)
 
     def flush(self) -> None:
         """Let everything that was told be out."""
