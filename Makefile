@@ -17,11 +17,12 @@ demo: $(VENV)/run.stamp
 	until test -S $$depot/socket; do kill -0 $$server || exit 1; sleep 0.1; done && \
 	$(BIN)/twistd -n xfer-client --endpoint unix:$$depot/socket --output $$depot/received
 
+# Two tests at a time: most of them wait, for processes and disks.
 test: $(VENV)/test.stamp
-	$(BIN)/trial tests
+	$(BIN)/trial -j 2 tests
 
 pytest: $(VENV)/test.stamp
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 # The programs that tests/test_peers.py talks to; without them, or without root, those tests are skipped.
 peers:
