@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run demo test pytest peers lint bench clean
+.PHONY: run demo test pytest peers lint bench picture clean
 
 run: $(VENV)/run.stamp
 	@$(BIN)/twistd -n xfer --port 9000
@@ -17,11 +17,12 @@ demo: $(VENV)/run.stamp
 	until test -S $$depot/socket; do kill -0 $$server || exit 1; sleep 0.1; done && \
 	$(BIN)/twistd -n xfer-client --endpoint unix:$$depot/socket --output $$depot/received
 
+# Two tests at a time: most of them wait, for processes and disks.
 test: $(VENV)/test.stamp
-	$(BIN)/trial tests
+	$(BIN)/trial -j 2 tests
 
 pytest: $(VENV)/test.stamp
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 # The programs that tests/test_peers.py talks to; without them, or without root, those tests are skipped.
 peers:
@@ -39,6 +40,10 @@ lint: $(VENV)/lint.stamp
 # All cases take about half an hour; BENCH="--case upload --rounds 3" for less, BENCH=--help for all.
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m bench $(BENCH)
+
+# The picture of a terminal in README.md.
+picture: $(VENV)/picture.stamp
+	$(BIN)/python docs/terminal.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info _trial_temp* .pytest_cache .mypy_cache .ruff_cache
@@ -63,4 +68,8 @@ $(VENV)/lint.stamp: $(VENV)/test.stamp
 
 $(VENV)/bench.stamp: $(VENV)/run.stamp
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .[bench]
+	@touch $@
+
+$(VENV)/picture.stamp: $(VENV)/run.stamp
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .[picture]
 	@touch $@

@@ -68,12 +68,13 @@ def run(directory: Path, *arguments: str | Path, measured: bool = False) -> Outc
     return Outcome(ended.returncode, ended.stdout.splitlines(), ended.stderr.splitlines())
 
 
-class Process:
+class Child:
     """
-    A twistd that runs in the foreground; killed, if it has to be, when the test is over.
+    A process that runs; killed, if it has to be, when the test is over.
 
+    @param line: its command line.
     @param directory: its working directory.
-    @param under: a command that runs it, as C{strace} does.
+    @param stderr: the file that gets its standard error.
     @param environment: variables that it gets beside the test's own.
     @ivar out: the lines that it has written so far, as far as L{wait_for} has looked at them.
     """
@@ -81,23 +82,24 @@ class Process:
     def __init__(
         self,
         case: SynchronousTestCase,
+        line: Sequence[str | Path],
         directory: Path,
-        *arguments: str | Path,
-        under: Sequence[str | Path] = (),
+        stderr: Path,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.out: list[str] = []
-        with (directory / "stderr").open("wb") as stderr:
+        self._stderr = stderr
+        with stderr.open("wb") as errors:
             self._process = subprocess.Popen(
-                [*under, *command("-n", *arguments)],
+                line,
                 cwd=directory,
                 env={**os.environ, **(environment or {})},
+                stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=stderr,
+                stderr=errors,
                 encoding="utf-8",
                 errors="surrogateescape",
             )
-        self._stderr = directory / "stderr"
         self._watchdog = threading.Timer(PATIENCE, self._process.kill)
         self._watchdog.daemon = True
         self._watchdog.start()
@@ -152,6 +154,27 @@ class Process:
         match = PEAK.search(Path(f"/proc/{self.pid}/status").read_text())
         assert match is not None
         return 1024 * int(match[1])
+
+
+class Process(Child):
+    """
+    A twistd that runs in the foreground.
+
+    @param directory: its working directory.
+    @param under: a command that runs it, as C{strace} does.
+    @param environment: variables that it gets beside the test's own.
+    """
+
+    def __init__(
+        self,
+        case: SynchronousTestCase,
+        directory: Path,
+        *arguments: str | Path,
+        under: Sequence[str | Path] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        line = [*under, *command("-n", *arguments)]
+        super().__init__(case, line, directory, directory / "stderr", environment)
 
 
 class Server(Process):
@@ -250,7 +273,9 @@ class Daemon:
 
 
 def listening_port(line: str) -> int:
-    """The port that a server's log says it listens on."""
+    """The port that a server's log says it listens on; 0 where it is a UNIX socket."""
+    if "UNIXAddress" in line:
+        return 0
     match = re.search(r"listening on \S+ port ([0-9]+)", line)
     assert match is not None, line
     return int(match[1])

@@ -55,6 +55,18 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "transfer": (*TRANSFER, "transfer"),
     "server": (*SIDE, "quantity", "server"),
     "client": (*SIDE, "client", "lane", "quantity", "version"),
+    # the console command
+    "console": (
+        *VALUES,
+        "certificates",
+        "client",
+        "console",
+        "executor",
+        "peer",
+        "quantity",
+        "transfer.sender",
+        "version",
+    ),
     # the operator's command
     "accounts": ("errors", "escape", "grammar", "identity", "quantity", "server.users"),
     "certify": ("certificates", "errors"),
@@ -83,10 +95,16 @@ PURE = (
 )
 """These know nothing of Twisted and zope.interface, and can be used without."""
 
-ENDPOINTS = ("client.factory", "client.service", "client.tls", "server.listen")
+ENDPOINTS = (
+    "client.endpoint",
+    "client.factory",
+    "client.host",
+    "client.tls",
+    "server.listen",
+)
 """These alone know of L{twisted.internet.endpoints}."""
 
-REACTOR = ("client.service", "server.service")
+REACTOR = ("client.service", "console.session", "server.service")
 """These alone know of the one and only reactor, and import it only inside of functions."""
 
 VAGUE = ("common", "engine", "handler", "helper", "manager", "misc", "util")

@@ -111,6 +111,10 @@ class InstallTests(SynchronousTestCase):
         )
         self.assertIn(str(self.directory / "venv"), version)
 
+        xfer = self.python.with_name("xfer")
+        self.assertIn(" 0.", self.run_ok(xfer, "--version"))
+        self.assertIn("Examples:", self.run_ok(xfer, "put", "-h"))
+
         self.pip("uninstall", "--yes", "xferproto")
         self.assertEqual(self.plugins(), [])
         self.assertEqual(self.plugin_files(), [])

@@ -1,18 +1,17 @@
-"""What the README shows is what happens."""
+"""What the README shows is what happens; its Python programs are in tests/test_python.py."""
 
 from __future__ import annotations
 
+import os
 import re
-import sys
+import subprocess
 from pathlib import Path
 
-from twisted.internet import reactor
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ServerEndpoint
-from twisted.internet.utils import getProcessOutputAndValue
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase
 
+from tests.console import XFER, environment
 from tests.depot import Depot
+from tests.processes import PATIENCE, Server, new_directory
 
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text("utf-8")
@@ -38,24 +37,37 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual(happened, shown)
 
 
-class PythonTests(TestCase):
-    """The Python program."""
+class TourTests(SynchronousTestCase):
+    """The tour."""
 
-    async def test_program(self) -> None:
-        """It runs as it stands: uploads a file, lists it, and fetches it back."""
-        match = re.search(r"```python\n(.*?)```", README, re.DOTALL)
-        assert match is not None
-        depot = Depot(self)
-        endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
-        port = await endpoint.listen(depot.factory)
-        self.addCleanup(lambda: Deferred.fromCoroutine(depot.factory.stop()))
-        self.addCleanup(port.stopListening)
-        copy = Path(self.mktemp()).absolute()
-        program = match[1].replace("9000", str(port.getHost().port))
-        program = program.replace("/tmp/README.copy.md", str(copy))
-        out, err, status = await getProcessOutputAndValue(
-            sys.executable, ["-c", program], path=str(PROJECT), env={"PYTHONPATH": str(PROJECT)}
+    def test_tour(self) -> None:
+        """Each command of it prints what stands below it."""
+        home = new_directory(self)
+        for name, content in (
+            ("report.txt", b"All is well.\n"),
+            ("photos/autumn.jpg", b"autumn" * 5000),
+            ("photos/winter.jpg", b"winter" * 5000),
+        ):
+            (home / name).parent.mkdir(exist_ok=True)
+            (home / name).write_bytes(content)
+        server = Server(self, new_directory(self))
+        server.drain()
+        variables = environment(
+            home, XFER_PORT=str(server.port), PATH=f"{XFER.parent}:{os.environ['PATH']}"
         )
-        self.assertEqual((err, status), (b"", 0))
-        self.assertEqual(out.split()[1:], [b"README.md", str(len(README.encode())).encode()])
-        self.assertEqual(copy.read_text("utf-8"), README)
+        tour = README.partition("## A tour")[2].partition("\n## ")[0]
+        steps = re.findall(r"(?m)^    \$ (.*)\n((?:    [^$].*\n)*)", tour)
+        self.assertGreater(len(steps), 8)
+        for line, shown in steps:
+            ended = subprocess.run(
+                ["sh", "-c", line],
+                cwd=home,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                timeout=PATIENCE,
+                check=True,
+            )
+            self.assertEqual(ended.stdout, re.sub("(?m)^    ", "", shown), line)

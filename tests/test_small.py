@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.defer import DeferredList
 from twisted.python.failure import Failure
@@ -20,6 +21,7 @@ from xferproto.entry import Entry
 from xferproto.errors import Collision, Corrupt, NoSpace, StorageLost, StorageUnavailable
 from xferproto.executor import Executor
 from xferproto.store.catalogue import Catalogue
+from xferproto.store.incoming import IncomingFile
 from xferproto.store.local import LocalStore
 from xferproto.store.schema import CATALOGUE
 from xferproto.store.small import SMALL, SmallObjects, insert
@@ -385,6 +387,54 @@ class CrashTests(SmallStoreCase):
         contents = {"name": b"content"}
         self.assert_moments(copies, contents, contents, (), (b"content",))
 
+    def assert_no_litter(self, copies: list[Path]) -> None:
+        """After each crash, what is listed has a row or a file, and nothing else is there."""
+        known = {"kept": b"kept", "row": b"content", "name": b"content"}
+        for copy in copies:
+            store = make_store(self, copy)
+            names = [entry.name for entry in self.successResultOf(listed(store))]
+            files = (b"content",) if self.objects(copy) else ()
+            self.assert_holds(store, copy, {name: known[name] for name in names}, files)
+            self.assertEqual(small_marks(copy), [])
+            self.successResultOf(store.close())
+        self.assertGreaterEqual(len(copies), 7)
+
+    def test_becomes_file_while_it_is_put(self) -> None:
+        """One that is stored as an upload while it is put has a file in the end, and no row."""
+        self.put(self.open_and_close(), "kept", b"kept")
+
+        def both(store: LocalStore) -> None:
+            publish = store.objects.publish
+
+            def put_first(incoming: IncomingFile, id: str) -> None:
+                self.put(store, "row", b"content")
+                self.put(store, "kept", b"kept")  # the mark of the row before goes with it
+                publish(incoming, id)
+
+            self.patch(store.objects, "publish", put_first)
+            self.commit(store, "name", b"content")
+
+        self.assert_no_litter(self.crashes(both))
+
+    def test_deleted_while_it_is_put(self) -> None:
+        """One that is put anew while it is deleted leaves no row, be it the old or the new one."""
+        store = self.open_and_close()
+        self.put(store, "kept", b"kept")
+        self.put(store, "name", b"content")
+
+        def both(store: LocalStore) -> None:
+            delete = store._catalogue.delete
+
+            def put_first(*arguments: Any) -> Any:
+                self.put(store, "row", b"content")
+                self.put(store, "kept", b"kept")
+                return delete(*arguments)
+
+            self.patch(store._catalogue, "delete", put_first)
+            self.successResultOf(store.delete(digests_of(b"content").md5, None))
+
+        self.assert_no_litter(self.crashes(both))
+
     def test_quarantined(self) -> None:
         """One that is found to be damaged is listed no more, from some moment on, and no row."""
         store = self.open_and_close()
@@ -702,7 +752,7 @@ class SpaceTests(SmallStoreCase):
         def refuse(*_: object) -> None:
             raise NoSpace()
 
-        for where, what in ((store._catalogue, "add"), (store._contents, "mark")):
+        for where, what in ((store._catalogue, "add"), (store._catalogue, "_leave")):
             upload = self.successResultOf(begin(store, "other", b"content"))
             broken = self.patch(where, what, refuse)
             self.failureResultOf(upload.commit(digests_of(b"content")), NoSpace)

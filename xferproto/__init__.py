@@ -1,39 +1,61 @@
 """
 xfer: a file depot that proves what it stores.
 
-The names below are the Python API; README.md shows it in use, docs/protocol.md specifies the wire.
+The names below are the Python API, and so are all of L{xferproto.errors}; docs/python.md shows them
+in use and says what is promised of them, docs/protocol.md specifies the wire. Each is imported when
+it is first asked for: C{import xferproto} alone costs nothing.
 """
 
-from xferproto.client.factory import XferClientFactory, connect
-from xferproto.client.protocol import XferClientProtocol
-from xferproto.client.retry import RetryingClient
-from xferproto.client.tls import tls_endpoint
-from xferproto.entry import Entry, Status
-from xferproto.errors import (
-    CertificateError,
-    ConnectionCut,
-    HashMismatch,
-    RequestError,
-    SourceChanged,
-    TargetExists,
-    TLSFailed,
-    UnexpectedReply,
-    XferError,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from xferproto.version import __version__
 
+if TYPE_CHECKING:
+    from twisted.internet.error import ConnectError, DNSLookupError
+
+    from xferproto.client.blocking import BlockingClient, Outcomes
+    from xferproto.client.connection import Progress, Waited
+    from xferproto.client.factory import Trace, XferClientFactory, connect
+    from xferproto.client.protocol import XferClientProtocol
+    from xferproto.client.retry import RetryingClient
+    from xferproto.client.tls import tls_endpoint
+    from xferproto.client.writer import Told
+    from xferproto.entry import Entry, Status
+    from xferproto.errors import (
+        CertificateError,
+        ConnectionCut,
+        HashMismatch,
+        RequestError,
+        SourceChanged,
+        TargetExists,
+        TLSFailed,
+        UnexpectedReply,
+        UnknownRequestError,
+        XferError,
+    )
+
 __all__ = [
+    "BlockingClient",
     "CertificateError",
+    "ConnectError",
     "ConnectionCut",
+    "DNSLookupError",
     "Entry",
     "HashMismatch",
+    "Outcomes",
+    "Progress",
     "RequestError",
     "RetryingClient",
     "SourceChanged",
     "Status",
     "TLSFailed",
     "TargetExists",
+    "Told",
+    "Trace",
     "UnexpectedReply",
+    "UnknownRequestError",
+    "Waited",
     "XferClientFactory",
     "XferClientProtocol",
     "XferError",
@@ -41,3 +63,41 @@ __all__ = [
     "connect",
     "tls_endpoint",
 ]
+
+_HOMES = {
+    "twisted.internet.error": ("ConnectError", "DNSLookupError"),
+    "xferproto.client.blocking": ("BlockingClient", "Outcomes"),
+    "xferproto.client.connection": ("Progress", "Waited"),
+    "xferproto.client.factory": ("Trace", "XferClientFactory", "connect"),
+    "xferproto.client.protocol": ("XferClientProtocol",),
+    "xferproto.client.retry": ("RetryingClient",),
+    "xferproto.client.tls": ("tls_endpoint",),
+    "xferproto.client.writer": ("Told",),
+    "xferproto.entry": ("Entry", "Status"),
+    "xferproto.errors": (
+        "CertificateError",
+        "ConnectionCut",
+        "HashMismatch",
+        "RequestError",
+        "SourceChanged",
+        "TLSFailed",
+        "TargetExists",
+        "UnexpectedReply",
+        "UnknownRequestError",
+        "XferError",
+    ),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+if not TYPE_CHECKING:  # a type checker takes the names from above, and knows of no others
+
+    def __getattr__(name: str) -> object:
+        """A name of the API, from the module that it is at home in."""
+        home = _HOME.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(home), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -27,3 +27,17 @@ def printable(text: str | bytes) -> str:
         else:
             shown.append(character.encode("unicode_escape").decode("ascii"))
     return "".join(shown)
+
+
+def escaped(text: str) -> str:
+    """
+    C{text} on one line, with what does not print as L{printable} writes it, but quotes and
+    backslashes as they are: for names of the depot, which hold no backslash, and for sentences that
+    have such escapes in them already.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )

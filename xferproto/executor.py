@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
@@ -69,3 +69,17 @@ def undone_if_cancelled(making: Deferred[R], undo: Callable[[R], object]) -> Def
 
     making.addCallbacks(made, failed)
     return wanted
+
+
+async def finished(work: Deferred[R], undo: Callable[[R], object] = lambda result: None) -> R:
+    """
+    Wait for what a thread does, to its end also when that is cancelled: then it is undone.
+
+    @param work: fires when it has done it.
+    @param undo: as for L{undone_if_cancelled}.
+    """
+    try:
+        return await undone_if_cancelled(work, undo)
+    except CancelledError:
+        await work
+        raise

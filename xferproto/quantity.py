@@ -44,6 +44,17 @@ def seconds(value: str) -> float:
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2].lower() or "s"]
 
 
+def readable_size(number: int) -> str:
+    """A number of bytes as people read it, to three digits or so: C{39.1 MiB}, C{1 byte}."""
+    if number < 1024:
+        return "1 byte" if number == 1 else f"{number} bytes"
+    power = 1
+    while number >= 1000 * 1024**power:
+        power += 1
+    amount, unit = number / 1024**power, f"{'KMGTPE'[power - 1]}iB"
+    return f"{amount:.3g} {unit}" if amount < 100 else f"{amount:.0f} {unit}"
+
+
 def duration(seconds: float) -> str:
     """A time as people say it: C{45 s}, C{12 min}, C{3 h 5 min}, C{2 d 4 h}."""
     minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86400)

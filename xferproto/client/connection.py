@@ -17,7 +17,13 @@ from xferproto import grammar
 from xferproto.client.lines import Lines
 from xferproto.command import Command
 from xferproto.entry import Entry
-from xferproto.errors import ConnectionCut, RequestError, UnexpectedReply, XferError
+from xferproto.errors import (
+    ConnectionCut,
+    RequestError,
+    TLSFailed,
+    UnexpectedReply,
+    XferError,
+)
 from xferproto.escape import printable, quoted
 from xferproto.tls import failure_of
 from xferproto.transfer.sender import Sender
@@ -35,6 +41,11 @@ Waited = Callable[[int, str], None]
 Called with how much of the server's work is done, 0 to 100, and what the work is, while the answer
 has to wait for it. The text is the server's: it is to be escaped before it is shown.
 """
+
+ALERT = b"\x15\x03"
+"""What begins with this is TLS: an alert, as bytes of something else are answered with."""
+
+SPEAKS_TLS = "What is there speaks TLS; connect with TLS (--tls)."
 
 RAW_BUFFER = 1024 * 1024
 """Bytes read from a socket at once in raw mode."""
@@ -61,6 +72,7 @@ class ClientConnection(LineReceiver):
     are coroutines that take turns, send lines, and wait for lines or for a payload.
 
     @ivar factory: what made it.
+    @ivar hung_up: whether the server has closed it, and never said a word.
     """
 
     transport: tcp.Connection
@@ -79,6 +91,8 @@ class ClientConnection(LineReceiver):
         self._in_step = True
         self._lost: XferError | None = None
         self._aborted = False
+        self._heard = False
+        self.hung_up = False
         self._watch: IDelayedCall | None = None
         self._closed: list[Deferred[None]] = []
 
@@ -222,6 +236,7 @@ class ClientConnection(LineReceiver):
 
     def dataReceived(self, data: bytes) -> None:
         if data:
+            self._heard = True
             self._moved()
         super().dataReceived(data)
 
@@ -279,9 +294,11 @@ class ClientConnection(LineReceiver):
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         self._unwatch()
+        self.hung_up = not (self._heard or self._aborted)
         self._lost = (
             self._lost
             or failure_of(reason)
+            or (TLSFailed(SPEAKS_TLS) if self._buffer.startswith(ALERT) else None)
             or ConnectionCut("The connection was lost before the answer was complete.")
         )
         if self._sender is not None:

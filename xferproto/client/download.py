@@ -6,13 +6,13 @@ from pathlib import Path
 
 from xferproto import grammar
 from xferproto.client.connection import ClientConnection, Progress, to_entry, to_wire
-from xferproto.client.target import PartFile
+from xferproto.client.target import MemoryPart, Part, PartFile
 from xferproto.command import Command
 from xferproto.details import Range
 from xferproto.entry import Entry
-from xferproto.errors import BadRange, HashMismatch, UnexpectedReply
+from xferproto.errors import BadRange, HashMismatch, TooLarge, UnexpectedReply
 from xferproto.escape import quoted
-from xferproto.executor import undone_if_cancelled
+from xferproto.executor import finished
 from xferproto.store.direct import WORTH_IT
 from xferproto.transfer.digest import Digest, md5
 from xferproto.transfer.receiver import Receiver
@@ -28,7 +28,7 @@ class DownloadConnection(ClientConnection):
         run = self.factory.executor.run
         id = grammar.parse_id(to_wire(id))
         opening = run(PartFile, target, replace, id if resume else None)
-        part = await undone_if_cancelled(opening, lambda opened: opened.leave())
+        part = await finished(opening, lambda opened: opened.leave())
         try:
             resumed = part.size > 0
             try:
@@ -38,13 +38,21 @@ class DownloadConnection(ClientConnection):
                 if not resumed:
                     raise
                 entry = await self._fetch(id, part, progress)  # the part was wrong: all of it anew
-            await run(part.publish)
+            await finished(run(part.publish))
             return entry
         finally:
-            await run(part.leave)
+            # The next try may come as soon as this one has ended, and wants the part.
+            await finished(run(part.leave))
 
-    async def _fetch(self, id: str, part: PartFile, progress: Progress | None) -> Entry:
-        """Fetch what a part lacks, and check the whole."""
+    async def _read(self, id: str, largest: int, progress: Progress | None) -> bytes:
+        part = MemoryPart()
+        await self._fetch(grammar.parse_id(to_wire(id)), part, progress, largest)
+        return part.content()
+
+    async def _fetch(
+        self, id: str, part: Part, progress: Progress | None, largest: int | None = None
+    ) -> Entry:
+        """Fetch what a part lacks, unless the whole has more than C{largest}, and check it."""
         executor = self.factory.executor
         offset = part.size
         digest = await executor.run(_hash_part, part, offset)
@@ -52,6 +60,11 @@ class DownloadConnection(ClientConnection):
         entry = to_entry(await self._line())
         if entry.id != id or entry.size < offset:
             raise UnexpectedReply(f"Asked for {id}, the server sends {entry.id}.")
+        if largest is not None and entry.size > largest:
+            raise TooLarge(
+                f"{quoted(entry.name)} has {entry.size} bytes, and at most {largest} are read into "
+                "memory; download it to a file."
+            )
         missing = entry.size - offset
         if missing >= WORTH_IT:
             await executor.run(part.expect, missing)
@@ -64,10 +77,10 @@ class DownloadConnection(ClientConnection):
             self._abort,
         )
         try:
+            if progress is not None:
+                progress(offset, entry.size)
             if missing:
                 await self._receive(receiver, entry.size, progress)
-            elif progress is not None:
-                progress(offset, entry.size)
             await receiver.finish()
         except BaseException:
             await receiver.finish()  # what came is kept; where the disk fails, that is why it ended
@@ -78,7 +91,7 @@ class DownloadConnection(ClientConnection):
         return entry
 
 
-def _hash_part(part: PartFile, length: int) -> Digest:
+def _hash_part(part: Part, length: int) -> Digest:
     digest = md5()
     for offset in range(0, length, BLOCK):
         digest.update([part.read(offset, min(BLOCK, length - offset))])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString
@@ -19,6 +19,16 @@ DEFAULT_PORT = 9000
 
 Trace = Callable[[Literal["<", ">"], bytes], None]
 """Told each line without its end: C{>} for those that the client sends, C{<} for the server's."""
+
+
+class Connects(Protocol):
+    """An endpoint for type checkers that know nothing of zope.interface: it can connect."""
+
+    def connect(self, protocolFactory: Any) -> Any: ...
+
+
+Endpoint = str | IStreamClientEndpoint | Connects
+"""Where a depot is: any Twisted client endpoint, or its description, as in C{tcp:depot:9000}."""
 
 
 class XferClientFactory(ClientFactory):
@@ -60,7 +70,7 @@ class XferClientFactory(ClientFactory):
 
 def connect(
     reactor: Any,
-    endpoint: str | IStreamClientEndpoint,
+    endpoint: Endpoint,
     prompted: bool = False,
     trace: Trace | None = None,
     patience: float | None = None,

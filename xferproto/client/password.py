@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import stat
 import sys
 from pathlib import Path
 
@@ -37,11 +38,9 @@ def credentials(user: str | None, password_file: str | None) -> tuple[str, str] 
 def _password(user: str, password_file: str | None) -> str:
     if password_file is not None:
         try:
-            with Path(password_file).open("rb") as file:
-                line = file.readline(grammar.MAX_PASSWORD + 3)
+            return read_password_file(password_file)
         except OSError as error:
             raise SystemExit(f"xfer-client: {printable(password_file)}: {error.strerror}") from None
-        return line.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
     if (password := os.environ.get(VARIABLE)) is not None:
         return password
     if not sys.stdin.isatty():
@@ -50,3 +49,23 @@ def _password(user: str, password_file: str | None) -> str:
         return getpass.getpass(f"Password of {printable(user)}: ")
     except EOFError:
         return ""
+
+
+def read_password_file(path: str) -> str:
+    """
+    The first line of a file.
+
+    @raise OSError: it can't be read.
+    """
+    with Path(path).open("rb") as file:
+        line = file.readline(grammar.MAX_PASSWORD + 3)
+    return line.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
+
+
+def others_can_read(path: str) -> bool:
+    """
+    Whether a file may be read by others than its owner and the owner's group.
+
+    @raise OSError: it can't be looked at.
+    """
+    return bool(Path(path).stat().st_mode & stat.S_IROTH)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
@@ -20,7 +21,11 @@ from xferproto.errors import (
     RequestError,
     UnexpectedReply,
 )
+from xferproto.escape import quoted
 from xferproto.peer import is_private
+
+_HELP = re.compile(rb"[A-Z][A-Z_]*([ :]|$)")
+"""How a line of HELP begins: it is for people, but there is one for each command."""
 
 
 class XferClientProtocol(BulkConnection, DownloadConnection):
@@ -55,6 +60,20 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
     def list_files(self, prefix: str = "") -> Deferred[list[Entry]]:
         """The entries whose names begin with C{prefix}, in name order."""
         return self._request(self._list_files(prefix))
+
+    def each_file(self, prefix: str, told: Callable[[Entry], object]) -> Deferred[None]:
+        """
+        As L{list_files}, for a listing of any length: none of it is kept.
+
+        @param told: called with each entry as it comes.
+        @return: fires when all were told. Fails with what C{told} raised; the connection is closed
+            then, for what is still on its way.
+        """
+        return self._request(self._each_file(prefix, told))
+
+    def help(self) -> Deferred[list[str]]:
+        """What the server says of its commands; needs no right. The lines are the server's."""
+        return self._request(self._help())
 
     def stat(self, id: str) -> Deferred[Status]:
         """All that the depot knows of a content."""
@@ -138,6 +157,17 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         """
         return self._request(self._download(id, Path(target), replace, progress, resume))
 
+    def read(self, id: str, largest: int, progress: Progress | None = None) -> Deferred[bytes]:
+        """
+        Fetch a content into memory; it comes out when its size and MD5 are right.
+
+        @param largest: the most bytes that are taken.
+        @param progress: as for L{download}.
+        @return: fires with the content.
+        @raise TooLarge: it has more; the connection is closed then, as it was on its way.
+        """
+        return self._request(self._read(id, largest, progress))
+
     def upload_many(
         self, files: Iterable[tuple[Path | str | bytes, str]], told: Told
     ) -> Deferred[None]:
@@ -196,21 +226,46 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         self._in_step = True
 
     async def _list_files(self, prefix: str) -> list[Entry]:
+        entries: list[Entry] = []
+        await self._each_file(prefix, entries.append)
+        return entries
+
+    async def _each_file(self, prefix: str, told: Callable[[Entry], object]) -> None:
         argument = to_wire(prefix)
         grammar.parse_prefix(argument)
         self._send_line(b"LIST_FILES" + (b" " + argument if argument else b""))
-        entries: list[Entry] = []
+        raised: list[Exception] = []
 
         def take(line: bytes) -> None:
-            if line != grammar.NO_FILES:
-                entries.append(to_entry(line))
+            if line == grammar.NO_FILES:
+                return
+            entry = to_entry(line)
+            try:
+                told(entry)
+            except Exception as error:
+                raised.append(error)
+                raise UnexpectedReply("Nobody wants the rest of the listing.") from error
 
-        first = await self._line()
-        if first != grammar.DONE:
-            take(first)
-            await self._take_lines(take)
+        try:
+            first = await self._line()
+            if first != grammar.DONE:
+                take(first)
+                await self._take_lines(take)
+        except UnexpectedReply:
+            if raised:
+                raise raised[0] from None
+            raise
         self._in_step = True
-        return entries
+
+    async def _help(self) -> list[str]:
+        self._send_line(b"HELP")
+        lines = []
+        while (line := await self._line()) != grammar.DONE:
+            if not _HELP.match(line):  # else one would wait for the end of anything
+                raise UnexpectedReply(f"Expected a command, the server says {quoted(line)}.")
+            lines.append(line.decode("utf-8", "replace"))
+        self._in_step = True
+        return lines
 
     async def _stat(self, id: str) -> Status:
         await self._ask(Command.STAT, grammar.parse_id(to_wire(id)).encode())

@@ -9,11 +9,10 @@ from typing import Any, TypeVar
 from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.error import ConnectError, DNSLookupError
-from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
 
 from xferproto.client.connection import Progress, Waited
-from xferproto.client.factory import Trace, connect
+from xferproto.client.factory import Endpoint, Trace, connect
 from xferproto.client.outstanding import Outstanding
 from xferproto.client.protocol import XferClientProtocol
 from xferproto.client.writer import Told
@@ -46,17 +45,20 @@ class Headway:
     before it. That can't go on for ever.
 
     @param progress: the caller's; told all that this is.
+    @param kept: whether all bytes that are through are found again by the next try; then where that
+        begins tells nothing new.
     """
 
-    def __init__(self, progress: Progress | None) -> None:
+    def __init__(self, progress: Progress | None, kept: bool = False) -> None:
         self._progress = progress
+        self._kept = kept
         self._began = self._reached = 0
         self._beginning = True
         self._further = False
 
     def told(self, done: int, total: int) -> None:
         """So many bytes are through; a L{Progress<xferproto.client.connection.Progress>}."""
-        if self._beginning and done > self._began:
+        if self._beginning and done > self._began and not self._kept:
             self._began = done
             self._further = True
         self._beginning = False
@@ -96,7 +98,7 @@ class RetryingClient:
     def __init__(
         self,
         reactor: Any,
-        endpoint: str | IStreamClientEndpoint,
+        endpoint: Endpoint,
         tries: int = 10,
         say: Callable[[str], None] = lambda line: None,
         delay: Callable[[int], float] = BACKOFF,
@@ -120,6 +122,31 @@ class RetryingClient:
     def list_files(self, prefix: str = "") -> Deferred[list[Entry]]:
         """As L{XferClientProtocol.list_files}."""
         return self._until_done(lambda client: client.list_files(prefix))
+
+    def each_file(self, prefix: str, told: Callable[[Entry], object]) -> Deferred[None]:
+        """As L{XferClientProtocol.each_file}; each entry is told once, on however many tries."""
+        last: tuple[str, str] | None = None
+        further = False
+
+        def came_along() -> bool:
+            nonlocal further
+            result, further = further, False
+            return result
+
+        def request(client: XferClientProtocol) -> Deferred[None]:
+            before = last
+
+            def hear(entry: Entry) -> None:
+                nonlocal last, further
+                place = (entry.name, entry.id)  # the order of a listing
+                if before is None or place > before:
+                    told(entry)
+                    last = place
+                    further = True
+
+            return client.each_file(prefix, hear)
+
+        return self._until_done(request, came_along=came_along)
 
     def stat(self, id: str) -> Deferred[Status]:
         """As L{XferClientProtocol.stat}."""
@@ -149,7 +176,7 @@ class RetryingClient:
         progress: Progress | None = None,
     ) -> Deferred[Entry]:
         """As L{XferClientProtocol.download}, resumed."""
-        headway = Headway(progress)
+        headway = Headway(progress, kept=True)
         return self._until_done(
             lambda client: client.download(id, target, replace, headway.told, resume=True),
             came_along=headway.came_along,
@@ -196,6 +223,10 @@ class RetryingClient:
                 ),
             )
         )
+
+    def read(self, id: str, largest: int, progress: Progress | None = None) -> Deferred[bytes]:
+        """As L{XferClientProtocol.read}."""
+        return self._until_done(lambda client: client.read(id, largest, progress))
 
     def verify(self, id: str, waited: Waited | None = None) -> Deferred[None]:
         """As L{XferClientProtocol.verify}."""

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.endpoints import HostnameEndpoint, clientFromString
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.python import usage
 
+from xferproto.client.endpoint import depot_endpoint
 from xferproto.client.factory import DEFAULT_PORT
 from xferproto.client.password import credentials
 from xferproto.client.transcript import ExchangeService, TranscriptObserver
@@ -102,26 +102,25 @@ class Options(OneLineOptions, TLSOptions, WatchOptions):
             twistd["logfile"] = twistd["logfile"] or LOG_FILE
 
 
-def depot_endpoint(reactor: Any, options: Options) -> tuple[str, IStreamClientEndpoint]:
+def chosen_depot(reactor: Any, options: Options) -> tuple[str, IStreamClientEndpoint]:
     """
     The depot that these options name, and the words that describe it.
 
     @raise SystemExit: a file or the endpoint string is wrong; told in one line.
     """
-    description = options["endpoint"]
-    if description is not None:
-        try:
-            return description, clientFromString(reactor, description)
-        except Exception as error:  # every kind of endpoint has its own way to refuse
-            raise SystemExit(f"xfer-client: bad endpoint {description!r}: {error}") from None
-    host, number = options["host"], options["port"]
-    description = f"{host} port {number}"
-    if not options["tls"]:
-        return description, HostnameEndpoint(reactor, host.encode("ascii", "replace"), number)
+    host, number, description = options["host"], options["port"], options["endpoint"]
+    tls = bool(options["tls"])
     try:
-        return f"{description} with TLS", options.tls_endpoint(reactor, host, number)
+        endpoint = depot_endpoint(
+            reactor,
+            *(host, number, description, tls),
+            *(options[name] for name in ("ca", "fingerprint", "cert", "key")),
+        )
     except (XferError, ValueError) as error:  # files; a host name that is none
         raise SystemExit(f"xfer-client: {error}") from None
+    if description is None:
+        description = f"{host} port {number}" + (" with TLS" if tls else "")
+    return description, endpoint
 
 
 def makeService(options: Options) -> Service:
@@ -136,7 +135,7 @@ def makeService(options: Options) -> Service:
     watching = options["watch"] is not None
     if not watching and not options["file"].is_file():
         raise SystemExit(f"xfer-client: {options['file']} is not there, or is no regular file.")
-    depot = depot_endpoint(reactor, options)
+    depot = chosen_depot(reactor, options)
     login = credentials(options["user"], options["password-file"])
     if watching:
         tell_failed_start("xfer-client")

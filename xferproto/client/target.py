@@ -1,4 +1,4 @@
-"""Where a download is written: aside, until it is proven."""
+"""Where a download is written: aside or into memory, until it is proven."""
 
 from __future__ import annotations
 
@@ -7,10 +7,50 @@ import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from xferproto.errors import TargetExists
 from xferproto.store.direct import WORTH_IT
 from xferproto.store.incoming import IncomingFile, sync_path
+
+
+class Part(Protocol):
+    """What a download is written to."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes that it has."""
+
+    def expect(self, size: int) -> None:
+        """So many bytes will come."""
+
+    def write(self, blocks: Sequence[bytes]) -> None:
+        """Append bytes."""
+
+
+class MemoryPart:
+    """A download that is kept in memory; a L{Part}."""
+
+    size = 0
+
+    def __init__(self) -> None:
+        self._blocks: list[bytes] = []
+
+    def read(self, offset: int, length: int) -> bytes:
+        return b""
+
+    def expect(self, size: int) -> None:
+        pass
+
+    def write(self, blocks: Sequence[bytes]) -> None:
+        self._blocks.extend(blocks)
+
+    def content(self) -> bytes:
+        """All that has come."""
+        return b"".join(self._blocks)
 
 
 class PartFile:

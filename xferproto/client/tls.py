@@ -70,16 +70,27 @@ def tls_endpoint(
     @raise CertificateError: a file can't be used.
     @raise ValueError: C{fingerprint} is none, or a key comes without a certificate.
     """
+    terms = client_terms(host, ca, fingerprint, cert, key)
+    below = HostnameEndpoint(reactor, host.encode("idna"), port)
+    return TLSEndpoint(reactor, below, terms)
+
+
+def client_terms(
+    host: str,
+    ca: Path | str | None = None,
+    fingerprint: str | None = None,
+    cert: Path | str | None = None,
+    key: Path | str | None = None,
+) -> ClientTerms:
+    """Whom to trust, by files; parameters and errors as of L{tls_endpoint}."""
     if key is not None and cert is None:
         raise ValueError("a key takes a certificate")
-    terms = ClientTerms(
+    return ClientTerms(
         host,
         None if ca is None else read_certificates(Path(ca)),
         None if fingerprint is None else parse_fingerprint(fingerprint),
         None if cert is None else read_credential(Path(cert), None if key is None else Path(key)),
     )
-    below = HostnameEndpoint(reactor, host.encode("idna"), port)
-    return TLSEndpoint(reactor, below, terms)
 
 
 @implementer(IOpenSSLClientConnectionCreator)

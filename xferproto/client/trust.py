@@ -7,7 +7,6 @@ from typing import Any
 from twisted.python import usage
 
 from xferproto.certificates import parse_fingerprint
-from xferproto.client.tls import TLSEndpoint, tls_endpoint
 
 _WITH_TLS = ("ca", "fingerprint", "cert", "key")
 
@@ -38,13 +37,3 @@ class TLSOptions(usage.Options):
                     raise usage.UsageError(f"--{name} goes with --tls")
         elif self["key"] is not None and self["cert"] is None:
             raise usage.UsageError("--key goes with --cert")
-
-    def tls_endpoint(self, reactor: Any, host: str, port: int) -> TLSEndpoint:
-        """
-        The depot, reached over TLS.
-
-        @raise CertificateError: a file can't be used.
-        """
-        return tls_endpoint(
-            reactor, host, port, self["ca"], self["fingerprint"], self["cert"], self["key"]
-        )

@@ -66,12 +66,21 @@ class Catalogue:
     @param path: the SQLite file; made when it is not there.
     @param writer: runs the commits, one at a time.
     @param reader: runs the queries.
+    @param leave: told on the writer's thread, before the commit, of each row among the small
+        contents that a content has no more then.
     @raise StorageUnavailable: the file can't be made or read, or is no catalogue of this version.
     @ivar listings: the ones that are under way.
     @ivar writing: the connection for writing, for who else commits to it on the writer's thread.
     """
 
-    def __init__(self, path: Path, writer: Executor, reader: Executor) -> None:
+    def __init__(
+        self,
+        path: Path,
+        writer: Executor,
+        reader: Executor,
+        leave: Callable[[int], object] = lambda number: None,
+    ) -> None:
+        self._leave = leave
         self._reader = reader
         self.listings: WeakSet[object] = WeakSet()
         try:
@@ -123,7 +132,9 @@ class Catalogue:
         @raise Collision: another content has the id.
         """
         return self._commits.write(
-            lambda connection: add_content(connection, entry, digests, now, token, owner)
+            lambda connection: add_content(
+                connection, entry, digests, now, token, owner, self._leave
+            )
         )
 
     def add_name(self, entry: Entry, now: float, token: str, owner: str = "") -> Deferred[None]:
@@ -154,7 +165,9 @@ class Catalogue:
 
         @raise NoSuchFile: there is no such content, or it has no such name.
         """
-        return self._commits.write(lambda connection: delete_names(connection, id, name, only))
+        return self._commits.write(
+            lambda connection: delete_names(connection, id, name, only, self._leave)
+        )
 
     def verified(self, id: str, now: float) -> Deferred[None]:
         """Record that the stored bytes were found to be right."""

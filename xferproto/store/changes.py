@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 
 from xferproto.entry import Digests, Entry
 from xferproto.errors import Collision, NoSuchFile
@@ -19,11 +20,13 @@ def add_content(
     now: float,
     token: str | None,
     owner: str,
+    leave: Callable[[int], object],
 ) -> int | None:
     """
     Record a content that has an object file, and a name of it: its row among the small contents so
     far, where it had one.
 
+    @param leave: told of that row before the commit.
     @raise Collision: another content has the id.
     """
     known = connection.execute(
@@ -40,6 +43,7 @@ def add_content(
     else:
         small = known[2]
         if small is not None:
+            leave(small)
             connection.execute("UPDATE content SET small = NULL WHERE id = ?", (entry.id,))
         if known[1] is not None:
             connection.execute(
@@ -63,11 +67,16 @@ def add_name(
 
 
 def delete_names(
-    connection: sqlite3.Connection, id: str, name: str | None, only: str | None
+    connection: sqlite3.Connection,
+    id: str,
+    name: str | None,
+    only: str | None,
+    leave: Callable[[int], object],
 ) -> Content | None:
     """
     Remove names of a content: the content, where it has none left and is gone.
 
+    @param leave: told, before the commit, of the row among the small contents that it had.
     @raise NoSuchFile: there is none to remove.
     """
     removed = connection.execute(
@@ -80,6 +89,9 @@ def delete_names(
     if connection.execute("SELECT 1 FROM entry WHERE id = ? LIMIT 1", (id,)).fetchone():
         return None
     row = connection.execute(f"SELECT {CONTENT} FROM content WHERE id = ?", (id,)).fetchone()
+    content = Content(*row)
+    if content.small is not None:
+        leave(content.small)
     connection.execute("DELETE FROM content WHERE id = ?", (id,))
     connection.execute("DELETE FROM partial WHERE id = ?", (id,))
-    return Content(*row)
+    return content

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Hashable
 
-from xferproto.errors import NoSpace
 from xferproto.executor import Executor
-from xferproto.store.commits import is_full
 from xferproto.store.objects import Objects
 from xferproto.store.schema import Content
 from xferproto.store.small import SmallObjects
-from xferproto.store.upload import translated
 
 
 class Contents:
@@ -53,25 +49,6 @@ class Contents:
         """Whether there are bytes of its length."""
         return await self.identity(content) is not None
 
-    async def mark(self, id: str, small: int | None) -> None:
-        """
-        From now on, and after a crash too, these bytes may lack their row in the catalogue.
-
-        @raise NoSpace: there is no room for a mark.
-        """
-        if small is None:
-            await self._files.run(translated, self._objects.mark, id)
-        else:
-            await self._files.run(self._objects.check)
-            await self._writer.run(_translated, self._small.mark, small)
-
-    async def confirm(self, id: str, small: int | None) -> None:
-        """Take the mark away: the row is there."""
-        if small is None:
-            await self._files.run(self._objects.confirm, id)
-        else:
-            await self._writer.run(self._small.confirm, small)
-
     async def remove(self, id: str, small: int | None) -> None:
         """Remove bytes that have no row, with their mark."""
         if small is None:
@@ -93,12 +70,3 @@ class Contents:
         assert content.small is not None
         row = {content.small: content.id}
         return (await self._reader.run(self._small.read, row)).get(content.small)
-
-
-def _translated(work: Callable[[int], None], number: int) -> None:
-    try:
-        work(number)
-    except sqlite3.Error as error:
-        if is_full(error):
-            raise NoSpace() from error
-        raise

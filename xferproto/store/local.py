@@ -87,8 +87,11 @@ class LocalStore:
         self._finishing: set[Deferred[Entry]] = set()
         self._lock = lock_directory(root)
         try:
-            self._catalogue = Catalogue(root / CATALOGUE, writer, reader)
             self._small = SmallObjects(root)
+            # Marked first: should the server be killed, the next start removes what has no row.
+            self._catalogue = Catalogue(
+                root / CATALOGUE, writer, reader, lambda number: self._small.mark(number)
+            )
             self._puts = SmallPuts(self._small, self._catalogue.writing, writer, self._check, now)
             self._gets = Gets(self._catalogue, self._small, reader)
             self.objects = Objects(root)
@@ -198,8 +201,6 @@ class LocalStore:
             # Also where the content is known: who knows what has become of its bytes since.
             try:
                 await self.files.run(translated, self.objects.publish, incoming, entry.id)
-                if known is not None and known.small is not None:
-                    await self._contents.mark(entry.id, known.small)
                 small = await self._catalogue.add(entry, digests, self._now(), token, owner)
             except (OSError, NoSpace):
                 if known is None or known.small is not None:  # the file was none of a content's yet
@@ -269,17 +270,21 @@ class LocalStore:
     async def _delete(self, id: str, name: str | None, view: View) -> None:
         lock = await self._locked(id)
         try:
-            # Marked first: should the server be killed, the next start removes bytes without a row.
+            # A file is marked first, for the case that the server is killed before it is removed.
             known = await self._catalogue.content(id)
-            small = None if known is None else known.small
-            await self._contents.mark(id, small)
+            marked = known is not None and known.small is None
+            if marked:
+                await self.files.run(translated, self.objects.mark, id)
+            else:
+                await self.files.run(self.objects.check)
             try:
                 gone = await self._catalogue.delete(id, name, view.only)
             except BaseException:
-                await self._contents.confirm(id, small)
+                if marked:
+                    await self.files.run(self.objects.confirm, id)
                 raise
-            if gone is None or gone.small != small:  # it was stored anew meanwhile, as a small one
-                await self._contents.confirm(id, small)
+            if marked and (gone is None or gone.small is not None):  # it was stored anew meanwhile
+                await self.files.run(self.objects.confirm, id)
             if gone is not None:
                 await self._contents.remove(id, gone.small)
         finally:

@@ -1,0 +1,29 @@
+"""What Twisted logs while a subcommand runs: nothing that anybody is shown, but for mistakes."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from twisted.logger import ILogObserver, LogEvent, LogLevel, eventAsText, globalLogBeginner
+from zope.interface import implementer
+
+
+@implementer(ILogObserver)
+class MistakeObserver:
+    """Tells what nobody has expected: in one line, or whole where C{XFER_DEBUG} is set."""
+
+    def __call__(self, event: LogEvent) -> None:
+        if event.get("log_level") is not LogLevel.critical:
+            return
+        text = eventAsText(event).strip()
+        if not os.environ.get("XFER_DEBUG"):
+            text = text.rpartition("\n")[2]
+        print(f"xfer: this should not have happened: {text}", file=sys.stderr)
+
+
+def begin_log() -> None:
+    """From now on, have only mistakes told."""
+    globalLogBeginner.beginLoggingTo(
+        [MistakeObserver()], discardBuffer=True, redirectStandardIO=False
+    )

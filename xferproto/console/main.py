@@ -1,0 +1,133 @@
+"""C{xfer}: the group of its subcommands, which are imported when they are called for."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import click
+from click.shell_completion import CompletionItem
+
+from xferproto.console.options import (
+    CONTEXT,
+    Chosen,
+    ServerOption,
+    server_options,
+    write_options,
+)
+from xferproto.version import __version__
+
+__all__ = ["main", "server_options", "xfer"]
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C."""
+
+
+class Place(NamedTuple):
+    """
+    Where a subcommand is.
+
+    @ivar path: its module and its name there.
+    @ivar what: what it does, in the group's help.
+    """
+
+    path: str
+    what: str
+
+
+COMMANDS = {
+    "put": Place("put:put", "Store files and directories."),
+    "get": Place("get:get", "Fetch what is stored."),
+    "ls": Place("listing:ls", "List names."),
+    "stat": Place("listing:stat", "Tell all that the depot knows of a file."),
+    "verify": Place("verify:verify", "Let the depot hash what it stores again."),
+    "rm": Place("rm:rm", "Remove files, or names of them."),
+    "sums": Place("sums:sums", "Print hashes as md5sum and sha256sum read them."),
+    "ping": Place("ping:ping", "Connect, log in, and time the answers."),
+    "watch-status": Place(
+        "watching:watch_status", "Say what an unattended client of a directory is at."
+    ),
+    "login": Place("login:login", "Keep a password in the keyring."),
+    "completion": Place("completion:completion", "Print the completion script for a shell."),
+}
+"""Name to place, in the order of the help."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a subcommand when it is called, and not for its help or completion."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        place = COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, _, name = place.path.partition(":")
+        found: click.Command = getattr(importlib.import_module(f"xferproto.console.{module}"), name)
+        return found
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, place.what) for name, place in COMMANDS.items()])
+        options = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
+        own = [one for one in options if not isinstance(one, ServerOption)]
+        common = [one for one in options if isinstance(one, ServerOption)]
+        write_options(ctx, formatter, "Options", own)
+        write_options(ctx, formatter, "Options of every command, before its name or after", common)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        items = [
+            CompletionItem(name, help=place.what)
+            for name, place in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return items + click.Command.shell_complete(self, ctx, incomplete)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings=CONTEXT,
+    epilog="""\b
+Examples:
+  xfer put report.pdf photos/       store a file and a directory
+  xfer ls photos/ -l                what is stored below photos/
+  xfer get photos -o /tmp           fetch it into /tmp/photos
+  xfer -s lab ls                    the depot that config.toml calls lab
+  xfer -s depot.example:9000 --tls ping
+
+`xfer COMMAND -h` says more. Exit status: 0 all done and verified, 1 something failed, 2 wrong
+usage, 130 interrupted.""",
+)
+@click.version_option(__version__, prog_name="xfer", message="%(prog)s %(version)s")
+@server_options
+@click.pass_context
+def xfer(ctx: click.Context) -> None:
+    """Put files into an xfer depot, and take them out; every byte is hashed on both ends."""
+    ctx.ensure_object(Chosen)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; ends with its exit status."""
+    try:
+        status = xfer.main(arguments, prog_name="xfer", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        sys.exit(error.exit_code)
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx is not None else "xfer"
+        print(f"xfer: {error.format_message()} (see {where} -h)", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        print(f"xfer: {error.format_message()}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        print("xfer: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,258 @@
+"""The options that every subcommand of C{xfer} takes, before its name and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+from click.shell_completion import CompletionItem
+
+from xferproto.console.config import MAX_JOBS, MAX_TRIES, read_config
+from xferproto.console.settings import Settings, choose
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
+@dataclass
+class Chosen:
+    """
+    What was given of these options; C{ctx.obj} of every subcommand.
+
+    @ivar flags: by the command line, from the option's name.
+    @ivar variables: by C{XFER_…} variables.
+    """
+
+    flags: dict[str, Any] = field(default_factory=dict)
+    variables: dict[str, Any] = field(default_factory=dict)
+
+    def settings(self) -> Settings:
+        """
+        All of it, with what the configuration file has.
+
+        @raise click.UsageError: something is wrong; told in one line.
+        """
+        return choose(self.flags, self.variables)
+
+
+def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Put a value where L{Chosen} has it; what stands behind the subcommand's name counts more."""
+    chosen = ctx.find_root().ensure_object(Chosen)
+    assert parameter.name is not None
+    source = ctx.get_parameter_source(parameter.name)
+    if source is ParameterSource.COMMANDLINE:
+        chosen.flags[parameter.name] = value
+    elif source is ParameterSource.ENVIRONMENT:
+        chosen.variables[parameter.name] = value
+
+
+OFTEN = ("server", "user", "jobs", "quiet", "json")
+"""Those that the help of every subcommand has."""
+
+
+class ServerOption(click.Option):
+    """One of them; its help stands apart, and names its variable."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        return self.opts_and_metavar(), f"{self.help}  [{self.envvar}]"
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        try:
+            return super().type_cast_value(ctx, value)
+        except click.BadParameter as error:
+            assert self.name is not None
+            if ctx.get_parameter_source(self.name) is ParameterSource.ENVIRONMENT:
+                error.param_hint = str(self.envvar)
+            raise
+
+    def opts_and_metavar(self) -> str:
+        """How it is given, as in C{-p, --port PORT}."""
+        names = ", ".join(sorted(self.opts, key=len))
+        if self.secondary_opts:
+            return f"{names}, {', '.join(self.secondary_opts)}"
+        return names if self.is_flag else f"{names} {self.metavar}"
+
+
+def _option(*names: str, variable: str, help: str, **more: Any) -> Callable[[F], F]:
+    return click.option(
+        *names,
+        cls=ServerOption,
+        envvar=variable,
+        expose_value=False,
+        callback=_keep,
+        default=None,
+        help=help,
+        **more,
+    )
+
+
+def _servers(
+    ctx: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The servers of the file whose names begin so; none, where it can't be read."""
+    chosen = ctx.find_root().ensure_object(Chosen)
+    try:
+        config = read_config(chosen.flags.get("config", chosen.variables.get("config")))
+    except click.UsageError:
+        return []
+    return [
+        CompletionItem(name, help=str(values.get("host", values.get("endpoint", ""))))
+        for name, values in config.servers.items()
+        if name.startswith(incomplete) and name.isprintable()
+    ]
+
+
+_OPTIONS = (
+    _option(
+        *("-s", "--server"),
+        variable="XFER_SERVER",
+        metavar="NAME",
+        shell_complete=_servers,
+        help="A server of config.toml, or HOST:PORT.",
+    ),
+    _option(
+        "--host",
+        variable="XFER_HOST",
+        metavar="HOST",
+        help="The depot's host; 127.0.0.1 if not given.",
+    ),
+    _option(
+        *("-p", "--port"),
+        variable="XFER_PORT",
+        type=click.IntRange(1, 65535),
+        metavar="PORT",
+        help="Its TCP port; 9000 if not given.",
+    ),
+    _option(
+        "--endpoint",
+        variable="XFER_ENDPOINT",
+        metavar="TEXT",
+        help="A Twisted client endpoint instead, as in unix:/run/xfer.",
+    ),
+    _option(
+        "--tls/--no-tls",
+        variable="XFER_TLS",
+        help="Connect with TLS, and check who is there.",
+    ),
+    _option(
+        "--ca",
+        type=click.Path(),
+        variable="XFER_CA",
+        metavar="FILE",
+        help="PEM file of the certificates to trust, instead of the platform's.",
+    ),
+    _option(
+        "--fingerprint",
+        variable="XFER_FINGERPRINT",
+        metavar="HEX",
+        help="SHA-256 that the depot's certificate has to have; then nothing else counts.",
+    ),
+    _option(
+        "--cert",
+        type=click.Path(),
+        variable="XFER_CERT",
+        metavar="FILE",
+        help="PEM file of your own certificate.",
+    ),
+    _option(
+        "--key",
+        type=click.Path(),
+        variable="XFER_KEY",
+        metavar="FILE",
+        help="PEM file of its key, unless --cert has it.",
+    ),
+    _option(
+        *("-u", "--user"),
+        variable="XFER_USER",
+        metavar="NAME",
+        help="User to log in as; for the password see xfer login -h.",
+    ),
+    _option(
+        "--password-file",
+        type=click.Path(),
+        variable="XFER_PASSWORD_FILE",
+        metavar="FILE",
+        help="File whose first line is the password.",
+    ),
+    _option(
+        *("-j", "--jobs"),
+        variable="XFER_JOBS",
+        type=click.IntRange(1, MAX_JOBS),
+        metavar="N",
+        help="Connections at once; 4 if not given.",
+    ),
+    _option(
+        "--tries",
+        variable="XFER_TRIES",
+        type=click.IntRange(1, MAX_TRIES),
+        metavar="N",
+        help="How often a request is tried when the connection is lost; 5 if not given.",
+    ),
+    _option(
+        *("-q", "--quiet"),
+        variable="XFER_QUIET",
+        is_flag=True,
+        help="No notes, no bars, no summary: failures only, and what was asked for.",
+    ),
+    _option(
+        "--json",
+        variable="XFER_JSON",
+        is_flag=True,
+        help="One JSON object a line, on standard output.",
+    ),
+    _option(
+        "--no-progress",
+        variable="XFER_NO_PROGRESS",
+        is_flag=True,
+        help="No bars, on a terminal either.",
+    ),
+    _option(
+        "--config",
+        type=click.Path(),
+        variable="XFER_CONFIG",
+        metavar="FILE",
+        help="Configuration file, instead of config.toml in the user's directory.",
+    ),
+)
+
+
+def server_options(function: F) -> F:
+    """Let a subcommand take them all; they are in C{ctx.obj}, not among its arguments."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+class XferCommand(click.Command):
+    """A subcommand whose help has its own options first, and apart the most used of all."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        options = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
+        own = [one for one in options if not isinstance(one, ServerOption)]
+        often = [one for one in options if isinstance(one, ServerOption) and one.name in OFTEN]
+        write_options(ctx, formatter, "Options", own)
+        write_options(ctx, formatter, "Options of every command (xfer -h shows all)", often)
+
+
+def write_options(
+    ctx: click.Context, formatter: click.HelpFormatter, title: str, options: Iterable[click.Option]
+) -> None:
+    """Write a section of a help."""
+    with formatter.section(title):
+        formatter.write_dl(list(filter(None, (one.get_help_record(ctx) for one in options))))
+
+
+def command(name: str, **more: Any) -> Callable[[Callable[..., Any]], click.Command]:
+    """As C{click.command}, with L{server_options}, and a context as all have it."""
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        made: click.Command = click.command(
+            name, cls=XferCommand, context_settings=CONTEXT, **more
+        )(server_options(function))
+        return made
+
+    return decorate

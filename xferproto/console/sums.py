@@ -1,0 +1,127 @@
+"""C{xfer sums}: hashes of what is stored, as C{md5sum -c} and C{sha256sum -c} read them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from xferproto.console.options import Chosen, command
+from xferproto.console.session import Session, run
+
+if TYPE_CHECKING:
+    from xferproto.client.retry import RetryingClient
+    from xferproto.console.wanted import Wanted
+
+
+@command(
+    "sums",
+    epilog="""\b
+Examples:
+  xfer sums photos > photos.md5       and where xfer get photos wrote: md5sum -c photos.md5
+  xfer sums photos | md5sum -c --quiet
+  xfer sums --sha256 report.pdf | sha256sum -c
+
+The names are those that xfer get with the same arguments gives the files, below the directory it
+writes to. Without arguments it is all files. An MD5 tells damage; where somebody might have made
+two contents with one MD5 on purpose, take --sha256.""",
+)
+@click.argument("whats", nargs=-1, metavar="[ID|NAME|PREFIX]...")
+@click.option("--md5", "algorithm", flag_value="md5", default="md5", help="MD5; if not given.")
+@click.option("--sha256", "algorithm", flag_value="sha256", help="SHA-256.")
+@click.pass_obj
+def sums(chosen: Chosen, whats: tuple[str, ...], algorithm: str) -> None:
+    """Print the hashes of stored files."""
+    run(chosen.settings(), lambda session: _Sums(session, algorithm).run(whats or ("",)))
+
+
+class _Sums:
+    """
+    Tells the hashes of files in the order of their names.
+
+    @param session: where it runs.
+    @param algorithm: C{md5} or C{sha256}.
+    """
+
+    def __init__(self, session: Session, algorithm: str) -> None:
+        self._session = session
+        self._output = session.output
+        self._algorithm = algorithm
+        self._files: dict[str, Wanted] = {}
+        self._hashes: dict[str, str | None] = {}
+
+    async def run(self, whats: tuple[str, ...]) -> None:
+        """
+        Do it. What can't be told the hash of is told as a failure, and the rest goes on.
+
+        @raise Exception: nothing can be asked for any more.
+        """
+        from xferproto.console.carrier import all_of
+        from xferproto.console.transfers import is_of_all
+        from xferproto.console.wanted import wanted
+
+        client = self._session.client()
+        for what in whats:
+            try:
+                for file in await wanted(client, what, self._output.note):
+                    self._take(file)
+            except Exception as error:
+                if is_of_all(error):
+                    raise
+                self._output.failed(what, error)
+        if self._algorithm == "md5":
+            for file in self._files.values():
+                self._tell(file, file.entry.id)
+            return
+        # Each is told as soon as it and all before it are known.
+        asked = iter({file.entry.id: file for file in self._files.values()}.values())
+        telling = iter(self._files.values())
+        waiting = next(telling, None)
+
+        async def work(client: RetryingClient) -> None:
+            nonlocal waiting
+            for file in asked:
+                await self._ask(client, file)
+                while waiting is not None and waiting.entry.id in self._hashes:
+                    self._tell(waiting, self._hashes[waiting.entry.id])
+                    waiting = next(telling, None)
+
+        jobs = min(self._session.settings.jobs, len(self._files))
+        await all_of([work(self._session.client() if job else client) for job in range(jobs)])
+
+    def _take(self, file: Wanted) -> None:
+        from xferproto.console.advice import LocalRefusal
+
+        other = self._files.setdefault(file.relative, file)
+        if other.entry.id != file.entry.id:
+            refusal = LocalRefusal(
+                f"another file becomes {self._output.shown(file.relative)} too",
+                "ask for them one after the other",
+            )
+            self._output.failed(file.entry.name, refusal, id=file.entry.id)
+
+    async def _ask(self, client: RetryingClient, file: Wanted) -> None:
+        from xferproto.console.transfers import is_of_all
+
+        entry = file.entry
+        try:
+            self._hashes[entry.id] = (await client.stat(entry.id)).sha256
+        except Exception as error:
+            if is_of_all(error):
+                raise
+            self._hashes[entry.id] = None
+            self._output.failed(entry.name, error, id=entry.id, name=entry.name)
+
+    def _tell(self, file: Wanted, hash: str | None) -> None:
+        if hash is None:
+            return
+        self._output.result(
+            f"{hash}  {self._output.shown(file.relative)}",
+            event="sum",
+            algorithm=self._algorithm,
+            hash=hash,
+            path=file.relative,
+            id=file.entry.id,
+            name=file.entry.name,
+            size=file.entry.size,
+        )

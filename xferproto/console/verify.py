@@ -1,0 +1,165 @@
+"""C{xfer verify}: lets the depot read and hash again what it stores."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import click
+
+from xferproto.console.options import Chosen, command
+from xferproto.console.session import Session, run
+from xferproto.entry import Entry
+from xferproto.errors import NoSuchFile
+from xferproto.quantity import readable_size
+
+if TYPE_CHECKING:
+    from xferproto.client.retry import RetryingClient
+
+
+@command(
+    "verify",
+    epilog="""\b
+Examples:
+  xfer verify report.pdf
+  xfer verify photos                  all below photos/
+  xfer verify --all --jobs 2
+  xfer verify --all --quiet || mail -s 'damage in the depot' me
+
+The depot reads each content from its disk and compares MD5 and SHA-256. A damaged one is listed no
+more from then on; putting the same content again heals it. One that is known to be damaged already
+is found by its id only.""",
+)
+@click.argument("whats", nargs=-1, metavar="[ID|NAME|PREFIX]...")
+@click.option("--all", "everything", is_flag=True, help="Verify all that is listed.")
+@click.pass_obj
+def verify(chosen: Chosen, whats: tuple[str, ...], everything: bool) -> None:
+    """Let the depot hash what it stores again: an id, a name, all of a directory or prefix."""
+    if everything == bool(whats):
+        raise click.UsageError("say what to verify, or --all")
+    run(chosen.settings(), lambda session: Verifying(session).run(whats or ("",)))
+
+
+class Verifying:
+    """
+    Verifies contents over several connections, each content once.
+
+    @param session: where it runs.
+    """
+
+    def __init__(self, session: Session) -> None:
+        from xferproto.console.transfers import new_display
+
+        self._session = session
+        self._output = session.output
+        self._display = new_display(session)
+        self._entries: dict[str, Entry] = {}
+        self._queue: deque[Entry] = deque()
+        self._verified = self._bytes = 0
+
+    async def run(self, whats: tuple[str, ...]) -> None:
+        """
+        Do it. What is damaged is told, and the rest goes on.
+
+        @raise Exception: nothing can be verified any more.
+        """
+        from xferproto.console.carrier import all_of
+
+        try:
+            client = self._session.client()
+            for what in whats:
+                await self._find(client, what)
+            self._queue.extend(self._entries.values())
+            self._display.plan(len(self._queue), sum(entry.size for entry in self._queue))
+            jobs = min(self._session.settings.jobs, len(self._queue))
+            await all_of([self._work(client if not job else None) for job in range(jobs)])
+        finally:
+            self._display.close()
+            self._summarise()
+
+    def _summarise(self) -> None:
+        parts = [f"{self._verified:,} verified ({readable_size(self._bytes)})"]
+        failures, untried = self._output.failures, len(self._queue)
+        if failures:
+            parts.append(f"{failures:,} failed")
+        if untried:
+            parts.append(f"{untried:,} not tried")
+        self._output.summary(
+            "; ".join(parts),
+            action="verify",
+            verified=self._verified,
+            bytes=self._bytes,
+            failed=failures,
+            untried=untried,
+        )
+
+    async def _find(self, client: RetryingClient, what: str) -> None:
+        from xferproto.console.transfers import is_of_all
+        from xferproto.console.wanted import among, is_id
+
+        try:
+            if is_id(what) and await self._find_id(client, what):
+                return
+            found = among(await client.list_files(what), what)
+            if what and not found:
+                raise NoSuchFile()
+        except Exception as error:
+            if is_of_all(error):
+                raise
+            self._output.failed(what, error)
+            return
+        for entry in found:
+            self._entries.setdefault(entry.id, entry)
+        self._display.looking(len(self._entries))
+
+    async def _find_id(self, client: RetryingClient, id: str) -> bool:
+        """Take the content of an id; whether there is one that is not known to be damaged."""
+        try:
+            status = await client.stat(id)
+        except NoSuchFile:
+            return False
+        self._entries.setdefault(status.entries[0].id, status.entries[0])
+        return True
+
+    async def _work(self, client: RetryingClient | None) -> None:
+        client = client or self._session.client()
+        while self._queue:
+            await self._verify(client, self._queue.popleft())
+
+    async def _verify(self, client: RetryingClient, entry: Entry) -> None:
+        from xferproto.console.progress import SERVER_CHECKS, Bar
+        from xferproto.console.transfers import is_of_all
+
+        bar: Bar | None = None
+
+        def waited(percent: int, what: str) -> None:
+            nonlocal bar
+            if bar is None:
+                bar = self._display.bar(entry.name, entry.size)
+                bar.phase(SERVER_CHECKS, entry.size)
+            bar.at(entry.size * percent // 100)
+
+        try:
+            await client.verify(entry.id, waited)
+        except Exception as error:
+            if is_of_all(error):
+                self._queue.appendleft(entry)
+                raise
+            self._output.failed(
+                entry.name, error, action="verify", id=entry.id, name=entry.name, size=entry.size
+            )
+        else:
+            self._verified += 1
+            self._bytes += entry.size
+            if not self._output.quiet:
+                self._output.result(
+                    f"ok  {entry.id}  {self._output.shown(entry.name)}",
+                    event="verified",
+                    id=entry.id,
+                    name=entry.name,
+                    size=entry.size,
+                )
+        finally:
+            if bar is not None:
+                bar.end()
+            self._display.through(0 if bar is not None else entry.size)

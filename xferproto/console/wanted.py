@@ -1,0 +1,110 @@
+"""Which files of a depot an argument stands for, and what they are called here."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from xferproto.entry import Entry, Status
+from xferproto.errors import NoSuchFile
+from xferproto.escape import quoted
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """
+    A file to be fetched.
+
+    @ivar entry: what the depot knows of it.
+    @ivar relative: what it is called below the directory that gets it: its name without the
+        directories above the one that was asked for.
+    """
+
+    entry: Entry
+    relative: str
+
+
+class Depot(Protocol):
+    """What is asked of a client."""
+
+    def list_files(self, prefix: str = "") -> Awaitable[list[Entry]]:
+        """The entries whose names begin so."""
+
+    def stat(self, id: str) -> Awaitable[Status]:
+        """All that is known of a content."""
+
+
+async def wanted(client: Depot, what: str, note: Callable[[str], None]) -> list[Wanted]:
+    """
+    The files that an argument stands for: those of an id, else of a name, else all that are below
+    a directory of this name, else all whose names begin so. Nothing at all stands for every file.
+
+    Where a name has several contents, it is the one whose bytes were stored last.
+
+    @param note: told of names with several contents.
+    @return: one for each name, in name order; never empty.
+    @raise NoSuchFile: nothing is stored under it.
+    """
+    if is_id(what):
+        try:
+            entries = (await client.stat(what)).entries
+        except NoSuchFile:
+            pass  # then it may be a name
+        else:
+            return [Wanted(entries[0], _last(entries[0].name))]
+    found = among(await client.list_files(what), what)
+    if not found and what:
+        raise NoSuchFile(f"Nothing is stored under {quoted(what)}.")
+    above = what.rstrip("/").rpartition("/")[0]
+    return [
+        Wanted(entry, entry.name.removeprefix(f"{above}/") if above else entry.name)
+        for entry in await _newest(client, found, note)
+    ]
+
+
+def is_id(text: str) -> bool:
+    """Whether this may be the id of a content; it may be a name too."""
+    return re.fullmatch("[0-9A-Fa-f]{32}", text) is not None
+
+
+def among(entries: Iterable[Entry], what: str) -> list[Entry]:
+    """Of the entries whose names begin so, those that it stands for when it is not an id."""
+    below = what if what.endswith("/") else f"{what}/"
+    named, inside, beginning = [], [], []
+    for entry in entries:
+        if entry.name == what:
+            named.append(entry)
+        elif entry.name.startswith(below):
+            inside.append(entry)
+        else:
+            beginning.append(entry)
+    return named or inside or beginning
+
+
+async def _newest(
+    client: Depot, entries: Iterable[Entry], note: Callable[[str], None]
+) -> list[Entry]:
+    """One entry for each name, the one with the content that was stored last."""
+    contents: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        contents[entry.name].append(entry)
+    chosen = []
+    for name, candidates in contents.items():
+        entry = candidates[0]
+        if len(candidates) > 1:
+            stored = [((await client.stat(one.id)).stored, one.id, one) for one in candidates]
+            entry = max(stored)[2]
+            others = ", ".join(one.id for one in candidates if one is not entry)
+            note(
+                f"{quoted(name)} has {len(candidates)} contents; this is the one stored last, "
+                f"{entry.id}. By their ids there are {others}."
+            )
+        chosen.append(entry)
+    return chosen
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
