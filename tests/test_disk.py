@@ -89,9 +89,9 @@ class OrderTests(DiskCase):
         told = self.find(lines, rf'(sendto|write)\(\d+<.*"{ID.decode()}\\n"', 0)
         named = self.find(lines, rf"rename.*incoming/.*objects/{ID[:2].decode()}/{ID.decode()}", 0)
         data = max(
-            number
+            self.ended(lines, number)
             for number in range(named)
-            if re.search(r"fsync\(\d+<[^>]*/incoming/[0-9a-f]{32}>\)", lines[number])
+            if re.search(r"fsync\(\d+<[^>]*/incoming/[0-9a-f]{32}>", lines[number])
         )
         folder = self.find(lines, rf"fsync\(\d+<[^>]*/objects/{ID[:2].decode()}>", named)
         row = self.find(lines, r"(fsync|fdatasync)\(\d+<[^>]*catalogue\.sqlite-wal>", folder)
@@ -103,6 +103,13 @@ class OrderTests(DiskCase):
         bytes_synced = self.find(lines, r"(fsync|fdatasync)\(\d+<[^>]*small\.sqlite-wal>", told)
         row = self.find(lines, r"(fsync|fdatasync)\(\d+<[^>]*catalogue\.sqlite-wal>", bytes_synced)
         self.assertLess(row, told_small)
+
+    def ended(self, lines: list[str], number: int) -> int:
+        """The line on which a call has ended, where another thread's came in between."""
+        if "<unfinished" not in lines[number]:
+            return number
+        thread = re.escape(lines[number].split()[0])
+        return self.find(lines, rf"^{thread} .* resumed>", number)
 
     def find(self, lines: list[str], pattern: str, start: int) -> int:
         """The number of the first line from C{start} on that has the pattern."""
