@@ -18,7 +18,7 @@ from typing import Any
 from xferproto.client.watch.directory import STATUS
 from xferproto.errors import XferError
 from xferproto.escape import printable, quoted
-from xferproto.quantity import duration
+from xferproto.quantity import duration, readable_size
 
 FORMAT = 1
 """Counts the changes of the file that a reader of an earlier one would not understand."""
@@ -118,8 +118,8 @@ def describe(status: WatchStatus) -> list[str]:
     for sending in fields["sending"]:
         percent = 100 * sending["sent"] // sending["size"] if sending["size"] else 100
         lines.append(
-            f"sending: {quoted(sending['name'])}, {_size(sending['sent'])} of "
-            f"{_size(sending['size'])} ({percent} %)"
+            f"sending: {quoted(sending['name'])}, {readable_size(sending['sent'])} of "
+            f"{readable_size(sending['size'])} ({percent} %)"
         )
     sent = fields["sent"]
     line = f"sent: {_files(sent['files'], sent['bytes'])}"
@@ -171,20 +171,11 @@ def _depot(fields: Mapping[str, Any], now: float) -> str:
 
 
 def _files(count: int, size: int) -> str:
-    return f"{_count(count)}, {_size(size)}" if count else _count(count)
+    return f"{_count(count)}, {readable_size(size)}" if count else _count(count)
 
 
 def _count(count: int) -> str:
     return "1 file" if count == 1 else f"{count:,} files" if count else "nothing"
-
-
-def _size(number: int) -> str:
-    value = float(number)
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{number} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"
 
 
 def _ago(time: str, now: float) -> str:
