@@ -26,7 +26,7 @@ from xferproto.server.door import room_for
 from xferproto.server.factory import XferServerFactory
 from xferproto.server.guard import Guard
 from xferproto.server.limits import LimitOptions, Limits, limits_of
-from xferproto.server.listen import listening_endpoints, trial_line
+from xferproto.server.listen import allowed_backlog, listening_endpoints, trial_line
 from xferproto.server.scrub import Scrub
 from xferproto.server.tls import Hangup, ServerCertificate, TLSOptions
 from xferproto.server.users import Users
@@ -310,6 +310,12 @@ def makeService(options: Options) -> DepotService:
         raise SystemExit(f"xfer: {error}") from None
     endpoints = listening_endpoints(reactor, options, certificate)
     check_reach(options)
+    if (backlog := allowed_backlog(options["backlog"])) < options["backlog"]:
+        log.warn(
+            "{backlog} connections can wait to be accepted, not {wanted}: net.core.somaxconn",
+            backlog=backlog,
+            wanted=options["backlog"],
+        )
     tell_failed_start("xfer")
     return DepotService(
         reactor,
