@@ -19,7 +19,6 @@ from xferproto.errors import (
     BadName,
     BadRange,
     BadToken,
-    ConnectionCut,
     Corrupt,
     OtherProtocol,
     RequestError,
@@ -145,14 +144,15 @@ class XferServerProtocol(UploadConnection):
 
     async def _hash_again(self, id: str, view: View) -> None:
         size = (await self.factory.store.status(id, view)).entries[0].size
+        turn = self.factory.turns.turn(size, lambda: self._lost)
         with Waiting(self.factory.clock, self.sendLine, "verifying", size) as waiting:
 
             async def pace(done: int) -> None:
                 waiting.progressed(done)
-                if self._lost:
-                    raise ConnectionCut("The connection was lost.")
+                await turn.progressed(done)
 
-            good = await verify(self.factory.store, id, self.factory.executor, pace, view)
+            async with turn:
+                good = await verify(self.factory.store, id, self.factory.executor, pace, view)
         if not good:
             raise Corrupt()
         self._answer(id.encode("ascii"))
