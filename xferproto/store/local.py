@@ -245,6 +245,9 @@ class LocalStore:
     def list(self, prefix: str, view: View = EVERYTHING) -> IListing:
         return LocalListing(self._catalogue, prefix, view.only)
 
+    def list_damaged(self, prefix: str, view: View = EVERYTHING) -> IListing:
+        return LocalListing(self._catalogue, prefix, view.only, damaged=True)
+
     def status(self, id: str, view: View = EVERYTHING) -> Deferred[Status]:
         return self._catalogue.status(id, view.only)
 
