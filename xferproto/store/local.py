@@ -318,7 +318,10 @@ class LocalStore:
             if not await self._catalogue.damaged(row, self._now()):
                 return None
             await self._contents.quarantine(row)
-            log.error("{id} is damaged: quarantined, listed no more", id=id)
+            log.error(
+                "{id} is damaged: quarantined, and listed as damaged until it is stored again",
+                id=id,
+            )
             return False
         finally:
             self._unlock(id, lock)
