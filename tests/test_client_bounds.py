@@ -167,10 +167,10 @@ class TimeTests(SynchronousTestCase):
             self.assertLess(self.hears(b"x", 20, 1000), 100)
             self.failureResultOf(request, ConnectionCut)
         self.setUp()
-        request = self.client.read(HELLO, 10**9)
+        reading = self.client.read(HELLO, 10**9)
         self.client.dataReceived(f"{HELLO};a;100000000\n".encode())
         self.assertLess(self.hears(b"x", 20, 1000), 100)
-        self.failureResultOf(request, ConnectionCut)
+        self.failureResultOf(reading, ConnectionCut)
 
     def test_slow(self) -> None:
         """A payload that is slow, but not too slow, may take as long as it takes."""
