@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from xferproto.client.lines import KeptEntries
 from xferproto.entry import Entry
 from xferproto.errors import BadCommand
 
@@ -15,6 +16,9 @@ class DamageDepot(Protocol):
 
     def list_files(self, prefix: str = "") -> Awaitable[list[Entry]]:
         """The entries whose names begin so."""
+
+    def list_damaged(self, prefix: str = "") -> Awaitable[list[Entry]]:
+        """The damaged entries whose names begin so."""
 
     def each_damaged(self, prefix: str, told: Callable[[Entry], object]) -> Awaitable[None]:
         """Tell the damaged entries whose names begin so."""
@@ -27,22 +31,23 @@ async def each_damaged(client: DamageDepot, prefix: str, told: Callable[[Entry],
 
 
 async def damaged_entries(client: DamageDepot, prefix: str) -> list[Entry]:
-    """The damaged entries whose names begin so, in name order."""
-    found: list[Entry] = []
-    await each_damaged(client, prefix, found.append)
-    return found
+    """The damaged entries whose names begin so; none where the depot is too old to say."""
+    try:
+        return await client.list_damaged(prefix)
+    except BadCommand:
+        return []
 
 
 async def damaged_names(client: DamageDepot, id: str) -> list[Entry]:
     """The entries of a damaged content, in name order; none where the depot is too old to say."""
-    found: list[Entry] = []
+    found = KeptEntries()
 
     def take(entry: Entry) -> None:
         if entry.id == id.lower():
-            found.append(entry)
+            found.add(entry)
 
     await each_damaged(client, "", take)
-    return found
+    return found.entries
 
 
 async def list_all(client: DamageDepot, prefix: str) -> tuple[list[Entry], set[Entry]]:
