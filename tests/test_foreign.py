@@ -62,6 +62,9 @@ OURS_AND_HTTP = (
     b"LOGIN /;a HTTP/1.1",
     b"UPLOAD / HTTP/1.1",
     b"RESUME / HTTP/1.1",
+    b"DELETE %s HTTP/1.1" % HELLO,
+    b"DOWNLOAD a HTTP/1.1",
+    b"quit a http/1.0",
 )
 """Request lines whose methods are commands of ours."""
 
@@ -274,7 +277,7 @@ class PlaceTests(ForeignCase):
         database = GatedExecutor()
         self.depot = depot = Depot(self, database=database)
         session = depot.connect()
-        for line in (b"POST / HTTP/1.1", b"DELETE / HTTP/1.1"):
+        for line in (b"POST / HTTP/1.1", b"DELETE / HTTP/1.1", b"DELETE a HTTP/1.1"):
             with self.subTest(line):
                 session = depot.connect()
                 database.open = False

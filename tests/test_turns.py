@@ -14,8 +14,11 @@ from xferproto.server.state import State
 from xferproto.server.wait import INTERVAL
 from xferproto.transfer import hashing
 
-MANY = 4 * (os.cpu_count() or 1) + 300
-"""More than are hashed at once, more than take turns, and more than the stack is deep."""
+MANY = 4 * (os.cpu_count() or 1) + 70
+"""More than are hashed at once, and more than take turns."""
+
+CROWD = MANY + 300
+"""More than the stack is deep, where each were to call the next."""
 
 BLOCK = 50_000
 """Bytes hashed at a time."""
@@ -147,7 +150,7 @@ class AtOnceTests(TurnsCase):
 
     def test_gone(self) -> None:
         """Who is gone meanwhile takes no turn, and nobody waits for them."""
-        sessions = self.asked(VERIFY, MANY)
+        sessions = self.asked(VERIFY, CROWD)
         last = self.depot.connect()
         last.send(VERIFY)
         for session in sessions:

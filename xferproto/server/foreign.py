@@ -20,6 +20,8 @@ _HTTP_REQUEST = re.compile(
 )
 """A request line for a path or a URL, RFC 9112 section 3: no request of ours is one."""
 
+_HTTP_VERSION = re.compile(rb"\sHTTP/[0-9.]+\Z", re.IGNORECASE)
+
 _SIGNATURES = (
     # HTTP and what is modelled on it (RTSP, SIP, ICAP, spamd, the preface of HTTP/2)
     rb"(?s:.*)\s(?:HTTP/[0-9.]+|(?-i:[A-Z]{2,}/[0-9]+\.[0-9]+))\Z",
@@ -59,13 +61,18 @@ _SHORTEST = 3
 """Bytes of a line that can be told to be binary."""
 
 
+def ends_as_http(line: bytes) -> bool:
+    """Whether a line ends as an HTTP request does, which a request of ours may do as well."""
+    return b"HTTP/" in line.upper() and _HTTP_VERSION.search(line.strip()) is not None
+
+
 def is_http_request(line: bytes) -> bool:
     """Whether a line is an HTTP request for a path, though its method may be a command of ours."""
-    return b"HTTP/" in line.upper() and _HTTP_REQUEST.fullmatch(line.strip()) is not None
+    return _HTTP_REQUEST.fullmatch(line.strip()) is not None
 
 
 def is_signature(line: bytes) -> bool:
-    """Whether a line that is no good argument begins another protocol."""
+    """Whether a line, as an argument that is no good one, begins another protocol."""
     return _SIGNATURE.match(line.strip()) is not None
 
 

@@ -26,7 +26,7 @@ from xferproto.errors import (
 from xferproto.escape import quoted
 from xferproto.identity import View
 from xferproto.server.answers import Answer, Transferred
-from xferproto.server.foreign import is_foreign, is_http_request, is_signature
+from xferproto.server.foreign import ends_as_http, is_foreign, is_http_request, is_signature
 from xferproto.server.pace import paced
 from xferproto.server.reply import content_blocks, help_lines, listing_pages, status_lines
 from xferproto.server.state import State
@@ -45,7 +45,7 @@ MALFORMED = (BadDetails, BadId, BadName, BadRange, BadToken)
 class XferServerProtocol(UploadConnection):
     """One connection of a server; made by L{XferServerFactory}."""
 
-    _signature = False
+    _signature = False  # whether the last line is another protocol's, if it is of no form of ours
 
     def lineReceived(self, line: bytes) -> None:
         self._lines += 1
@@ -61,7 +61,8 @@ class XferServerProtocol(UploadConnection):
             else:
                 self._in_turn(partial(self._refuse, error))
             return
-        if is_http_request(line):  # DELETE is a method of both
+        self._signature = ends_as_http(line)  # DELETE is a method of both
+        if self._signature and is_http_request(line):
             self._in_turn(self._refuse_protocol)
             return
         if self._answers and (command is not self._answers.command or argument is None):
