@@ -38,7 +38,7 @@ class Turns:
         @param sign: of the peer who waits. One who has ended may be gone, and has a turn when no
             other waits. One who is gone has none; the wait is cancelled when that is noticed.
         """
-        if self.free:
+        if self.free and sign() is not Sign.GONE:
             self._taken = True
             return succeed(None)
         waiting: Deferred[None] = Deferred(self._given_up)
