@@ -22,7 +22,7 @@ from xferproto import grammar
 from xferproto.command import Command
 from xferproto.errors import REQUEST_ERRORS, BadToken
 from xferproto.identity import ANYONE
-from xferproto.server import connection, factory, framing, throttle, upload, wait
+from xferproto.server import connection, factory, framing, known, throttle, upload, wait
 from xferproto.server.limits import DEFAULTS
 from xferproto.server.service import Options
 from xferproto.server.state import State
@@ -204,6 +204,10 @@ class TableTests(SynchronousTestCase):
                 "waiting for a connection that has the token": upload.PROBE,
                 "waiting of a login, for wrong ones before it": throttle.LONGEST_DELAY,
                 "logins that wait, of one address": throttle.MOST_WAITING,
+                "a password that was right is known": known.KNOWN_FOR,
+                "silence of a machine, before the system asks whether it is there": (
+                    framing.KEEP_ALIVE[0]
+                ),
                 "partial that no connection has, while the server runs": (
                     Options()["partial-ttl"] / 86400
                 ),

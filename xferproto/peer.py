@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import socket
 from typing import Any
 
 from cryptography.x509 import NameOID
@@ -60,6 +62,35 @@ def household(host: str) -> str:
         if not address.is_loopback:
             return str(ipaddress.ip_network((address, 64), strict=False))
     return str(address)
+
+
+def lowest(transport: Any) -> Any:
+    """The transport at the bottom, as the one under TLS."""
+    while (below := getattr(transport, "transport", None)) is not None:
+        transport = below
+    return transport
+
+
+def socket_of(transport: Any) -> socket.socket | None:
+    """The socket at the bottom of a transport; None where there is none, or none any more."""
+    handle = getattr(lowest(transport), "getHandle", lambda: None)()
+    return handle if isinstance(handle, socket.socket) else None
+
+
+def keep_alive(transport: Any, idle: int, interval: int, count: int) -> None:
+    """
+    Let the system find out whether the peer of a connection is there: tcp(7), keep-alive.
+
+    After C{idle} seconds of silence it is asked C{count} times, C{interval} seconds apart; without
+    an answer the connection is lost. A peer that is there answers, whatever its program does.
+    """
+    handle = socket_of(transport)
+    if handle is not None and hasattr(socket, "TCP_KEEPIDLE"):
+        with contextlib.suppress(OSError):  # of another family, or closed
+            handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
+            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval)
+            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, count)
 
 
 def certified_name(transport: Any) -> str | None:

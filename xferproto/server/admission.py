@@ -4,7 +4,7 @@ When a thousand uploads begin at once: a few at a time go much faster than all o
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, succeed
@@ -71,20 +71,20 @@ class Admission:
         self._clock = clock
         self._places = PLACES
         self._inside: set[Place] = set()
-        self._waiting: deque[tuple[Deferred[Place], Callable[[], bool]]] = deque()
+        self._waiting: OrderedDict[Deferred[Place], Callable[[], bool]] = OrderedDict()
         self._next: IDelayedCall | None = None
         self._letting_in = False
 
     def enter(self, waits: Callable[[], bool] = lambda: True) -> Deferred[Place]:
         """
-        Wait for a place.
+        Wait for a place. May be cancelled.
 
         @param waits: whether it is the peer who has to go on.
         """
         if len(self._inside) < self._places and not self._waiting:
             return succeed(self._place(waits))
-        waiting: Deferred[Place] = Deferred()
-        self._waiting.append((waiting, waits))
+        waiting: Deferred[Place] = Deferred(self._given_up)
+        self._waiting[waiting] = waits
         if self._next is None:
             for place in self._inside:
                 place.came = 0
@@ -107,10 +107,19 @@ class Admission:
         self._letting_in = True
         try:
             while self._waiting and len(self._inside) < self._places:
-                waiting, waits = self._waiting.popleft()
+                waiting, waits = self._waiting.popitem(last=False)
                 waiting.callback(self._place(waits))
         finally:
             self._letting_in = False
+        self._rest()
+
+    def _given_up(self, waiting: Deferred[Place]) -> None:
+        """Nobody waits for this place any more."""
+        self._waiting.pop(waiting, None)
+        self._rest()
+
+    def _rest(self) -> None:
+        """Where nobody waits, look no more."""
         if not self._waiting and self._next is not None:
             self._next.cancel()
             self._next = None

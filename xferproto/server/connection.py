@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from xferproto.server.factory import XferServerFactory
 
 log = Logger("xfer")
+
+R = TypeVar("R")
 
 DISCARD_LIMIT = 16 * 1024 * 1024
 """The longest refused payload that is taken away, in bytes; a longer one closes the connection."""
@@ -45,10 +47,32 @@ class Connection(WatchedConnection):
         self._transferred: list[Transferred] = []
         self._serving = False
         self._errors = 0
+        self._awaited: Deferred[Any] | None = None
 
     def connectionLost(self, reason: Failure | None = None) -> None:
+        self._lost = True
+        if self._awaited is not None:
+            self._awaited.cancel()
         self._log_transferred()
         super().connectionLost(reason)
+
+    async def _unless_lost(self, waiting: Deferred[R]) -> R:
+        """
+        What is waited for; the wait ends with the connection. To be used wherever a request waits
+        for others, in a queue or for the time to pass.
+
+        @param waiting: gives back what it holds when it is cancelled.
+        @raise ConnectionCut: the connection is lost.
+        """
+        if self._lost:
+            waiting.cancel()
+        self._awaited = waiting
+        try:
+            return await waiting
+        except CancelledError:
+            raise ConnectionCut("The connection was lost.") from None
+        finally:
+            self._awaited = None
 
     def _ask(self, then: Callable[[bytes], None]) -> None:
         """Wait for one more line, and give it to C{then}, whatever it says."""

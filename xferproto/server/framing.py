@@ -19,8 +19,10 @@ from zope.interface import implementer
 
 from xferproto import grammar
 from xferproto.errors import BadDetails, LineTooLong, RequestError
+from xferproto.peer import is_encrypted, keep_alive
 from xferproto.server.admission import Place
 from xferproto.server.answers import Answers
+from xferproto.server.hangup import Sign, sign_of
 from xferproto.server.state import HELD, RAW, State
 from xferproto.tls import error_text
 from xferproto.transfer.sender import Sender
@@ -46,6 +48,19 @@ LINE_BUFFER = 64 * 1024
 
 RAW_BUFFER = 1024 * 1024
 """Bytes read from a socket at once in raw mode."""
+
+
+KEEP_ALIVE = (60, 10, 6)
+"""
+When the system asks a silent peer whether it is there, in seconds: after so many, again after so
+many, so often. So a machine that is gone is noticed within two minutes, in every state.
+"""
+
+KEEP_ALIVE_ENDED = (5, 5, 6)
+"""
+The same for one that sends no more: a system whose program has closed both halves says that it
+knows nothing of the connection when it has forgotten it, after a minute.
+"""
 
 
 @implementer(IHalfCloseableProtocol)
@@ -80,6 +95,7 @@ class FramedConnection(LineReceiver):
         self._discarding = 0
         self._output_full = False
         self._input_ended = False
+        self._end_seen = False
         self._in_data_received = False
         self._stopping = False
         self._lost = False
@@ -92,6 +108,7 @@ class FramedConnection(LineReceiver):
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
+            keep_alive(self.transport, *KEEP_ALIVE)
         # Reads through wrappers, but what is set there stays there.
         self._socket = self.transport
         while isinstance(self._socket, ProtocolWrapper):
@@ -162,6 +179,25 @@ class FramedConnection(LineReceiver):
         if (text := error_text(reason)) is not None:
             log.info("#{number} TLS failed: {text}", number=self.number, text=text)
         self.factory.closed(self)
+
+    def hung_up(self, sign: Sign) -> None:
+        """The input is held back, and its peer has hung up as C{sign} says."""
+        if self._meant(sign) is Sign.GONE:
+            self.transport.abortConnection()
+        elif not self._end_seen:
+            self._end_seen = True
+            keep_alive(self.transport, *KEEP_ALIVE_ENDED)
+
+    def _meant(self, sign: Sign) -> Sign:
+        """What a sign of the system means, where a request is worked on."""
+        if sign is Sign.ENDED and self.state is State.WORKING and is_encrypted(self.transport):
+            return Sign.GONE  # no half of a TLS connection can be closed
+        return sign
+
+    def _sign(self) -> Sign:
+        """Whether the peer is there, as far as is known now."""
+        sign = self._meant(sign_of(self.transport))
+        return Sign.ENDED if sign is Sign.THERE and self._input_ended else sign
 
     def _input_exhausted(self) -> bool:
         """The peer sends no more, and all it sent has been looked at: whether to look again."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Callable
 from typing import Any
 
 from argon2 import PasswordHasher
@@ -16,7 +17,7 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import ICredentials, IUsernamePassword, UsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -26,6 +27,8 @@ from xferproto.details import Login
 from xferproto.errors import Denied
 from xferproto.executor import Executor
 from xferproto.identity import ANYONE, NOBODY, Identity
+from xferproto.server.hangup import Sign
+from xferproto.server.known import KnownPasswords
 from xferproto.server.throttle import Throttle
 from xferproto.server.users import Users
 
@@ -92,6 +95,19 @@ class CertifiedName:
         self.name = name
 
 
+class Attempt(UsernamePassword):
+    """
+    A name and a password.
+
+    @ivar abandoned: whether nobody waits for what becomes of them any more.
+    """
+
+    abandoned = False
+
+    def __init__(self, login: Login) -> None:
+        super().__init__(login.user.encode("ascii"), login.password.encode())
+
+
 @implementer(ICredentialsChecker)
 class PasswordChecker:
     """Checks passwords, a few at once and never on the reactor's thread."""
@@ -103,10 +119,17 @@ class PasswordChecker:
         self._executor = executor
         self._turns = DeferredSemaphore(VERIFICATIONS)
 
-    async def _check(self, name: str, password: bytes) -> bytes | tuple[()]:
+    async def _check(self, credentials: Any) -> bytes | tuple[()]:
+        name: str = credentials.username.decode("ascii")
         user = self._users.by_name.get(name)
         encoded = self._decoy() if user is None else user.password
-        right = await self._turns.run(self._executor.run, verify_password, encoded, password)
+        await self._turns.acquire()
+        try:
+            if getattr(credentials, "abandoned", False):  # it is not worth the work
+                raise UnauthorizedLogin()
+            right = await self._executor.run(verify_password, encoded, credentials.password)
+        finally:
+            self._turns.release()
         now = self._users.by_name.get(name)
         if not right or user is None or now is None or now.password != user.password:
             raise UnauthorizedLogin()
@@ -122,8 +145,7 @@ class PasswordChecker:
         return f"$argon2id$v=19${costs}${_random_base64(22)}${_random_base64(43)}"
 
     def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
-        name = credentials.username.decode("ascii")
-        return Deferred.fromCoroutine(self._check(name, credentials.password))
+        return Deferred.fromCoroutine(self._check(credentials))
 
 
 @implementer(ICredentialsChecker)
@@ -181,6 +203,7 @@ class Guard:
         self.portal = Portal(Realm(users), checkers)
         self._executor = executor
         self._throttle = Throttle(clock)
+        self._known = KnownPasswords(clock, users)
         self._looking = LoopingCall(lambda: Deferred.fromCoroutine(self.look()))
         self._looking.clock = clock
         self._looked: Deferred[Any] | None = None
@@ -194,18 +217,36 @@ class Guard:
             raise Denied("The user name or the password is wrong; mind upper case.") from None
         return visitor  # type: ignore[return-value]  # it was asked for
 
-    def log_in(self, login: Login, peer: str) -> Deferred[IVisitor]:
+    def log_in(
+        self, login: Login, peer: str, sign: Callable[[], Sign] = lambda: Sign.THERE
+    ) -> Deferred[IVisitor]:
         """
         Let a user in; this may take long. May be cancelled.
 
         @param peer: where they come from.
+        @param sign: whether they are there.
         @raise Denied: there is no such user, or that is not their password.
         @raise Busy: too many attempts from there wait.
         """
-        credentials = UsernamePassword(login.user.encode("ascii"), login.password.encode())
-        return Deferred.fromCoroutine(
-            self._throttle.attempt(peer, login.user, lambda: self._visit(credentials, True))
-        )
+        return Deferred.fromCoroutine(self._attempt(login, peer, sign))
+
+    async def _attempt(self, login: Login, peer: str, sign: Callable[[], Sign]) -> IVisitor:
+        attempt = Attempt(login)
+
+        async def look() -> IVisitor:
+            visitor = await self._visit(attempt, True)
+            self._known.add(peer, login, self.users.by_name[login.user].password)
+            return visitor
+
+        def known() -> IVisitor | None:
+            encoded = self._known.find(peer, login)
+            return None if encoded is None else UserVisitor(self.users, login.user, encoded)
+
+        try:
+            return await self._throttle.attempt(peer, login.user, look, known, sign)
+        except CancelledError:
+            attempt.abandoned = True
+            raise
 
     def recognise(self, name: str | None) -> IVisitor:
         """
@@ -228,6 +269,7 @@ class Guard:
             return
         try:
             (await self._executor.run(self.users.look, again))()
+            self._known.forget()
         except Exception:
             log.failure("looking at the users file failed")
 

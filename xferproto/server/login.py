@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from xferproto import grammar
 from xferproto.command import Command
 from xferproto.details import Login
-from xferproto.errors import ConnectionCut, Denied, Insecure, LoginRequired, RequestError
+from xferproto.errors import Denied, Insecure, LoginRequired, RequestError
 from xferproto.escape import quoted
 from xferproto.identity import NOBODY, Identity, Right
 from xferproto.peer import certified_name, household, is_private, peer_host
@@ -40,7 +38,6 @@ class VisitedConnection(Connection):
 
     identity: Identity = NOBODY
     _visitor: IVisitor | None = None
-    _logging_in: Deferred[IVisitor] | None = None
 
     def _authorize(self, command: Command) -> None:
         """
@@ -85,9 +82,9 @@ class VisitedConnection(Connection):
 
     async def _log_in(self, login: Login) -> None:
         host = peer_host(self.transport)
-        self._logging_in = self.factory.guard.log_in(login, household(host))
+        logging_in = self.factory.guard.log_in(login, household(host), self._sign)
         try:
-            visitor = await self._logging_in
+            visitor = await self._unless_lost(logging_in)
         except RequestError as error:
             log.warn(
                 "#{number} login refused: {user} from {host}: {symbol}",
@@ -97,15 +94,6 @@ class VisitedConnection(Connection):
                 symbol=error.symbol,
             )
             raise
-        except CancelledError:
-            raise ConnectionCut("The connection was lost.") from None
-        finally:
-            self._logging_in = None
         self._visitor = visitor
         self._log_welcome(visitor, "with a password")
         self._answer(grammar.format_welcome(visitor.name))
-
-    def connectionLost(self, reason: Failure | None = None) -> None:
-        if self._logging_in is not None:
-            self._logging_in.cancel()
-        super().connectionLost(reason)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
 from functools import partial
 
 from twisted.internet.task import deferLater
@@ -17,6 +15,7 @@ from xferproto.entry import Entry
 from xferproto.errors import BadRange, Busy, ConnectionCut, RequestError, TooLarge
 from xferproto.escape import quoted
 from xferproto.identity import EVERYTHING, Right, View
+from xferproto.peer import keep_alive
 from xferproto.server.answers import Transferred
 from xferproto.server.claims import ClaimingConnection
 from xferproto.server.quota import NO_CLAIM
@@ -33,22 +32,7 @@ OVERHEAD = 1024
 """About how many bytes of memory a pipelined request takes beside its content."""
 
 PROBE = 5.0
-"""Seconds in which a peer that is gone shows itself, once L{probe_peer} asks."""
-
-
-def probe_peer(transport: object) -> None:
-    """
-    Let the system find out soon whether the peer of a connection is there: tcp(7), keep-alive.
-
-    After a second of silence it is asked thrice, a second apart; without an answer the connection
-    is lost. A peer that is there answers, whatever its program does.
-    """
-    handle = getattr(transport, "getHandle", lambda: None)()
-    if isinstance(handle, socket.socket) and hasattr(socket, "TCP_KEEPIDLE"):
-        with contextlib.suppress(OSError):  # of another family, or closed
-            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1)
-            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
-            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+"""Seconds in which a peer that is gone shows itself, once it is asked: thrice, a second apart."""
 
 
 class UploadConnection(ClaimingConnection):
@@ -133,8 +117,9 @@ class UploadConnection(ClaimingConnection):
 
     async def _open_upload(self, details: UploadDetails, prompted: bool, view: View) -> None:
         await self._claim_bytes(details.size)
-        self._admitted = await self.factory.admission.enter(lambda: not self.paused)
         try:
+            entering = self.factory.admission.enter(lambda: not self.paused)
+            self._admitted = await self._unless_lost(entering)
             if self._lost:
                 raise ConnectionCut("The connection was lost.")
             incoming = await self.factory.store.create(details.name, details.size, view)
@@ -200,8 +185,8 @@ class UploadConnection(ClaimingConnection):
                 if self._lost or clock.seconds() >= deadline:
                     raise
             if (other := self.factory.sending.get(key)) is not None:
-                probe_peer(other.transport)
-            await deferLater(clock, PROBE / 20)
+                keep_alive(other.transport, 1, 1, 3)
+            await self._unless_lost(deferLater(clock, PROBE / 20))
 
     async def _hash_held(self, partial: IPartial) -> ContentDigest:
         length = partial.offset

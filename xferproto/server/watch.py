@@ -10,8 +10,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from xferproto.errors import Timeout
+from xferproto.peer import lowest
 from xferproto.server.framing import FramedConnection
-from xferproto.server.state import State
+from xferproto.server.hangup import Sign, signs
+from xferproto.server.state import HELD, State
 
 if TYPE_CHECKING:
     from xferproto.server.factory import XferServerFactory
@@ -40,10 +42,9 @@ class Wait(Enum):
 
 def unsent(transport: object) -> int:
     """Bytes that the lowest transport has not handed to the system yet; 0 where that is hidden."""
-    while (below := getattr(transport, "transport", None)) is not None:  # as under TLS
-        transport = below
-    buffered = len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
-    return int(buffered + getattr(transport, "_tempDataLen", 0))
+    below = lowest(transport)
+    buffered = len(getattr(below, "dataBuffer", b"")) - getattr(below, "offset", 0)
+    return int(buffered + getattr(below, "_tempDataLen", 0))
 
 
 class WatchedConnection(FramedConnection):
@@ -165,9 +166,18 @@ class Watch:
         now = self._clock.seconds()
         elapsed, self._looked = now - self._looked, now
         self._next = self._clock.callLater(INTERVAL, self._look)
+        self._look_for_lost()
         for connection in tuple(self._connections):
             try:
                 connection.look(now, elapsed)
             except Exception:  # of this one; the others are looked at all the same
                 log.failure("#{number} failed", number=connection.number)
                 connection.transport.abortConnection()
+
+    def _look_for_lost(self) -> None:
+        """Those from whom nothing is read can't show that they are gone."""
+        held = [connection for connection in self._connections if connection.state in HELD]
+        found = signs([connection.transport for connection in held])
+        for connection, sign in zip(held, found, strict=True):
+            if sign is not Sign.THERE:
+                connection.hung_up(sign)
