@@ -315,6 +315,15 @@ class ForeignTests(RebuildCase):
         self.assertEqual(status, 0, out)
         self.assert_restored(self.root)
 
+    def test_put_aside_unnamed(self) -> None:
+        """An object that a start has put aside because nothing named it is found again."""
+        path = self.root / "objects" / id_of(LARGE_CONTENT)[:2] / id_of(LARGE_CONTENT)
+        path.rename(self.root / "quarantine" / f"{path.name}.1000000000.unnamed")
+        path.parent.rmdir()
+        status, out = self.rebuild(self.root)
+        self.assertEqual(status, 0, out)
+        self.assert_restored(self.root)
+
     def test_no_depot(self) -> None:
         """A directory that is none of a depot's is refused, and nothing is made in it."""
         name = "ab" + "0" * 36

@@ -23,18 +23,24 @@ DIRECTORIES = (INCOMING, OBJECTS, PARTIAL, QUARANTINE)
 MARK = ".commit"
 """What the name of a mark ends with, after the id of the object that may lack its row."""
 
+UNNAMED = ".unnamed"
+"""What the name of an object ends with that was put aside since nothing named it."""
+
+ID_LENGTH = 32
+"""Characters of an id."""
+
 _ID = re.compile("[0-9a-f]{32}")
 _FOLDER = re.compile("[0-9a-f]{2}")
 
 _FILES = {
     INCOMING: re.compile(rf"[0-9a-f]{{32}}({re.escape(MARK)})?"),
     PARTIAL: re.compile("[0-9a-f]{64}"),
-    QUARANTINE: re.compile(r"[0-9a-f]{32}\.[0-9]+"),
+    QUARANTINE: re.compile(rf"[0-9a-f]{{32}}\.[0-9]+({re.escape(UNNAMED)})?"),
 }
 """The names of the files in the directories that have no folders."""
 
 _TOP = re.compile(
-    r"lock"
+    r"lock|spare"
     r"|(catalogue|small)\.(sqlite|rebuild\.part|[0-9T]+\.damaged)(-wal|-shm|-journal)?"
     r"|catalogue\.backup\.(sqlite|part)(-wal|-shm|-journal)?"
 )

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xferproto.escape import quoted
-from xferproto.store.layout import is_id, object_files
-from xferproto.store.objects import Objects
+from xferproto.store.incoming import sync_path
+from xferproto.store.layout import ID_LENGTH, QUARANTINE, UNNAMED, is_id, object_files, own_files
+from xferproto.store.objects import DIRECTORY_MODE, Objects
 from xferproto.store.replace import Replacement
 from xferproto.store.salvage import RECOVERED, RECOVERED_OWNER, known, small_rows
 from xferproto.store.schema import CATALOGUE, Content, open_database
@@ -70,6 +71,7 @@ class _Rebuild:
         self._new_small = Replacement(root, SMALL)
 
     def run(self) -> Rebuilt:
+        self._take_back()
         try:
             self._make()
         finally:
@@ -78,6 +80,16 @@ class _Rebuild:
         for id in list(self._objects.marked()):
             self._objects.confirm(id)
         return self._result
+
+    def _take_back(self) -> None:
+        """Let objects be found that were put aside because the catalogue did not name them."""
+        for path in own_files(self._root, QUARANTINE):
+            place = self._objects.path(path.name[:ID_LENGTH])
+            if path.name.endswith(UNNAMED) and not os.path.lexists(place):
+                place.parent.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+                sync_path(place.parent.parent)
+                path.rename(place)
+                sync_path(place.parent)
 
     def _make(self) -> None:
         with contextlib.ExitStack() as opened:
