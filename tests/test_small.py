@@ -623,11 +623,14 @@ class PlaceTests(SmallStoreCase):
 
 
 class LostTests(SmallStoreCase):
-    """A database of small contents that is lost, of another time, or no database."""
+    """A database of small contents that is of another time, or no database."""
 
     def lose(self) -> None:
+        """Put one of another time in its place, that has a row."""
         for path in self.root.glob(f"{SMALL}*"):
             path.unlink()
+        with contextlib.closing(SmallObjects(self.root)) as small:
+            small.add([(digests_of(b"another").md5, b"another")])
 
     def test_lost(self) -> None:
         """Contents whose rows are gone are corrupt, never others' bytes, and can be healed."""
@@ -636,7 +639,7 @@ class LostTests(SmallStoreCase):
         self.successResultOf(store.close())
         self.lose()
         store = self.open()
-        new = self.put(store, "new", b"33333")  # has the number that the first one had
+        new = self.put(store, "new", b"33333")  # has the number that the other one had
         for entry in (old, other):
             self.failureResultOf(store.get(entry.id), Corrupt)
             self.failureResultOf(store.open(entry.id), Corrupt)

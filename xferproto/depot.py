@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
+import signal
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from xferproto.grammar import format_time
 from xferproto.store.damage import damaged_entries
 from xferproto.store.lock import lock_directory
 from xferproto.store.partials import stored_partials
+from xferproto.store.preflight import is_depot
 from xferproto.store.rebuild import rebuild
 from xferproto.version import __version__
 
@@ -39,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, sqlite3.Error) as error:
         print(f"xfer-depot: {storage}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("xfer-depot: stopped", file=sys.stderr)
+        return 128 + signal.SIGINT  # as shells have it
     return status
 
 
@@ -83,16 +87,20 @@ def _damaged(storage: Path) -> int:
 
 
 def _rebuild(storage: Path) -> int:
+    if not is_depot(storage):
+        raise StorageUnavailable(f"The directory {storage} is no depot's: nothing is changed.")
     lock = lock_directory(storage)
     try:
         result = rebuild(storage, print)
     finally:
-        os.close(lock)
+        lock.close()
     print(
         f"{result.contents} contents under {result.entries} names, {result.nameless} of them "
         f"recovered without a name; {result.missing} missing, {result.quarantined} quarantined"
+        + (f", {result.unread} unread" if result.unread else "")
     )
-    return 1 if result.missing or result.quarantined or result.damaged else 0
+    failed = result.missing or result.quarantined or result.unread or result.damaged
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

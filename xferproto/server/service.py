@@ -30,6 +30,7 @@ from xferproto.server.guard import Guard
 from xferproto.server.limits import LimitOptions, Limits, limits_of
 from xferproto.server.listen import allowed_backlog, listening_endpoints, trial_line
 from xferproto.server.scrub import Scrub
+from xferproto.server.survey import tell_foreign
 from xferproto.server.tls import ServerCertificate, TLSOptions
 from xferproto.server.users import Users
 from xferproto.signals import OperatorSignals
@@ -42,7 +43,11 @@ UPKEEP_INTERVAL = 60.0
 """Seconds after which the storage is looked at, and unfinished uploads are looked through."""
 
 BACKUP_INTERVAL = 6 * 3600.0
-"""Seconds after which the catalogue is copied."""
+LARGE_BACKUP = 64 * 2**20
+"""
+Seconds after which a catalogue of so many bytes, or more, is copied again; a smaller one in so much
+less time, so that the copies of a day are no more to write.
+"""
 
 FILE_THREADS = min(32, 4 + 2 * (os.cpu_count() or 1))
 """Threads that hash, write, sync and read: some for the processors, some that wait for the disk."""
@@ -132,7 +137,8 @@ class DepotService(Service):
         self._scrub: Scrub | None = None
         self._reporting: Deferred[None] | None = None
         self._storage_lost = False
-        self._looked = self._backed_up = time.monotonic()
+        self._looked = self._backup_due = time.monotonic()
+        self._survey: Deferred[None] | None = None
         self._upkeep = LoopingCall(lambda: Deferred.fromCoroutine(self._look_after()))
         self._upkeep.clock = reactor
         self._exit_status = exit_status
@@ -216,6 +222,7 @@ class DepotService(Service):
             raise
         _settle_collector()
         log.info("storing in {path}", path=str(self._storage))
+        self._survey = Deferred.fromCoroutine(tell_foreign(self._executor("files"), self._storage))
         self._reporting = Deferred.fromCoroutine(report_damage(self._factory.store))
         self._guard.start()
         self._upkeep_ended = self._upkeep.start(UPKEEP_INTERVAL, now=False)
@@ -266,11 +273,18 @@ class DepotService(Service):
         elapsed, self._looked = now - self._looked, now
         try:
             await store.age_partials(elapsed, self._partial_ttl)
-            if now - self._backed_up >= BACKUP_INTERVAL:
-                self._backed_up = now
-                await store.backup()
+            if now >= self._backup_due:
+                self._backup_due = now + BACKUP_INTERVAL / 60  # should it fail
+                size = await store.backup()
+                self._backup_due = now + BACKUP_INTERVAL * min(1, size / LARGE_BACKUP)
         except Exception:
             log.failure("upkeep failed")
+
+    async def _back_up(self) -> None:
+        try:
+            await self._factory.store.backup()
+        except Exception as error:  # a server stops all the same
+            log.error("the catalogue could not be copied: {error}", error=error)
 
     async def _stop(self) -> None:
         if self._reporting is not None:
@@ -285,6 +299,9 @@ class DepotService(Service):
         for listening_port in self._ports:
             await maybeDeferred(listening_port.stopListening)
         await self._factory.stop()
+        if self._survey is not None:
+            await self._survey
+            await self._back_up()
         await self._factory.store.close()
         self._stop_pools()
         self._signals.stop()  # last: systemd may send SIGHUP behind its SIGTERM

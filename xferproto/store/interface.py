@@ -248,8 +248,11 @@ class IStore(Interface):
         @raise StorageLost: it is not.
         """
 
-    def backup() -> Deferred[None]:
-        """Keep a copy of what L{list} knows, for the day on which that is damaged."""
+    def backup() -> Deferred[int]:
+        """
+        Keep a copy of what L{list} knows, for the day on which that is damaged: fires with the
+        bytes of the copy, 0 where nothing was changed since the last one.
+        """
 
     def close() -> Deferred[None]:
         """Finish what is being committed, then let go of everything."""

@@ -16,7 +16,6 @@ way, many at once, as rows of a database of their own instead of files.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Collection, Coroutine, Hashable, Sequence
 from pathlib import Path
@@ -31,6 +30,7 @@ from xferproto.entry import Digests, Entry, PartialStatus, Status
 from xferproto.errors import Collision, Corrupt, NoSpace, NoSuchFile, StorageUnavailable
 from xferproto.executor import Executor
 from xferproto.identity import EVERYTHING, View
+from xferproto.store.backup import Backup
 from xferproto.store.catalogue import Catalogue
 from xferproto.store.content import LocalContent, LocalListing, SmallContent
 from xferproto.store.contents import Contents
@@ -40,8 +40,9 @@ from xferproto.store.incoming import IncomingFile
 from xferproto.store.interface import IContent, IListing, IPartial, IStore, IUpload
 from xferproto.store.lock import lock_directory
 from xferproto.store.objects import Objects
+from xferproto.store.preflight import advice, check_whole
 from xferproto.store.puts import SmallPuts
-from xferproto.store.schema import BACKUP, CATALOGUE, back_up
+from xferproto.store.schema import CATALOGUE
 from xferproto.store.small import SMALL_SIZE, SmallObjects
 from xferproto.store.space import Space
 from xferproto.store.tokens import Tokens
@@ -87,11 +88,13 @@ class LocalStore:
         self._finishing: set[Deferred[Entry]] = set()
         self._lock = lock_directory(root)
         try:
+            check_whole(root)
             self._small = SmallObjects(root)
             # Marked first: should the server be killed, the next start removes what has no row.
             self._catalogue = Catalogue(
                 root / CATALOGUE, writer, reader, lambda number: self._small.mark(number)
             )
+            self._backup = Backup(root, self._catalogue.writing)
             self._puts = SmallPuts(self._small, self._catalogue.writing, writer, self._check, now)
             self._gets = Gets(self._catalogue, self._small, reader)
             self.objects = Objects(root)
@@ -99,13 +102,13 @@ class LocalStore:
             self.tokens = Tokens(self, self._catalogue, self._contents, self._space, now)
             self._tidy_up()
         except (OSError, sqlite3.Error) as error:
-            os.close(self._lock)
+            self._lock.close()
             reason = getattr(error, "strerror", None) or error
             raise StorageUnavailable(
-                f"The storage directory {root} can't be used: {reason}."
+                f"The storage directory {root} can't be used: {reason}.{advice(root, error)}"
             ) from error
         except StorageUnavailable:
-            os.close(self._lock)
+            self._lock.close()
             raise
 
     def _tidy_up(self) -> None:
@@ -346,10 +349,17 @@ class LocalStore:
     # The whole
 
     def check(self) -> Deferred[None]:
-        return self.files.run(self.objects.check)
+        return self.files.run(self._check_directory)
 
-    def backup(self) -> Deferred[None]:
-        return self.files.run(back_up, self._root / CATALOGUE, self._root / BACKUP)
+    def _check_directory(self) -> None:
+        self.objects.check()
+        try:
+            self._lock.renew()
+        except OSError as error:
+            log.critical("{path} is not locked any more: {error}", path=self._root, error=error)
+
+    def backup(self) -> Deferred[int]:
+        return self.files.run(self._backup.make)
 
     async def _close(self) -> None:
         if self._closed:
@@ -361,7 +371,7 @@ class LocalStore:
         await self._gets.when_idle()
         await self._catalogue.close()
         self._small.close()
-        os.close(self._lock)
+        self._lock.close()
 
     def close(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._close())

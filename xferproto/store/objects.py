@@ -19,15 +19,24 @@ import contextlib
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from xferproto.errors import Corrupt, StorageLost
 from xferproto.store.incoming import FILE_MODE, IncomingFile, sync_path
+from xferproto.store.layout import (
+    DIRECTORIES,
+    INCOMING,
+    MARK,
+    OBJECTS,
+    PARTIAL,
+    QUARANTINE,
+    object_files,
+    own_files,
+)
 
 DIRECTORY_MODE = 0o700
-
-_MARK = ".commit"
 
 
 class Objects:
@@ -38,14 +47,13 @@ class Objects:
     """
 
     def __init__(self, root: Path) -> None:
-        self._objects = root / "objects"
-        self._incoming = root / "incoming"
+        self._objects = root / OBJECTS
+        self._incoming = root / INCOMING
         self._root = root
-        self._partial = root / "partial"
-        self._quarantine = root / "quarantine"
+        self._quarantine = root / QUARANTINE
         self._synced: set[Path] = set()  # folders of objects that are known to be durable
-        for directory in (self._incoming, self._objects, self._partial, self._quarantine):
-            directory.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+        for directory in DIRECTORIES:
+            (root / directory).mkdir(mode=DIRECTORY_MODE, exist_ok=True)
         self._identity = _identity(self._objects)
         sync_path(root)
 
@@ -66,19 +74,18 @@ class Objects:
         return self._objects / id[:2] / id
 
     def _mark(self, id: str) -> Path:
-        return self._incoming / (id + _MARK)
+        return self._incoming / (id + MARK)
 
     def ids(self) -> Iterator[str]:
-        """The ids of all objects, in no order."""
-        for folder in self._objects.iterdir():
-            for path in folder.iterdir():
-                yield path.name
+        """The ids of all objects, in no order; what else lies there is passed over."""
+        for path in object_files(self._root):
+            yield path.name
 
     def marked(self) -> Iterator[str]:
         """The ids whose objects may lack a row: their server was killed before it could tell."""
-        for path in self._incoming.iterdir():
-            if path.name.endswith(_MARK):
-                yield path.name.removesuffix(_MARK)
+        for path in own_files(self._root, INCOMING):
+            if path.name.endswith(MARK):
+                yield path.name.removesuffix(MARK)
 
     def new(self) -> IncomingFile:
         """A new, empty file to write a content into."""
@@ -103,7 +110,7 @@ class Objects:
     def clean_partials(self, tokens: Iterable[str]) -> None:
         """Remove what came under all tokens but these."""
         keep = {partial_path(self._root, token) for token in tokens}
-        for path in self._partial.iterdir():
+        for path in own_files(self._root, PARTIAL):
             if path not in keep:
                 path.unlink()
 
@@ -146,7 +153,7 @@ class Objects:
 
     def _aside(self, id: str, now: float) -> Path:
         """A place in the quarantine where nothing is yet."""
-        while (path := self._quarantine / f"{id}.{now:.0f}").exists():
+        while os.path.lexists(path := self._quarantine / f"{id}.{now:.0f}"):
             now += 1
         return path
 
@@ -162,14 +169,16 @@ class Objects:
         self.confirm(id)
 
     def remove(self, id: str) -> None:
-        """Remove an object that has no row, and its mark."""
-        self.path(id).unlink(missing_ok=True)
+        """Remove an object that has no row, and its mark; a directory of its name stays."""
+        if not self.path(id).is_dir():
+            self.path(id).unlink(missing_ok=True)
         self.confirm(id)
 
     def has(self, id: str, size: int) -> bool:
         """Whether there is such an object, of this length."""
         try:
-            return self.path(id).stat().st_size == size
+            status = self.path(id).stat()
+            return stat.S_ISREG(status.st_mode) and status.st_size == size
         except FileNotFoundError:
             self.check()
             return False
@@ -180,12 +189,14 @@ class Objects:
             status = self.path(id).stat()
         except FileNotFoundError:
             return None
-        return (status.st_dev, status.st_ino) if status.st_size == size else None
+        if not stat.S_ISREG(status.st_mode) or status.st_size != size:
+            return None
+        return status.st_dev, status.st_ino
 
     def clean(self) -> None:
         """Remove the uploads that an earlier server left unfinished."""
-        for path in self._incoming.iterdir():
-            if not path.name.endswith(_MARK):
+        for path in own_files(self._root, INCOMING):
+            if not path.name.endswith(MARK):
                 path.unlink(missing_ok=True)
 
     def open(self, id: str, size: int) -> int:
@@ -195,11 +206,15 @@ class Objects:
         @raise Corrupt: it is not there, or has another length.
         """
         try:
-            fd = os.open(self.path(id), os.O_RDONLY)
+            fd = os.open(self.path(id), os.O_RDONLY | os.O_NONBLOCK)  # it may be a pipe by now
         except FileNotFoundError:
             self.check()
             raise Corrupt() from None
-        if (found := os.fstat(fd).st_size) != size:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(fd)
+            raise Corrupt()
+        if (found := status.st_size) != size:
             os.close(fd)
             raise Corrupt(f"The stored file has {found} bytes instead of {size}; send it again.")
         return fd
@@ -208,7 +223,7 @@ class Objects:
 def partial_path(root: Path, token: str) -> Path:
     """Where what came under a token is kept, in a storage directory."""
     # A hash, since tokens that differ in case alone would meet on some file systems.
-    return root / "partial" / hashlib.sha256(token.encode("ascii")).hexdigest()
+    return root / PARTIAL / hashlib.sha256(token.encode("ascii")).hexdigest()
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-
-from xferproto.store.incoming import sync_path
 
 APPLICATION_ID = 0x78666572
 """'xfer' in ASCII; marks the file as a catalogue (SQLite's PRAGMA application_id)."""
@@ -185,24 +182,6 @@ def open_durable(
         connection.close()
         raise
     return connection
-
-
-def back_up(path: Path, copy: Path) -> None:
-    """
-    Copy a catalogue that is in use, while it is used. Blocks for as long as that takes.
-
-    The copy replaces an older one when it is complete and on the disk.
-    """
-    part = copy.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    with (
-        contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as old,
-        contextlib.closing(sqlite3.connect(part)) as new,
-    ):
-        old.backup(new, pages=1024, sleep=0.005)
-    sync_path(part)
-    part.rename(copy)
-    sync_path(copy.parent)
 
 
 def _is_new(connection: sqlite3.Connection) -> bool:

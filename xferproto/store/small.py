@@ -32,7 +32,7 @@ Contents of at most so many bytes are kept here: a commit of many is faster than
 and that they are written twice (once to the write-ahead log) costs little yet.
 """
 
-_APPLICATION_ID = 0x78666573
+SMALL_APPLICATION_ID = 0x78666573
 """'xfes' in ASCII (SQLite's PRAGMA application_id)."""
 
 _SCHEMA = """
@@ -82,13 +82,14 @@ class SmallObjects:
     The small contents of one storage directory.
 
     @param root: the storage directory; it is there.
+    @param name: of the database in it.
     @raise OSError: the database can't be made.
     @raise sqlite3.Error: it can't be read.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._writing = open_durable(root / SMALL, _APPLICATION_ID, _SCHEMA, 1)
-        self._reading = open_durable(root / SMALL, _APPLICATION_ID, _SCHEMA, 1)
+    def __init__(self, root: Path, name: str = SMALL) -> None:
+        self._writing = open_durable(root / name, SMALL_APPLICATION_ID, _SCHEMA, 1)
+        self._reading = open_durable(root / name, SMALL_APPLICATION_ID, _SCHEMA, 1)
         (last,) = self._writing.execute("SELECT max(number) FROM small").fetchone()
         self._next: int = (last or 0) + 1
         self._sure: list[int] = []  # marks that the next transaction may take away
