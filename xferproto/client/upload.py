@@ -71,7 +71,7 @@ class UploadConnection(ClientConnection):
             if begun is not None:
                 begun(wanted.name, wanted.token)
             offset = 0
-            self._unwatch()  # hashing may take long, and lets no byte move
+            self._patience.stop()  # hashing may take long, and lets no byte move
             if 0 < held.offset <= content.size:
                 if await run(content.skip, held.offset) == held.md5:
                     offset = held.offset
@@ -129,7 +129,7 @@ class UploadConnection(ClientConnection):
             if progress is not None:
                 progress(sent, details.size)
             block = await self.factory.executor.run(content.read)
-            self._moved()
+            self._patience.moved(len(block))
             sent += len(block)
             return block
 
