@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from twisted.internet.defer import Deferred
@@ -686,6 +687,21 @@ class SpaceTests(PartialTestCase):
         self.inodes, self.time = (10**6, 10**6), 0.0
         self.disk = Disk(1000)
         self.store = self.open_on_disk()
+        self.uploads: list[IUpload] = []
+        self.addCleanup(self.assert_nothing_held)
+
+    def assert_nothing_held(self) -> None:
+        """When all uploads have ended, nothing is reserved, and no token is taken."""
+        for upload in self.uploads:
+            self.successResultOf(upload.abort())
+        self.assertEqual(self.store._space.held, set())
+        self.assertEqual(self.store.tokens._active, {})
+
+    def resume(self, *args: Any, **kwargs: Any) -> IPartial:
+        """As for all partials; it is ended with the test."""
+        partial = super().resume(*args, **kwargs)
+        self.uploads.append(partial)
+        return partial
 
     def open_on_disk(self, files: Executor | None = None) -> LocalStore:
         """A store on the disk, in a new directory."""
@@ -700,6 +716,7 @@ class SpaceTests(PartialTestCase):
     def create(self, size: int) -> IUpload:
         """An upload that there is room for."""
         upload: IUpload = self.successResultOf(self.store.create("name", size))
+        self.uploads.append(upload)
         return upload
 
     def write(self, upload: IUpload, data: bytes) -> None:

@@ -103,7 +103,7 @@ DROP TABLE entry_of_version_2;
 """,
     3: f"""
 {_COUNTS}
-UPDATE usage SET names = (SELECT count(*) FROM entry WHERE entry.owner = usage.owner);
+INSERT OR REPLACE INTO usage SELECT owner, sum(size), count(*) FROM entry GROUP BY owner;
 """,
 }
 """How a catalogue of a version becomes one of the next."""
