@@ -306,3 +306,18 @@ class InodeTests(DiskCase):
                 pass
         self.assertEqual(upload(connection, b"name", CONTENT), ID + b"\n")
         self.assertEqual(list((storage / "partial").iterdir()), [])
+
+
+class OptionTests(DiskCase):
+    """What the operator allows."""
+
+    def test_tokens(self) -> None:
+        """So many unfinished uploads under tokens as are allowed, and no more."""
+        server = Server(self, self.directory, "--max-tokens", "2")
+        answers = []
+        for token in (b"a", b"b", b"c"):
+            connection = server.connect(self)
+            connection.sendall(b"RESUME n;9;%s\n" % token)
+            answers.append(read_line(connection))
+        self.assertEqual([answer[:2] for answer in answers[:2]], [b"0;", b"0;"])
+        self.assertTrue(answers[2].startswith(b"ERROR quota-exceeded "), answers[2])

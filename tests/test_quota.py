@@ -189,6 +189,18 @@ class SmallQuotaTests(QuotaTests):
             answers, [id_of(content) + b"\n" for content in contents[:3]] + [REFUSED] * 2
         )
 
+    def test_slow(self) -> None:
+        """One that comes slowly is kept its room: there is nothing to fail midway."""
+        content = of(90)
+        self.session.send(b"UPLOAD a;%d\n" % len(content))
+        other = self.depot.connect()
+        for second in range(0, 150, 50):
+            self.session.send(content[second : second + 50])
+            self.depot.clock.advance(50)
+        self.assertGreater(self.depot.clock.seconds(), WINDOW)
+        self.assertEqual(self.upload(b"b", 20, other), REFUSED)
+        self.assertEqual(self.session.send(content[150:]), id_of(content) + b"\n")
+
 
 class TokenTests(QuotaCase):
     """
