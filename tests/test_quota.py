@@ -288,6 +288,21 @@ class TokenTests(QuotaCase):
         self.assertEqual(self.upload(b"b", 20, other), self.stored(b"b", 20))
         self.assertEqual(self.session.send(content[30 * UNIT :]), id_of(content) + b"\n")
 
+    def test_discarded(self) -> None:
+        """Who is over the quota can discard what is held, and goes on with the room."""
+        self.begin(b"a", 60)
+        self.session.send(b"0\n", b"a" * 50 * UNIT)
+        self.again()
+        self.upload(b"b", 49)
+        self.depot.factory.quota._total = 60 * UNIT
+        self.assertEqual(self.upload(b"c", 1), REFUSED)
+        answer = self.session.send(b"RESUME a;0;t\n", b"1\n")
+        self.assertTrue(answer.startswith(b"0;"), answer)
+        self.assertIn(b"\nERROR bad-range ", answer)
+        self.assertEqual(self.successResultOf(self.depot.store.partials()), [])
+        self.depot.clock.advance(ASK_AGAIN)
+        self.assertEqual(self.upload(b"c", 11), self.stored(b"c", 11))
+
     def test_finished_tokens(self) -> None:
         """A token that stands for a content counts, and its name."""
         for number in range(50):

@@ -77,9 +77,9 @@ class Tokens:
             self._active[token] = held
             counted = 0 if row is None else held + FLAT_COST
             known = await self._known(size, row, sha256, view.only)
-            if claim is not None:
-                flat = FLAT_COST if known is not None and row is None else 2 * FLAT_COST
-                await claim(max(0, size + flat - counted))
+            flat = FLAT_COST if known is not None and row is None else 2 * FLAT_COST
+            if claim is not None and size + flat > counted:  # what makes less of it always may
+                await claim(size + flat - counted)
             if known is not None:
                 digests = Digests(known.id, known.sha256)
                 room = self._space.reserve(0)
