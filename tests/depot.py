@@ -218,3 +218,14 @@ class Depot:
             for path in (self.root / folder).rglob("*")
             if path.is_file()
         )
+
+
+def assert_nothing_held(case: SynchronousTestCase, depot: Depot) -> None:
+    """Nothing is claimed of a quota, reserved on the disk, or kept of what uploads share."""
+    quota = depot.factory.quota
+    for account in (quota._all, *quota._owners.values()):
+        case.assertEqual((account.reserved, account.claims), (0, set()), account.owner)
+    case.assertEqual(depot.store._space.held, set())
+    case.assertEqual(depot.store.tokens._active, {})
+    case.assertEqual(depot.factory.sending, {})
+    case.assertEqual(depot.factory.admission._inside, set())

@@ -6,7 +6,7 @@ from tests.store_contract import StoreCase, digests_of, entries_of, entry_of
 from xferproto.entry import Entry
 from xferproto.errors import NoSuchFile
 from xferproto.identity import EVERYTHING, View
-from xferproto.store.interface import IStore
+from xferproto.store.interface import FLAT_COST, IStore
 
 ANN = View("ann", all=False)
 BEN = View("ben", all=False)
@@ -159,14 +159,31 @@ class OwnerContract(StoreCase):
         await self.put(store, "b", b"1", ANN)
         entry = await self.put(store, "c", b"1", BEN)
         partial = await store.resume("p", 1000, "token", None, BEN)
+        partial.write([b"held"])
+        self.assertEqual(await store.usage("ben"), size + 2 * FLAT_COST)
         await partial.abort()
-        self.assertEqual(await store.usage("ann"), 2 * size)
-        self.assertEqual(await store.usage("ben"), size + 1000)
+        ann, ben = 2 * size + 2 * FLAT_COST, size + 4 + 2 * FLAT_COST
+        self.assertEqual(await store.usage("ann"), ann)
+        self.assertEqual(await store.usage("ben"), ben)
+        self.assertEqual(await store.usage(""), 0)
         self.assertEqual(await store.usage("nobody"), 0)
-        self.assertEqual(await store.usage(None), 3 * size + 1000)
+        self.assertEqual(await store.usage(None), ann + ben)
         await store.delete(entry.id, None, ANN)
         self.assertEqual(await store.usage("ann"), 0)
-        self.assertEqual(await store.usage("ben"), size + 1000)
+        self.assertEqual(await store.usage("ben"), ben)
+
+    async def test_known_no_more(self) -> None:
+        """What was seen when it was asked for, and is not when it is named, gets no name."""
+        store = await self.new_store()
+        data = self.content(b"1")
+        await self.put(store, "a", b"1", ANN)
+        entry = await self.put(store, "b", b"1", BEN)
+        sha256 = digests_of(data).sha256
+        known = await store.resume("c", len(data), f"sha256:{sha256}", sha256, ANN)
+        self.assertIsNot(known.known, None)
+        await store.delete(entry.id, None, ANN)
+        await self.assert_fails(known.commit(digests_of(data)), NoSuchFile)
+        self.assertEqual(await store.usage("ann"), 0)
 
     async def test_pages(self) -> None:
         """A listing of one's own takes several pages, and leaves nothing out."""

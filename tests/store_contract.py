@@ -17,9 +17,16 @@ from zope.interface.verify import verifyObject
 
 from tests.collision import COLLISION_ID, FIRST, SECOND
 from xferproto.entry import Digests, Entry, PartialStatus, Status
-from xferproto.errors import Busy, Collision, Corrupt, NoSuchFile, RequestError
-from xferproto.identity import View
-from xferproto.store.interface import IContent, IListing, IPartial, IStore, IUpload
+from xferproto.errors import (
+    Busy,
+    Collision,
+    Corrupt,
+    NoSuchFile,
+    QuotaExceeded,
+    RequestError,
+)
+from xferproto.identity import EVERYTHING
+from xferproto.store.interface import FLAT_COST, IContent, IListing, IPartial, IStore, IUpload
 
 if TYPE_CHECKING:
     from twisted.trial.unittest import TestCase as _TestCase
@@ -810,17 +817,6 @@ class StoreContract(StoreCase):
         self.assertTrue(verifyObject(IPartial, known))
         await known.abort()
 
-    async def test_declared(self) -> None:
-        """The declared size of an unfinished upload is known, to its owner, until it is stored."""
-        store = await self.new_store()
-        kim = View("kim", all=False)
-        self.assertEqual(await store.declared("token"), 0)
-        await hold(store, "token", b"con", 7)
-        self.assertEqual(await store.declared("token"), 7)
-        self.assertEqual(await store.declared("token", kim), 0)
-        await go_on(await store.resume("name", 7, "token", None), b"content")
-        self.assertEqual(await store.declared("token"), 0)
-
     async def test_resume_new(self) -> None:
         """A token that nobody has used begins with nothing, and is listed once it is committed."""
         store = await self.new_store()
@@ -832,6 +828,49 @@ class StoreContract(StoreCase):
         self.assertEqual(entry, entry_of("name", b"content"))
         self.assertEqual(await listed(store), [entry])
         self.assertEqual(await stored_bytes(store, entry.id), b"content")
+
+    async def test_resume_nothing_held(self) -> None:
+        """An upload that is given up while it holds nothing is forgotten; so one is discarded."""
+        store = await self.new_store()
+        await hold(store, "token", b"", 7)
+        self.assertEqual(await store.partials(), [])
+        await hold(store, "token", b"cont", 7)
+        await hold(store, "token", b"", 0)
+        self.assertEqual(await store.partials(), [])
+        self.assertEqual(await store.usage(None), 0)
+
+    async def test_resume_claims(self) -> None:
+        """What it adds is claimed when nobody else can have the token, before all else."""
+        store = await self.new_store()
+        claimed: list[int] = []
+
+        async def claim(count: int) -> None:
+            claimed.append(count)
+            await self.assert_fails(store.resume("other", 8, "token", None), Busy)
+            if len(claimed) == 1:
+                raise QuotaExceeded()
+
+        await self.assert_fails(
+            store.resume("n", 7, "token", None, EVERYTHING, claim), QuotaExceeded
+        )
+        self.assertEqual(await store.partials(), [])
+        partial = await store.resume("n", 7, "token", None, EVERYTHING, claim)
+        partial.write([b"cont"])
+        await partial.abort()
+        self.assertEqual(partial.grown, 4 + FLAT_COST)
+        self.assertEqual(await store.usage(None), 4 + FLAT_COST)
+        partial = await store.resume("n", 7, "token", None, EVERYTHING, claim)
+        partial.write([b"e"])
+        self.assertEqual(await store.usage(None), 4 + FLAT_COST)
+        await partial.abort()
+        self.assertEqual(partial.grown, 1)
+        await go_on(await store.resume("n", 7, "token", None, EVERYTHING, claim), b"content")
+        self.assertEqual(await store.usage(None), 7 + 2 * FLAT_COST)
+        known = await store.resume("m", 7, "token", None, EVERYTHING, claim)
+        await known.commit(digests_of(b"content"))
+        self.assertEqual(await store.usage(None), 14 + 3 * FLAT_COST)
+        whole = 7 + 2 * FLAT_COST
+        self.assertEqual(claimed, [whole, whole, 3 + FLAT_COST, 2 + FLAT_COST, 7 + FLAT_COST])
 
     async def test_resume_empty(self) -> None:
         """A content of no bytes can be stored under a token, twice too."""
@@ -1211,12 +1250,12 @@ class StoreContract(StoreCase):
     async def test_age(self) -> None:
         """Time adds up for what is idle, the longest idle is told first, and going on resets it."""
         store = await self.new_store()
-        await hold(store, "a", b"", 7)
+        await hold(store, "a", b"c", 7)
         await store.age_partials(10, 100)
-        await hold(store, "b", b"", 7)
+        await hold(store, "b", b"c", 7)
         await store.age_partials(20, 100)
         self.assertEqual(await self.idle_times(store), [("a", 30.0), ("b", 20.0)])
-        await hold(store, "a", b"", 7)
+        await hold(store, "a", b"c", 7)
         await store.age_partials(1, 100)
         self.assertEqual(await self.idle_times(store), [("b", 21.0), ("a", 1.0)])
 

@@ -270,3 +270,54 @@ class LostTests(DiskCase):
         self.assertEqual(fetched(connection, ID, len(CONTENT)), CONTENT)
         self.assertEqual(upload(connection, b"again", CONTENT), ID + b"\n")
         server.wait_for("storage is not there")
+
+
+class InodeTests(DiskCase):
+    """A disk that takes hardly any more files."""
+
+    def test_tokens(self) -> None:
+        """Tokens do not take the last inodes, and what holds nothing is not kept."""
+        storage = self.directory / "storage"
+        storage.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=64m,nr_inodes=200", "tmpfs", str(storage)]
+        if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+            raise SkipTest("a tmpfs can't be mounted here (it takes root)")
+        self.addCleanup(subprocess.run, ["umount", "-l", str(storage)], check=True)
+        server = Server(self, self.directory)
+        connections = [server.connect(self) for _ in range(190)]
+        refused = 0
+        for number, connection in enumerate(connections):
+            connection.sendall(b"RESUME x;9;t%d\n" % number)
+            answer = read_line(connection)
+            refused += answer.startswith(b"ERROR no-space ")
+            self.assertTrue(answer.startswith((b"0;", b"ERROR no-space ")), answer)
+        self.assertGreater(refused, 0)
+        self.assertGreaterEqual(os.statvfs(storage).f_favail, 200 // 32)
+        for connection in connections:
+            connection.close()
+        connection = server.connect(self)
+        self.assertEqual(upload(connection, b"small", SMALL)[-1:], b"\n")
+        server.wait_for("#190 disconnected")
+        for _ in range(100):
+            if not list((storage / "partial").iterdir()):
+                break
+            connection.sendall(b"HELP\n")
+            while read_line(connection) != b"DONE\n":
+                pass
+        self.assertEqual(upload(connection, b"name", CONTENT), ID + b"\n")
+        self.assertEqual(list((storage / "partial").iterdir()), [])
+
+
+class OptionTests(DiskCase):
+    """What the operator allows."""
+
+    def test_tokens(self) -> None:
+        """So many unfinished uploads under tokens as are allowed, and no more."""
+        server = Server(self, self.directory, "--max-tokens", "2")
+        answers = []
+        for token in (b"a", b"b", b"c"):
+            connection = server.connect(self)
+            connection.sendall(b"RESUME n;9;%s\n" % token)
+            answers.append(read_line(connection))
+        self.assertEqual([answer[:2] for answer in answers[:2]], [b"0;", b"0;"])
+        self.assertTrue(answers[2].startswith(b"ERROR quota-exceeded "), answers[2])

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from twisted.internet.defer import Deferred
@@ -23,13 +24,30 @@ from tests.test_local_store import (
     watched_calls,
 )
 from xferproto.entry import PartialStatus
-from xferproto.errors import Busy, Collision, Corrupt, NoSpace, NoSuchFile, RequestError
+from xferproto.errors import (
+    Busy,
+    Collision,
+    Corrupt,
+    NoSpace,
+    NoSuchFile,
+    QuotaExceeded,
+    RequestError,
+)
 from xferproto.executor import Executor
+from xferproto.identity import View
 from xferproto.store import catalogue
 from xferproto.store.interface import IPartial, IUpload
 from xferproto.store.local import LocalStore
 from xferproto.store.objects import Objects
-from xferproto.store.space import SPARE, Reservation, Space, free_bytes
+from xferproto.store.promise import HORIZON, WINDOW
+from xferproto.store.space import (
+    SPARE,
+    SPARE_FILES,
+    Reservation,
+    Space,
+    free_bytes,
+    free_files,
+)
 from xferproto.transfer.verify import verify
 
 
@@ -276,6 +294,8 @@ class ExpiryTests(PartialTestCase):
         resuming = [store.resume("name", 7, token, None) for token in ("a", "b")]
         writer.run_all()
         partials = [self.successResultOf(each) for each in resuming]
+        for partial in partials:
+            partial.write([b"c"])
         ageing = store.age_partials(1000, 100)
         for partial in partials:  # they were active when the time had passed
             self.successResultOf(partial.abort())
@@ -664,15 +684,31 @@ class SpaceTests(PartialTestCase):
 
     def setUp(self) -> None:
         super().setUp()
+        self.inodes, self.time = (10**6, 10**6), 0.0
         self.disk = Disk(1000)
         self.store = self.open_on_disk()
+        self.uploads: list[IUpload] = []
+        self.addCleanup(self.assert_nothing_held)
+
+    def assert_nothing_held(self) -> None:
+        """When all uploads have ended, nothing is reserved, and no token is taken."""
+        for upload in self.uploads:
+            self.successResultOf(upload.abort())
+        self.assertEqual(self.store._space.held, set())
+        self.assertEqual(self.store.tokens._active, {})
+
+    def resume(self, *args: Any, **kwargs: Any) -> IPartial:
+        """As for all partials; it is ended with the test."""
+        partial = super().resume(*args, **kwargs)
+        self.uploads.append(partial)
+        return partial
 
     def open_on_disk(self, files: Executor | None = None) -> LocalStore:
         """A store on the disk, in a new directory."""
         self.root = Path(self.mktemp()).absolute()
         inline = InlineExecutor()
         files = inline if files is None else files
-        space = Space(self.root, self.disk)
+        space = Space(self.root, self.disk, lambda path: self.inodes, lambda: self.time)
         store = LocalStore(self.root, files, inline, inline, lambda: 1e9, space, NO_SMALL)
         self.addCleanup(store.close)
         return store
@@ -680,6 +716,7 @@ class SpaceTests(PartialTestCase):
     def create(self, size: int) -> IUpload:
         """An upload that there is room for."""
         upload: IUpload = self.successResultOf(self.store.create("name", size))
+        self.uploads.append(upload)
         return upload
 
     def write(self, upload: IUpload, data: bytes) -> None:
@@ -892,12 +929,109 @@ class SpaceTests(PartialTestCase):
             fits.release()
             space.check()
 
+    def test_slow(self) -> None:
+        """A slow upload is promised what it will use soon; others may have the rest, and do."""
+        upload = self.create(1000)
+        self.write(upload, b"x")
+        self.time += WINDOW
+        soon = int(HORIZON / WINDOW)
+        self.assert_room(999 - soon)
+        other = self.create(999 - soon)
+        self.write(upload, bytes(soon))
+        self.assertRaises(NoSpace, upload.write, [b"x"])
+        self.successResultOf(other.abort())
+        self.write(upload, b"x")
+        self.successResultOf(upload.abort())
+        self.assertEqual(self.store._space.held, set())
+
+    def test_steady(self) -> None:
+        """One that goes on at its pace keeps what it was promised, and grows with its pace."""
+        upload = self.create(1000)
+        for pace in (1, 99, 100, 100):
+            self.write(upload, bytes(pace))
+            self.time += WINDOW
+        self.assert_room(0)
+        self.write(upload, bytes(700))
+        self.successResultOf(upload.abort())
+
+    def test_slow_partial(self) -> None:
+        """One under a token that loses its room keeps what came, and goes on later."""
+        partial = self.resume(self.store, 1000)
+        self.write(partial, b"cont")
+        self.time += 2 * WINDOW
+        partial_room = 4 * int(HORIZON / WINDOW / 2)
+        other = self.create(996 - partial_room)
+        self.assertRaises(NoSpace, partial.write, [bytes(996)])
+        self.successResultOf(partial.abort())
+        (status,) = self.successResultOf(self.store.partials())
+        self.assertEqual(status.held, 4)
+        self.successResultOf(other.abort())
+
+    def test_no_files(self) -> None:
+        """Where the disk takes hardly any more files, no new one is made; what is there goes on."""
+        self.hold(self.store, b"cont")
+        for left, total in ((SPARE_FILES, 10**6), (31, 1000)):
+            self.inodes = (left, total)
+            self.failureResultOf(self.store.create("name", 5), NoSpace)
+            self.failureResultOf(self.store.resume("name", 0, "other", None), NoSpace)
+        self.assertEqual(len(names_in(self.root, "partial")), 1)
+        self.successResultOf(go_on(self.resume(self.store), b"content"))
+        self.inodes = (0, 0)  # as on file systems without such a limit
+        self.successResultOf(self.create(5).abort())
+        self.assertEqual(self.store._space.held, set())
+
     def test_real(self) -> None:
         """The real disk has some room, and not more than its size."""
         free, total = free_bytes(self.root)
         self.assertTrue(0 <= free <= total, (free, total))
         with self.assertRaises(OSError):
             free_bytes(self.root / "missing")
+        free, total = free_files(self.root)
+        self.assertTrue(0 <= free <= total, (free, total))
+
+
+class MostTokensTests(PartialTestCase):
+    """How many tokens an owner may have: three."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        inline = InlineExecutor()
+        self.store = LocalStore(self.root, inline, inline, inline, lambda: 1e9, tokens=3)
+        self.addCleanup(self.store.close)
+
+    def begin(self, token: str, owner: str = "") -> Deferred[None]:
+        async def work() -> None:
+            partial = await self.store.resume("name", 7, token, None, View(owner))
+            partial.write([b"cont"])
+            await partial.abort()
+
+        return Deferred.fromCoroutine(work())
+
+    def test_unfinished(self) -> None:
+        """One more is refused, and leaves nothing; another owner has their own."""
+        for owner in ("", "kim", "kim.2"):
+            for token in ("a", "b", "c"):
+                self.successResultOf(self.begin(token, owner))
+            failure = self.failureResultOf(self.begin("d", owner), QuotaExceeded)
+            self.assertIn("3 unfinished uploads", failure.getErrorMessage())
+            self.successResultOf(self.begin("c", owner))
+        self.assertEqual(len(names_in(self.root, "partial")), 9)
+        self.successResultOf(go_on(self.resume(self.store, 7, "a"), b"content"))
+        self.successResultOf(self.begin("d"))
+        self.failureResultOf(self.begin("e"), QuotaExceeded)
+        self.assertEqual(self.store.tokens._active, {})
+        self.assertEqual(self.store._space.held, set())
+
+    def test_finished(self) -> None:
+        """One more takes the place of the longest unused that stands for a content."""
+        for token in ("a", "b", "c"):
+            self.successResultOf(go_on(self.resume(self.store, 7, token), b"content"))
+            self.successResultOf(self.store.age_partials(10, 100))
+        self.successResultOf(go_on(self.resume(self.store, 7, "d"), b"content"))
+        for token, known in (("b", True), ("d", True), ("c", True), ("a", False)):
+            partial = self.resume(self.store, 7, token)
+            self.assertEqual(partial.known is not None, known, token)
+            self.successResultOf(partial.abort())
 
 
 class ObjectsTests(PartialTestCase):

@@ -692,6 +692,46 @@ class TransferTests(RetryCase):
         self.reactor.advance(10)
         self.wire.pump.flush()
         self.assertEqual(self.successResultOf(request), entry_of(b"other", "name"))
+        self.assert_nothing_kept()
+
+    def assert_nothing_kept(self) -> None:
+        """The depot has no part of an upload, and the client nothing to do."""
+        self.assertEqual(self.successResultOf(self.depot.store.partials()), [])
+        self.assertEqual(list((self.depot.root / "partial").iterdir()), [])
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_upload_growing(self) -> None:
+        """A file that grows while it is sent leaves nothing behind, however often it is tried."""
+        source = self.file(LARGE, "name")
+        for token in (None, "one", "two", "sha256:" + "0" * 64):
+            prompted = token == "two"
+            request = self.client(self.endpoint, prompted=prompted).upload(source, token=token)
+            self.wire.to_server(self.talk(2 if prompted else 1))
+            said = self.wire.down()
+            self.assertIn(grammar.READY, said)
+            self.wire.to_server(b"x" * 1000)
+            with source.open("ab") as opened:
+                opened.write(b"more")
+            growing = self.wire
+            self.wire.to_client(said)
+            growing.cut()
+            self.wire.pump.flush()
+            self.failureResultOf(request, SourceChanged)
+            self.assert_nothing_kept()
+        request = self.client(self.endpoint).upload(source)
+        self.wire.pump.flush()
+        self.assertEqual(self.successResultOf(request).size, len(LARGE) + 16)
+
+    def test_upload_growing_away(self) -> None:
+        """Where the depot is away by then, that the file was changed is told all the same."""
+        source = self.file(LARGE, "name")
+        request = self.client(self.endpoint).upload(source)
+        self.wire.to_server(self.talk(1))
+        said = self.wire.down()
+        source.write_bytes(LARGE + b"more")
+        self.endpoint.failures = [ConnectError()]
+        self.wire.to_client(said)
+        self.failureResultOf(request, SourceChanged)
 
     def test_upload_gone(self) -> None:
         """A file that is gone by the next try is told, and not looked for again."""

@@ -211,6 +211,7 @@ class TableTests(SynchronousTestCase):
                 "partial that no connection has, while the server runs": (
                     Options()["partial-ttl"] / 86400
                 ),
+                "tokens of a user, and of all strangers together": Options()["max-tokens"],
                 "reading on while closing": framing.LINGER,
                 "reading what a closing server has sent": framing.CLOSE_TIMEOUT,
                 "running transfers when the server stops": factory.GRACE,

@@ -408,7 +408,7 @@ SCENARIOS: dict[tuple[State, str, State], list[tuple[Step, Step]]] = {
         (login_wrong, work_all),
         (steps(fill_disk, send(b"UPLOAD\n"), send(b"a;5\n")), work()),
         (steps(store, fill_disk), work_all),
-        (steps(fill_disk, open_partial), work()),
+        (steps(fill_disk, open_partial), work_all),
         (steps(ask_about(b"VERIFY", LARGE), damage), work_all),
         (steps(miss, send(b"HELP\n")), work_all),
     ],
@@ -424,7 +424,7 @@ SCENARIOS: dict[tuple[State, str, State], list[tuple[Step, Step]]] = {
     (State.WORKING, "failure", State.CLOSING): [
         (steps(fill_disk, send(b"UPLOAD a;%d\n" % (DISCARD_LIMIT + 1))), work()),
         (steps(err, fill_disk, open_upload), work()),
-        (steps(fill_disk, send(b"RESUME a;5;t\n0\n")), work()),
+        (steps(fill_disk, send(b"RESUME a;5;t\n0\n")), work_all),
         (steps(err, miss, send(b"HELP\n")), work_all),
     ],
     (State.WORKING, "lost", State.CLOSING): [

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 from typing import Any
 
-from twisted.internet.error import ConnectionRefusedError, DNSLookupError
+from twisted.internet.error import ConnectError, ConnectionRefusedError, DNSLookupError
 
 from tests.depot import Depot
 from tests.visitors import PASSWORD, user
@@ -20,6 +20,7 @@ from xferproto.client.watch.writers import Writing, writers_of
 from xferproto.errors import TLSFailed
 from xferproto.identity import Right
 from xferproto.server.limits import Limits
+from xferproto.store.interface import FLAT_COST
 
 LARGE = bytes(range(256)) * 1000
 """Larger than what goes with others."""
@@ -550,6 +551,26 @@ class AwayTests(WatchCase):
         fields = dict(field.split("=") for field in line.split(";")[0].split(" ") if "=" in field)
         self.assertLess(int(fields["bytes"]), len(content) - 1024 * 1024)
 
+    def test_cut_and_grown(self) -> None:
+        """A file that has changed since it came in part leaves nothing of what it was."""
+        self.write("a", bytes(4 * 1024 * 1024))
+        self.start()
+        wire = self.connected()
+        for _ in range(3):
+            wire.to_server(wire.up()[: 2 * 1024 * 1024])
+            wire.to_client(wire.down())
+        self.cut(wire)
+        (partial,) = self.successResultOf(self.depot.store.partials())
+        self.assertGreater(partial.held, 0)
+        with (self.root / "a").open("ab") as opened:
+            opened.write(b"more")
+        self.endpoint.failures = [ConnectError() for _ in range(30)]
+        self.advance(3000)
+        self.assertEqual(self.endpoint.failures, [])
+        (entry,) = self.entries()
+        self.assertEqual(entry.size, 4 * 1024 * 1024 + 4)
+        self.assertEqual(self.successResultOf(self.depot.store.partials()), [])
+
     def test_answers_lost(self) -> None:
         """Small files whose answers were lost are asked for, and not sent again."""
         self.start()
@@ -569,7 +590,7 @@ class AwayTests(WatchCase):
 
     def test_later(self) -> None:
         """What is refused for now is tried again later; others go by, and nothing is told twice."""
-        self.use_depot(Depot(self, limits=Limits(quota=1000)))
+        self.use_depot(Depot(self, limits=Limits(quota=1000 + FLAT_COST)))
         self.start()
         names = [f"{number:02}" for number in range(60)]
         for name in names:
@@ -594,7 +615,7 @@ class AwayTests(WatchCase):
 
     def test_later_by_itself(self) -> None:
         """It is tried again without a restart too."""
-        self.use_depot(Depot(self, limits=Limits(quota=10)))
+        self.use_depot(Depot(self, limits=Limits(quota=10 + FLAT_COST)))
         self.start()
         self.write("a", b"12345678")
         self.settle()

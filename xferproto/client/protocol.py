@@ -13,6 +13,7 @@ from xferproto.client.bulk import BulkConnection
 from xferproto.client.connection import Progress, Waited, to_entry, to_wire
 from xferproto.client.download import DownloadConnection
 from xferproto.client.lines import KeptEntries
+from xferproto.client.upload import Begun
 from xferproto.client.writer import Told
 from xferproto.command import Command
 from xferproto.details import Login
@@ -133,6 +134,7 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         token: str | None = None,
         progress: Progress | None = None,
         waited: Waited | None = None,
+        begun: Begun | None = None,
     ) -> Deferred[Entry]:
         """
         Store a file under a token, from where an earlier try ended; else like L{upload}.
@@ -145,8 +147,18 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         @param waited: told how far the server's work is, 0 to 100, and what it is, when it takes
             longer than some seconds: hashing what is held, or storing. The words are the server's:
             escape them.
+        @param begun: told name and token when the server has taken them, and may hold something.
         """
-        return self._request(self._resume(source, name, token, progress), waited)
+        return self._request(self._resume(source, name, token, progress, begun), waited)
+
+    def discard(self, name: str, token: str) -> Deferred[None]:
+        """
+        Let the server drop what it holds of an upload under a token that will not go on.
+
+        @param name: any; the upload's own.
+        @raise Busy: another connection sends under the token.
+        """
+        return self._request(self._discard(name, token))
 
     def verify(self, id: str, waited: Waited | None = None) -> Deferred[None]:
         """

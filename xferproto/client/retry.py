@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +18,13 @@ from xferproto.client.outstanding import Outstanding
 from xferproto.client.protocol import XferClientProtocol
 from xferproto.client.writer import Told
 from xferproto.entry import Entry, Status
-from xferproto.errors import ConnectionCut, HashMismatch, LeftUnfinished, RequestError
+from xferproto.errors import (
+    ConnectionCut,
+    HashMismatch,
+    LeftUnfinished,
+    RequestError,
+    SourceChanged,
+)
 from xferproto.escape import printable
 
 R = TypeVar("R")
@@ -180,13 +187,48 @@ class RetryingClient:
         token: str | None = None,
         waited: Waited | None = None,
     ) -> Deferred[Entry]:
-        """As L{XferClientProtocol.resume}."""
+        """
+        As L{XferClientProtocol.resume}. What came of a file that was changed is discarded: it will
+        never be gone on with.
+        """
+        return Deferred.fromCoroutine(self._upload(source, name, progress, token, waited))
+
+    async def _upload(
+        self,
+        source: Path | str | bytes,
+        name: str | None,
+        progress: Progress | None,
+        token: str | None,
+        waited: Waited | None,
+    ) -> Entry:
         headway = Headway(progress)
-        return self._until_done(
-            lambda client: client.resume(source, name, token, headway.told, waited),
-            FOR_UPLOADS,
-            headway.came_along,
-        )
+        begun: dict[tuple[str, str], None] = {}  # each is another one where the file has changed
+
+        def note(name: str, token: str) -> None:
+            begun.pop((name, token), None)
+            begun[name, token] = None
+
+        try:
+            entry = await self._until_done(
+                lambda client: client.resume(source, name, token, headway.told, waited, note),
+                FOR_UPLOADS,
+                headway.came_along,
+            )
+        except SourceChanged:
+            for each in begun:
+                await self.discard(*each)
+            raise
+        for each in list(begun)[:-1]:
+            await self.discard(*each)
+        return entry
+
+    async def discard(self, name: str, token: str) -> None:
+        """
+        Let the depot drop what it holds of an upload under a token, if it can be reached; else it
+        does so when the time of the upload is up. Never fails.
+        """
+        with contextlib.suppress(Exception):
+            await (await self._connected()).discard(name, token)
 
     def download(
         self,

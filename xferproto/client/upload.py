@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
@@ -10,9 +12,10 @@ from xferproto import grammar
 from xferproto.client.connection import ClientConnection, Progress, to_wire
 from xferproto.client.source import ONE_LINE, BytesSource, FileSource, Source
 from xferproto.command import Command
-from xferproto.details import ResumeDetails, UploadDetails
+from xferproto.details import Held, ResumeDetails, UploadDetails
 from xferproto.entry import Entry
 from xferproto.errors import (
+    BadRange,
     BadToken,
     ConnectionCut,
     HashMismatch,
@@ -22,6 +25,9 @@ from xferproto.errors import (
 from xferproto.escape import printable, quoted
 from xferproto.executor import undone_if_cancelled
 from xferproto.transfer.sender import Sender
+
+Begun = Callable[[str, str], object]
+"""Called with the name and the token of an upload."""
 
 
 class UploadConnection(ClientConnection):
@@ -47,6 +53,7 @@ class UploadConnection(ClientConnection):
         name: str | None,
         token: str | None,
         progress: Progress | None,
+        begun: Begun | None,
     ) -> Entry:
         run = self.factory.executor.run
         content, details = await self._opened(source, name)
@@ -61,6 +68,8 @@ class UploadConnection(ClientConnection):
                 held = grammar.parse_held(line)
             except RequestError as error:
                 raise UnexpectedReply(f"Expected offset;md5, not {quoted(line)}.") from error
+            if begun is not None:
+                begun(wanted.name, wanted.token)
             offset = 0
             self._patience.stop()  # hashing may take long, and lets no byte move
             if 0 < held.offset <= content.size:
@@ -73,6 +82,16 @@ class UploadConnection(ClientConnection):
             return await self._send_rest(content, details, offset, progress)
         finally:
             await run(content.close)
+
+    async def _discard(self, name: str, token: str) -> None:
+        """Declare an upload of no bytes, so that what is held is dropped, and do not go on."""
+        await self._ask(Command.RESUME, grammar.format_resume(ResumeDetails(name, 0, token)))
+        line = await self._line()
+        if line != grammar.format_held(Held(0, grammar.EMPTY_MD5)):
+            raise UnexpectedReply(f"Expected that nothing is held, not {quoted(line)}.")
+        self._send_line(b"1")
+        with contextlib.suppress(BadRange):
+            raise UnexpectedReply(f"Expected a refusal, not {quoted(await self._line())}.")
 
     async def _opened(
         self, source: Path | str | bytes, name: str | None

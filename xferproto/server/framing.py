@@ -94,6 +94,7 @@ class FramedConnection(LineReceiver):
         self._admitted = Place()
         self._discarding = 0
         self._output_full = False
+        self._growing = False
         self._input_ended = False
         self._end_seen = False
         self._in_data_received = False
@@ -124,6 +125,9 @@ class FramedConnection(LineReceiver):
         if self.state is State.RECEIVING:
             assert self._upload is not None
             count = self._upload.remaining
+            if not self._may_come(min(len(data), count)):
+                self._buffer = data + self._buffer  # looked at again when it may
+                return
             rest = data[count:]
             self._admitted.came += len(data)
             self._upload.write(data[:count] if rest else data)
@@ -226,6 +230,10 @@ class FramedConnection(LineReceiver):
         """See whether the peer goes on."""
         raise NotImplementedError
 
+    def _may_come(self, count: int) -> bool:
+        """Whether so many bytes of the payload may be taken now."""
+        raise NotImplementedError
+
     def _payload_received(self, upload: VerifiedUpload | SmallUpload) -> None:
         """All bytes of the upload have come."""
         raise NotImplementedError
@@ -256,6 +264,7 @@ class FramedConnection(LineReceiver):
             self.state in HELD
             or (self._stopping and self.state is State.COMMAND)  # no request is begun any more
             or self._output_full
+            or self._growing
             or self._held_by_pace
             or self._answers.full
             or (self._upload is not None and self._upload.full)

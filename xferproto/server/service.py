@@ -216,6 +216,7 @@ class DepotService(Service):
                 writer=self._executor("writer"),
                 reader=self._executor("reader"),
                 now=self._reactor.seconds,
+                tokens=self._factory.limits.tokens,
             )
         except XferError:
             self._stop_pools()

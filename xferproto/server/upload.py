@@ -43,6 +43,7 @@ class UploadConnection(ClaimingConnection):
     _resumed: ResumeDetails | None = None
     _view: View = EVERYTHING
     _partial: IPartial | None = None
+    _under_token: IPartial | None = None
 
     def _check_size(self, size: int) -> None:
         limit = self.factory.max_file_size
@@ -75,12 +76,13 @@ class UploadConnection(ClaimingConnection):
             self._in_turn(lambda: self._start(self._open_upload(details, prompted, view), skip))
 
     async def _claim_small(self, details: UploadDetails, prompted: bool) -> None:
-        await self._claim_bytes(details.size)
+        await self._claim_file(details.size)
         self._take_small(details, prompted)
 
     def _take_small(self, details: UploadDetails, prompted: bool) -> None:
         """Wait for a payload that is kept in memory; the next request need not wait for its id."""
         self._started = self.factory.clock.seconds()
+        self._claim.keep_whole()
         self._upload = upload = SmallUpload(details.name, details.size)
         if prompted:
             self.sendLine(grammar.READY)
@@ -103,11 +105,11 @@ class UploadConnection(ClaimingConnection):
         content, digests = upload.content()
 
         def refused(failure: Failure) -> Failure:
-            claim.drop()
+            claim.end(0)
             return failure
 
         def stored(entry: Entry) -> Transferred:
-            claim.stored()
+            claim.end()
             return Transferred(entry.id.encode("ascii") + b"\n", entry, entry.size, started)
 
         putting = self.factory.start(self.factory.store.put(upload.name, content, digests, view))
@@ -116,7 +118,7 @@ class UploadConnection(ClaimingConnection):
         self._owe(Command.UPLOAD, upload.size + OVERHEAD, putting.addCallback(stored))
 
     async def _open_upload(self, details: UploadDetails, prompted: bool, view: View) -> None:
-        await self._claim_bytes(details.size)
+        await self._claim_file(details.size)
         try:
             entering = self.factory.admission.enter(lambda: not self.paused)
             self._admitted = await self._unless_lost(entering)
@@ -128,7 +130,7 @@ class UploadConnection(ClaimingConnection):
                 raise ConnectionCut("The connection was lost.")
         except BaseException:
             self._admitted.leave()
-            self._claim_dropped()
+            self._claim_ended(0)
             raise
         await self._take(incoming, details.name, details.size, None, ready=prompted)
 
@@ -145,15 +147,12 @@ class UploadConnection(ClaimingConnection):
             self._start(self._open_partial(details), self._skip())
 
     async def _open_partial(self, details: ResumeDetails) -> None:
-        await self._claim_resumed(details.size, details.token)
         try:
             partial = await self._partial_of(details)
         except BaseException:
-            self._claim_dropped()
+            self._claim_ended(0)
             raise
         try:
-            if partial.known is None:
-                self._claim_stored()  # from now on the store counts what is declared
             if partial.known is not None:
                 held = Held(details.size, partial.known.md5)
             else:
@@ -162,10 +161,10 @@ class UploadConnection(ClaimingConnection):
             if self._lost:
                 raise ConnectionCut("The connection was lost.")
         except BaseException:
-            self._claim_dropped()
-            await partial.abort()
+            await self._abandon(partial, partial)
             raise
-        self._partial, self._resumed = partial, details
+        self._partial = self._under_token = partial
+        self._resumed = details
         self.factory.sending[self._view.owner, details.token] = self
         self.sendLine(grammar.format_held(held))
         self._ask(self._offset_told)
@@ -179,7 +178,12 @@ class UploadConnection(ClaimingConnection):
         while True:
             try:
                 return await self.factory.store.resume(
-                    details.name, details.size, details.token, sha256, self._view
+                    details.name,
+                    details.size,
+                    details.token,
+                    sha256,
+                    self._view,
+                    self._claim_bytes if self.factory.quota.concerns(self.identity.quota) else None,
                 )
             except Busy:
                 if self._lost or clock.seconds() >= deadline:
@@ -224,25 +228,23 @@ class UploadConnection(ClaimingConnection):
                 return
             if offset != partial.offset or partial.known is not None:
                 await partial.restart()
-                self._claim_stored()
                 self._digest = ContentDigest()
         except BaseException:
-            self._claim_dropped()
-            await partial.abort()
+            await self._abandon(partial, partial)
             self._forget_token()
             raise
         await self._take(partial, details.name, details.size - offset, self._digest, ready=True)
 
     def _let_go(self) -> None:
         """Leave an upload under a token as it is."""
-        self._claim_dropped()
         partial, self._partial = self._partial, None
         if partial is not None:
-            self.factory.start(partial.abort())
+            self.factory.start(self._abandon(partial, partial))
         self._forget_token()
 
     def _forget_token(self) -> None:
         details, self._resumed = self._resumed, None
+        self._under_token = None
         if details is not None:
             key = self._view.owner, details.token
             if self.factory.sending.get(key) is self:
@@ -255,6 +257,7 @@ class UploadConnection(ClaimingConnection):
     ) -> None:
         """Wait for the payload; C{digest} is of the bytes that are kept before it."""
         self._started = self.factory.clock.seconds()
+        self._claim.expect(size)
         self._upload = VerifiedUpload(
             incoming,
             name,
@@ -285,6 +288,7 @@ class UploadConnection(ClaimingConnection):
     async def _store(self, upload: VerifiedUpload) -> None:
         self._upload = None
         self._admitted.leave()
+        under_token = self._under_token
         try:
             if self._resumed is None:
                 entry = await upload.finish()
@@ -292,14 +296,14 @@ class UploadConnection(ClaimingConnection):
                 with Waiting(self.factory.clock, self.sendLine, "storing", 0):
                     entry = await upload.finish()
         except BaseException:
-            self._claim_dropped()
+            self._claim_ended(0 if under_token is None else under_token.grown)
             raise
         finally:
             self._forget_token()
         self._stored(entry, upload.size)
 
     def _stored(self, entry: Entry, count: int) -> None:
-        self._claim_stored()
+        self._claim_ended()
         self._forget_token()
         self._log_transfer("stored", entry, count, self._started)
         self._answer(entry.id.encode("ascii"))
@@ -316,8 +320,10 @@ class UploadConnection(ClaimingConnection):
         upload, self._upload = self._upload, None
         assert upload is not None
         self._admitted.leave()
-        self._claim_dropped()
-        self.factory.start(upload.abort())
+        if isinstance(upload, VerifiedUpload):
+            self.factory.start(self._abandon(upload, self._under_token))
+        else:
+            self._claim_ended(0)
         kept = "nothing was stored" if self._resumed is None else "what came is kept"
         declared = upload.size if self._resumed is None else self._resumed.size
         came = f"{declared - upload.remaining} of {declared} declared bytes; {kept}"
@@ -333,7 +339,6 @@ class UploadConnection(ClaimingConnection):
         # Begun before the factory is told: a server that stops waits for what is begun by then.
         partial, self._partial = self._partial, None
         if partial is not None:
-            self._claim_dropped()
-            self.factory.start(partial.abort())
+            self.factory.start(self._abandon(partial, partial))
         super().connectionLost(reason)
         self._forget_token()

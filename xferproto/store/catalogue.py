@@ -23,6 +23,7 @@ from xferproto.store.changes import CONTENT, add_content, add_name, delete_names
 from xferproto.store.commits import SharedCommits
 from xferproto.store.pages import index_damaged, page_of
 from xferproto.store.schema import Content, Partial, open_database
+from xferproto.store.usage import begin_partial, usage
 
 R = TypeVar("R")
 
@@ -149,9 +150,11 @@ class Catalogue:
             lambda connection: add_name(connection, entry, now, token, owner)
         )
 
-    def usage(self, owner: str | None) -> Deferred[int]:
-        """How many bytes all files of an owner have, or of all; with partials as declared."""
-        return self._reader.run(self._usage, owner)
+    def usage(self, owner: str | None) -> Deferred[tuple[int, list[str]]]:
+        """
+        What counts for an owner, or for all, as L{usage<xferproto.store.usage.usage>} says.
+        """
+        return self._reader.run(usage, self._reading, owner)
 
     def sees(self, id: str, only: str | None) -> Deferred[bool]:
         """Whether one who sees the names of one owner only, or of all, sees a content."""
@@ -213,16 +216,14 @@ class Catalogue:
         """Every upload under a token that is not forgotten yet, the longest idle first."""
         return self._reader.run(self._partials)
 
-    def begin_partial(self, partial: Partial) -> Deferred[None]:
-        """Record an upload under a token, or that one goes on."""
-        return self._execute(
-            "INSERT INTO partial VALUES (?, ?, ?, ?, 0, NULL) ON CONFLICT DO UPDATE"
-            " SET name = excluded.name, size = excluded.size, idle = 0, id = NULL",
-            partial.token,
-            partial.name,
-            partial.size,
-            partial.started,
-        )
+    def begin_partial(self, partial: Partial, most: int) -> Deferred[None]:
+        """
+        Record an upload under a token, or that one goes on.
+
+        @param most: how many tokens its owner may have.
+        @raise QuotaExceeded: there are so many.
+        """
+        return self._commits.write(lambda connection: begin_partial(connection, partial, most))
 
     def age_partials(self, seconds: float, active: Collection[str]) -> Deferred[None]:
         """Add to the idle time of all uploads under tokens, except those that are active."""
@@ -238,6 +239,10 @@ class Catalogue:
     def forget_partial(self, token: str) -> Deferred[None]:
         """Forget an upload under a token."""
         return self._execute("DELETE FROM partial WHERE token = ?", token)
+
+    def forget_unfinished(self, token: str) -> Deferred[None]:
+        """Forget an upload under a token, unless it has become a content."""
+        return self._execute("DELETE FROM partial WHERE token = ? AND id IS NULL", token)
 
     def _execute(self, statement: str, *parameters: object) -> Deferred[None]:
         def change(connection: sqlite3.Connection) -> None:
@@ -292,18 +297,6 @@ class Catalogue:
             for id, size, small, damaged, name in rows.fetchall()
             if name is not None
         }
-
-    def _usage(self, owner: str | None) -> int:
-        if owner is None:
-            usage, partials = "SELECT sum(bytes) FROM usage", "SELECT sum(size) FROM partial WHERE"
-            keys: tuple[str, ...] = ()
-        else:
-            usage = "SELECT bytes FROM usage WHERE owner = ?"
-            partials = "SELECT sum(size) FROM partial WHERE token GLOB ? AND"
-            keys = (f"{owner}/*",)
-        row = self._reading.execute(usage, () if owner is None else (owner,)).fetchone()
-        (held,) = self._reading.execute(f"{partials} id IS NULL", keys).fetchone()
-        return (row[0] or 0 if row else 0) + (held or 0)
 
     def _sees(self, id: str, only: str | None) -> bool:
         if only is None:

@@ -7,13 +7,25 @@ L{RequestError<xferproto.errors.RequestError>} where the cause is one that a cli
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from xferproto.entry import Digests, Entry, PartialStatus, Status
 from xferproto.identity import EVERYTHING, View
+
+Claiming = Callable[[int], Awaitable[None]]
+"""Claims so many bytes of a quota, or raises what refuses them."""
+
+FLAT_COST = 4096
+"""
+Bytes that each name, and each token, counts beside the bytes of its file: about what its rows take
+in the database where the name is long, and what a file takes at least on most file systems.
+"""
+
+MOST_TOKENS = 10_000
+"""How many tokens an owner may have, unless the operator says otherwise."""
 
 
 class IUpload(Interface):
@@ -55,6 +67,10 @@ class IPartial(IUpload):
     known: Digests | None = Attribute(
         "The hashes of the whole content where the store has it already, under whatever name: then "
         "nothing is missing, nothing can be read or written, and L{commit} records the name."
+    )
+
+    grown: int = Attribute(
+        "Once it is aborted: how many more bytes L{IStore.usage} counts for it than before."
     )
 
     def read(offset: int, length: int) -> Deferred[bytes]:
@@ -116,16 +132,26 @@ class IStore(Interface):
         """
 
     def resume(
-        name: str, size: int, token: str, sha256: str | None, view: View = EVERYTHING
+        name: str,
+        size: int,
+        token: str,
+        sha256: str | None,
+        view: View = EVERYTHING,
+        claim: Claiming | None = None,
     ) -> Deferred[IPartial]:
         """
         Begin an upload under a token, or go on with one.
 
+        One that is aborted while it holds nothing is forgotten.
+
         @param token: what the client calls the upload.
         @param sha256: of the content, where the client knows it; a content that is stored is known
             by it.
+        @param claim: called when no other upload can have the token any more and before anything is
+            changed, with how many bytes L{usage} may grow by. What it raises ends the upload.
         @raise Busy: another upload under the token is running.
         @raise NoSpace: there is no room.
+        @raise QuotaExceeded: the owner has as many unfinished uploads as the store takes.
         """
 
     small: int = Attribute(
@@ -193,13 +219,9 @@ class IStore(Interface):
 
     def usage(owner: str | None) -> Deferred[int]:
         """
-        How many bytes all files of an owner have together, each name counted, unfinished uploads
-        under tokens with their declared size; those of all owners where it is None.
-        """
-
-    def declared(token: str, view: View = EVERYTHING) -> Deferred[int]:
-        """
-        The declared size of an unfinished upload under a token, 0 where there is none.
+        How many bytes all files of an owner have together, each name counted, and what unfinished
+        uploads under tokens hold; those of all owners where it is None. Each name and each token
+        adds L{FLAT_COST}. What a running upload has added is not in it yet.
         """
 
     def oldest_check(besides: Collection[str] = ()) -> Deferred[tuple[str, float] | None]:

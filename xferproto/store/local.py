@@ -37,7 +37,15 @@ from xferproto.store.contents import Contents
 from xferproto.store.direct import WORTH_IT
 from xferproto.store.gets import Gets
 from xferproto.store.incoming import IncomingFile
-from xferproto.store.interface import IContent, IListing, IPartial, IStore, IUpload
+from xferproto.store.interface import (
+    MOST_TOKENS,
+    Claiming,
+    IContent,
+    IListing,
+    IPartial,
+    IStore,
+    IUpload,
+)
 from xferproto.store.lock import lock_directory
 from xferproto.store.objects import Objects
 from xferproto.store.preflight import advice, check_whole
@@ -65,6 +73,7 @@ class LocalStore:
     @param now: the time, seconds since the epoch.
     @param space: keeps account of the room on the disk.
     @param small: the most bytes of a small content; -1 for none.
+    @param tokens: how many tokens an owner may have.
     @raise StorageUnavailable: the directory can't be made, locked, read or written.
     """
 
@@ -77,6 +86,7 @@ class LocalStore:
         now: Callable[[], float],
         space: Space | None = None,
         small: int = SMALL_SIZE,
+        tokens: int = MOST_TOKENS,
     ) -> None:
         self.files = files
         self.small = small
@@ -99,7 +109,7 @@ class LocalStore:
             self._gets = Gets(self._catalogue, self._small, reader)
             self.objects = Objects(root)
             self._contents = Contents(self.objects, self._small, files, writer, reader, now)
-            self.tokens = Tokens(self, self._catalogue, self._contents, self._space, now)
+            self.tokens = Tokens(self, self._catalogue, self._contents, self._space, now, tokens)
             self._tidy_up()
         except (OSError, sqlite3.Error) as error:
             self._lock.close()
@@ -138,6 +148,7 @@ class LocalStore:
 
     def _new(self, size: int) -> IncomingFile:
         self._check()
+        self._space.check_files()
         incoming = self.objects.new()
         if size >= WORTH_IT:
             incoming.pass_cache()
@@ -172,9 +183,15 @@ class LocalStore:
         return self._puts.put(entry, digests, content, view.owner).addCallback(put)
 
     def resume(
-        self, name: str, size: int, token: str, sha256: str | None, view: View = EVERYTHING
+        self,
+        name: str,
+        size: int,
+        token: str,
+        sha256: str | None,
+        view: View = EVERYTHING,
+        claim: Claiming | None = None,
     ) -> Deferred[IPartial]:
-        return Deferred.fromCoroutine(self.tokens.resume(name, size, token, sha256, view))
+        return Deferred.fromCoroutine(self.tokens.resume(name, size, token, sha256, view, claim))
 
     def finish(self, commit: Coroutine[Deferred[Any], Any, Entry]) -> Deferred[Entry]:
         """Let an upload be committed; L{close} waits for it."""
@@ -218,26 +235,30 @@ class LocalStore:
             self._unlock(entry.id, lock)
 
     async def name_known(
-        self, entry: Entry, digests: Digests, token: str, owner: str = ""
+        self, entry: Entry, digests: Digests, token: str, view: View = EVERYTHING
     ) -> Entry:
         """
         Record one more name of a content that is stored.
 
-        @raise NoSuchFile: it is not, any more.
+        @raise NoSuchFile: it is not, any more, or not to be seen.
         @raise Corrupt: its bytes are not right, any more.
         """
         lock = await self._locked(entry.id)
         try:
             known = await self._catalogue.content(entry.id)
             while True:
-                if known is None or known.sha256 != digests.sha256:
+                if (
+                    known is None
+                    or known.sha256 != digests.sha256
+                    or not await self._catalogue.sees(entry.id, view.only)
+                ):
                     raise NoSuchFile("The file was deleted meanwhile; send it again.")
                 if not known.damaged and await self._contents.has(known):
                     break
                 before, known = known, await self._catalogue.content(entry.id)
                 if known == before:  # it was not stored anew between the two questions
                     raise Corrupt()
-            await self._catalogue.add_name(entry, self._now(), token, owner)
+            await self._catalogue.add_name(entry, self._now(), token, view.owner)
             await self.files.run(self.objects.remove_partial, token)
             return entry
         finally:
@@ -255,10 +276,7 @@ class LocalStore:
         return self._catalogue.status(id, view.only)
 
     def usage(self, owner: str | None) -> Deferred[int]:
-        return self._catalogue.usage(owner)
-
-    def declared(self, token: str, view: View = EVERYTHING) -> Deferred[int]:
-        return Deferred.fromCoroutine(self.tokens.declared(token, view))
+        return Deferred.fromCoroutine(self.tokens.usage(owner))
 
     def get(self, id: str, view: View = EVERYTHING) -> Deferred[tuple[Entry, bytes | None]]:
         return self._gets.get(id, view.only).addCallback(lambda got: (got.entry, got.content))

@@ -21,7 +21,7 @@ Pages in a write-ahead log, of 4 KiB each, that go into the database together: a
 commits change is written there once.
 """
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Counts the changes of L{SCHEMA} (PRAGMA user_version)."""
 
 _ENTRY = """
@@ -49,6 +49,21 @@ CREATE TRIGGER entry_removed AFTER DELETE ON entry BEGIN
 END;
 """
 
+_COUNTS = """
+ALTER TABLE usage ADD COLUMN names INTEGER NOT NULL DEFAULT 0;  -- of the owner, as entries
+DROP TRIGGER entry_added;
+DROP TRIGGER entry_removed;
+CREATE TRIGGER entry_added AFTER INSERT ON entry BEGIN
+    INSERT INTO usage VALUES (NEW.owner, NEW.size, 1)
+        ON CONFLICT DO UPDATE SET bytes = bytes + NEW.size, names = names + 1;
+END;
+CREATE TRIGGER entry_removed AFTER DELETE ON entry BEGIN
+    UPDATE usage SET bytes = bytes - OLD.size, names = names - 1 WHERE owner = OLD.owner;
+END;
+CREATE INDEX partial_of_owner ON partial (substr(token, 1, instr(token, '/')), id);
+"""
+"""What came with version 4: the names of an owner are counted, and their tokens found."""
+
 SCHEMA = f"""
 CREATE TABLE content (
     id       TEXT PRIMARY KEY,  -- MD5, 32 lower-case hex digits
@@ -70,6 +85,7 @@ CREATE TABLE partial (
     idle    REAL NOT NULL,      -- seconds of the server's running since it was last used
     id      TEXT                -- the content it became, or NULL while bytes are missing
 ) STRICT, WITHOUT ROWID;
+{_COUNTS}
 """
 
 
@@ -81,6 +97,10 @@ DROP INDEX entry_of_content;
 {_ENTRY}
 INSERT INTO entry SELECT name, id, size, stored, listed, '' FROM entry_of_version_2;
 DROP TABLE entry_of_version_2;
+""",
+    3: f"""
+{_COUNTS}
+INSERT OR REPLACE INTO usage SELECT owner, sum(size), count(*) FROM entry GROUP BY owner;
 """,
 }
 """How a catalogue of a version becomes one of the next."""

@@ -14,6 +14,7 @@ from xferproto.identity import View
 from xferproto.store.catalogue import Catalogue
 from xferproto.store.contents import Contents
 from xferproto.store.incoming import IncomingFile
+from xferproto.store.interface import FLAT_COST, MOST_TOKENS, Claiming
 from xferproto.store.schema import Content, Partial
 from xferproto.store.space import Reservation, Space
 from xferproto.store.upload import LocalPartial, translated
@@ -33,6 +34,7 @@ class Tokens:
     @param contents: its stored bytes.
     @param space: keeps account of the room on its disk.
     @param now: the time, seconds since the epoch.
+    @param most: how many an owner may have.
     """
 
     def __init__(
@@ -42,45 +44,63 @@ class Tokens:
         contents: Contents,
         space: Space,
         now: Callable[[], float],
+        most: int = MOST_TOKENS,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
         self._contents = contents
         self._space = space
         self._now = now
-        self._active: set[str] = set()
+        self._most = most
+        self._active: dict[str, int | None] = {}  # and the bytes that count for it meanwhile
 
     async def resume(
-        self, name: str, size: int, token: str, sha256: str | None, view: View
+        self,
+        name: str,
+        size: int,
+        token: str,
+        sha256: str | None,
+        view: View,
+        claim: Claiming | None,
     ) -> LocalPartial:
         """Begin an upload under a token, or go on with one, as C{IStore.resume} does."""
         token = _owned(token, view)
         if token in self._active:
             raise Busy()
-        self._active.add(token)
+        self._active[token] = None
         try:
-            known = await self._known(size, token, sha256, view.only)
+            # Asked now that no other connection can change it: what was known before is no use.
+            row = await self._catalogue.partial(token)
+            held = 0
+            if row is not None and row.id is None:
+                held = await self._held(token)
+            self._active[token] = held
+            counted = 0 if row is None else held + FLAT_COST
+            known = await self._known(size, row, sha256, view.only)
+            flat = FLAT_COST if known is not None and row is None else 2 * FLAT_COST
+            if claim is not None and size + flat > counted:  # what makes less of it always may
+                await claim(size + flat - counted)
             if known is not None:
                 digests = Digests(known.id, known.sha256)
                 room = self._space.reserve(0)
-                return LocalPartial(self._store, None, room, name, size, token, view.owner, digests)
-            incoming = await self.open(name, size, token)
-            return LocalPartial(self._store, *incoming, name, size, token, view.owner, None)
+                return LocalPartial(
+                    self._store, None, room, name, size, token, view, digests, counted
+                )
+            opened = await self.open(name, size, token)
+            return LocalPartial(self._store, *opened, name, size, token, view, None, counted)
         except BaseException:
-            self._active.discard(token)
+            self.ended(token)
             raise
 
     async def _known(
-        self, size: int, token: str, sha256: str | None, only: str | None
+        self, size: int, row: Partial | None, sha256: str | None, only: str | None
     ) -> Content | None:
         """The content that is stored already under a token or a SHA-256, of this size, and seen."""
         known = None
         if sha256 is not None:
             known = await self._catalogue.by_sha256(sha256)
-        else:
-            partial = await self._catalogue.partial(token)
-            if partial is not None and partial.id is not None:
-                known = await self._catalogue.content(partial.id)
+        elif row is not None and row.id is not None:
+            known = await self._catalogue.content(row.id)
         if known is None or known.damaged or known.size != size:
             return None
         if not await self._catalogue.sees(known.id, only):  # a hash alone opens nothing
@@ -91,28 +111,49 @@ class Tokens:
         self, name: str, size: int, token: str, anew: bool = False
     ) -> tuple[IncomingFile, Reservation]:
         """The file of an upload under a token, perhaps emptied, and room for what it lacks."""
+        if not await self._held(token):
+            await self._store.files.run(translated, self._space.check_files)
         incoming = await self._store.files.run(translated, self._store.objects.partial, token)
-        reservation = self._space.reserve(0)
+        reservation = None
         try:
             if anew or incoming.size > size:  # of another file that had the token
                 await self._store.files.run(incoming.empty)
-            reservation.missing = size - incoming.size
+            reservation = self._space.reserve(size - incoming.size)
             await self._store.files.run(translated, self._space.check)
-            await self._catalogue.begin_partial(Partial(token, name, size, self._now()))
+            partial = Partial(token, name, size, self._now())
+            await self._catalogue.begin_partial(partial, self._most)
         except BaseException:
-            reservation.release()
+            if reservation is not None:
+                reservation.release()
             await self._store.files.run(incoming.close if incoming.size else incoming.discard)
             raise
         return incoming, reservation
 
-    async def declared(self, token: str, view: View) -> int:
-        """The declared size of an unfinished upload under a token, 0 where there is none."""
-        partial = await self._catalogue.partial(_owned(token, view))
-        return 0 if partial is None or partial.id is not None else partial.size
+    async def usage(self, owner: str | None) -> int:
+        """How many bytes count as an owner's, or in all, as C{IStore.usage} says."""
+        counted, tokens = await self._catalogue.usage(owner)
+        return counted + await self._store.files.run(self._counted, tokens)
+
+    def _counted(self, tokens: Sequence[str]) -> int:
+        """The bytes that unfinished uploads hold, of running ones those before. Blocks."""
+        size = self._store.objects.partial_size
+        running = ((token, self._active.get(token)) for token in tokens)
+        return sum(size(token) if held is None else held for token, held in running)
+
+    async def _held(self, token: str) -> int:
+        return await self._store.files.run(self._store.objects.partial_size, token)
 
     def ended(self, token: str) -> None:
         """An upload under a token has ended, well or not."""
-        self._active.discard(token)
+        self._active.pop(token, None)
+
+    async def forget_empty(self, token: str) -> None:
+        """Forget an upload under a token that has ended without a byte, and its file."""
+        try:
+            await self._catalogue.forget_unfinished(token)
+            await self._store.files.run(self._store.objects.remove_partial, token)
+        except Exception:  # it is forgotten when its time is up
+            log.failure("partial {name} can't be forgotten", name=token)
 
     def forget(self, token: str) -> Deferred[None]:
         """Forget an upload under a token; its file is gone."""
@@ -121,9 +162,7 @@ class Tokens:
     async def all(self) -> Sequence[PartialStatus]:
         """The ones that lack bytes, the longest idle first."""
         rows = [row for row in await self._catalogue.partials() if row.id is None]
-        sizes = [
-            await self._store.files.run(self._store.objects.partial_size, row.token) for row in rows
-        ]
+        sizes = [await self._held(row.token) for row in rows]
         return [
             PartialStatus(row.token, row.name, row.size, held, row.started, row.idle)
             for row, held in zip(rows, sizes, strict=True)
@@ -137,12 +176,12 @@ class Tokens:
             if partial.idle <= ttl:
                 break
             if partial.token not in self._active:
-                self._active.add(partial.token)
+                self._active[partial.token] = None
                 try:
                     await self._store.files.run(self._store.objects.remove_partial, partial.token)
                     await self._catalogue.forget_partial(partial.token)
                 finally:
-                    self._active.discard(partial.token)
+                    self.ended(partial.token)
                 log.info("partial {name} expired", name=partial.token)
 
 

@@ -11,8 +11,9 @@ from zope.interface import implementer
 
 from xferproto.entry import Digests, Entry
 from xferproto.errors import Collision, NoSpace
+from xferproto.identity import View
 from xferproto.store.incoming import IncomingFile
-from xferproto.store.interface import IPartial, IUpload
+from xferproto.store.interface import FLAT_COST, IPartial, IUpload
 from xferproto.store.space import Reservation
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ class LocalPartial:
     An upload under a token.
 
     @param incoming: its file; None where the whole content is stored already.
+    @param view: whose it is.
+    @param counted: the bytes that C{IStore.usage} counted for it before, with those of its token.
     @ivar known: the hashes of the whole content, where it is stored already; else None.
     """
 
@@ -99,8 +102,9 @@ class LocalPartial:
         name: str,
         size: int,
         token: str,
-        owner: str,
+        view: View,
         known: Digests | None,
+        counted: int,
     ) -> None:
         self._store = store
         self._incoming = incoming
@@ -108,13 +112,19 @@ class LocalPartial:
         self._name = name
         self._size = size
         self._token = token
-        self._owner = owner
-        self._ended = False
+        self._view = view
+        self._counted = counted
+        self._ended = self._stored = False
         self.known = known
 
     @property
     def offset(self) -> int:
         return self._size if self._incoming is None else self._incoming.size
+
+    @property
+    def grown(self) -> int:
+        held = 0 if self._incoming is None else self._incoming.size
+        return max(0, held + FLAT_COST - self._counted) if held else 0
 
     def read(self, offset: int, length: int) -> Deferred[bytes]:
         assert self._incoming is not None
@@ -140,12 +150,13 @@ class LocalPartial:
         entry = Entry(digests.md5, self._name, self._size)
         try:
             if self._incoming is None:
-                await self._store.name_known(entry, digests, self._token, self._owner)
+                await self._store.name_known(entry, digests, self._token, self._view)
             else:
                 try:
                     await self._store.store(
-                        self._incoming, entry, digests, self._token, self._owner
+                        self._incoming, entry, digests, self._token, self._view.owner
                     )
+                    self._stored = True
                 except Collision:  # however often it is tried
                     await self._store.tokens.forget(self._token)
                     await self._store.files.run(self._incoming.discard)
@@ -163,17 +174,22 @@ class LocalPartial:
             return
         self._ended = True
         self._reservation.release()
-        if self._incoming is not None:
-            await self._store.files.run(self._incoming.close)
-        self._store.tokens.ended(self._token)
+        try:
+            if self._incoming is not None:
+                await self._store.files.run(self._incoming.close)
+                if self._incoming.size == 0 and not self._stored:
+                    await self._store.tokens.forget_empty(self._token)
+        finally:
+            self._store.tokens.ended(self._token)
 
     def abort(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._suspend())
 
 
 def _write(incoming: IncomingFile, reservation: Reservation, blocks: Sequence[bytes]) -> None:
+    reservation.take(sum(map(len, blocks)))
     before = incoming.size
     try:
         translated(incoming.write, blocks)
     finally:
-        reservation.missing -= incoming.size - before
+        reservation.wrote(incoming.size - before)

@@ -80,6 +80,17 @@ class Receiver:
         if not self._stopped and max(self._held) > self._budget.share:
             self.full = True
 
+    def refuse(self, error: Exception) -> None:
+        """Take no more, as if a step had raised this."""
+        if self.failure is None:
+            self._fail(Failure(error))
+
+    def _fail(self, failure: Failure) -> None:
+        self.failure = failure
+        self._drop()
+        self._let_come()
+        self._failed()
+
     async def finish(self) -> None:
         """
         Wait until every step has done all bytes; may be called again when it was cancelled.
@@ -117,10 +128,7 @@ class Receiver:
         self._held[number] -= count
         failure = self._tracks[number].failure
         if failure is not None and self.failure is None:
-            self.failure = failure
-            self._drop()
-            self._let_come()
-            self._failed()
+            self._fail(failure)
         # Half, so that a sender is not stopped and started for every block.
         elif max(self._held) <= self._budget.share // 2:
             self._let_come()

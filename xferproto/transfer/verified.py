@@ -74,6 +74,10 @@ class VerifiedUpload:
         """Take the next bytes, at most L{remaining}."""
         self._receiver.write(data)
 
+    def refuse(self, error: Exception) -> None:
+        """Take no more: L{finish} fails with this."""
+        self._receiver.refuse(error)
+
     async def finish(self) -> Entry:
         """
         Commit what came: its entry, once it is durable. The upload is over, however this ends.

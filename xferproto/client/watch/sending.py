@@ -76,6 +76,8 @@ class Sending:
         self._endings = endings
         self._again = again
         self._refusals: dict[RetryingClient, int] = {}
+        self._begun: dict[str, str] = {}  # the tokens of large files that may be there in part
+        self._stale: list[tuple[str, str]] = []  # names and tokens that nothing goes on under
         self._lanes: list[Deferred[None]] = []
         self.under_way: list[Item] = []
 
@@ -147,16 +149,26 @@ class Sending:
         self.under_way.append(item)
         try:
             token = await self._token(item)
+            before = self._begun.pop(item.path, token)
+            if before != token:  # it was changed since it came in part
+                self._stale.append((self._prefix + item.path, before))
+            if item.size > ONE_LINE:
+                self._begun[item.path] = token
             entry = await client.upload(
                 f"{self._root}/{item.path}", self._prefix + item.path, progress, token
             )
         except CancelledError:
             raise
         except Exception as error:
+            if isinstance(error, SourceChanged):  # what came of it is discarded
+                self._begun.pop(item.path, None)
             item.cuts = 0 if item.sent > reached else item.cuts
             await self._failed(item, error)
             await self._refused(client, isinstance(error, RequestError))
         else:
+            self._begun.pop(item.path, None)
+            while self._stale:  # the depot is there now
+                await client.discard(*self._stale.pop())
             await self._refused(client, 0)
             self._reach.worked()
             sent = entry.size - (offset or 0)
