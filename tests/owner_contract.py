@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.store_contract import StoreCase, digests_of, entries_of, entry_of
+from tests.store_contract import StoreCase, digests_of, entries_of, entry_of, status_of
 from xferproto.entry import Entry
 from xferproto.errors import NoSuchFile
 from xferproto.identity import EVERYTHING, View
@@ -74,9 +74,9 @@ class OwnerContract(StoreCase):
         self.assertEqual((await self.put(store, "of ben", b"1", BEN)).id, first.id)
         for view, name in ((ANN, "of ann"), (BEN, "of ben")):
             self.assertEqual((await store.get(first.id, view))[0].name, name)
-            status = await store.status(first.id, view)
+            status = await status_of(store, first.id, view)
             self.assertEqual([entry.name for entry in status.entries], [name])
-        status = await store.status(first.id, BOSS)
+        status = await status_of(store, first.id, BOSS)
         self.assertEqual([entry.name for entry in status.entries], ["of ann", "of ben"])
         await store.delete(first.id, None, ANN)
         self.assertEqual(await self.names(store, EVERYTHING), ["of ben"])
@@ -90,7 +90,7 @@ class OwnerContract(StoreCase):
             await self.put(store, "n", b"1", view)
         entry = entry_of("n", self.content(b"1"))
         self.assertEqual(await self.names(store, BOSS), ["n"])
-        self.assertEqual((await store.status(entry.id, BOSS)).entries, (entry,))
+        self.assertEqual((await status_of(store, entry.id, BOSS)).entries, (entry,))
         await store.delete(entry.id, "n", BEN)
         self.assertEqual(await self.names(store, ANN), ["n"])
         await store.delete(entry.id, "n", BOSS)

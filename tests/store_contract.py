@@ -18,7 +18,7 @@ from zope.interface.verify import verifyObject
 from tests.collision import COLLISION_ID, FIRST, SECOND
 from xferproto.entry import Digests, Entry, PartialStatus, Status
 from xferproto.errors import Busy, Collision, Corrupt, NoSuchFile, RequestError
-from xferproto.identity import View
+from xferproto.identity import EVERYTHING, View
 from xferproto.store.interface import IContent, IListing, IPartial, IStore, IUpload
 
 if TYPE_CHECKING:
@@ -96,6 +96,14 @@ async def pages(listing: IListing) -> list[list[Entry]]:
 async def listed(store: IStore, prefix: str = "") -> list[Entry]:
     """All entries whose names begin with C{prefix}, as the store lists them."""
     return [entry for page in await pages(store.list(prefix)) for entry in page]
+
+
+async def status_of(store: IStore, id: str, view: View = EVERYTHING) -> Status:
+    """All that a store knows of a content, with the names that are seen."""
+    known = await store.status(id, view)
+    entries = [entry for page in await pages(store.names(id, view)) for entry in page]
+    assert all(entry.size == known.size for entry in entries)
+    return Status(tuple(entries), known.sha256, known.stored, known.verified)
 
 
 async def stored_bytes(store: IStore, id: str) -> bytes:
@@ -244,7 +252,7 @@ class StoreContract(StoreCase):
         entries = (await put(store, "one", b"content"), await put(store, "two", b"content"))
         self.assertEqual(entries[0].id, entries[1].id)
         self.assertEqual(await listed(store), list(entries))
-        status = await store.status(entries[0].id)
+        status = await status_of(store, entries[0].id)
         self.assertEqual(status.entries, entries)
         self.assertEqual(await stored_bytes(store, entries[0].id), b"content")
 
@@ -258,7 +266,7 @@ class StoreContract(StoreCase):
         self.assertEqual(await listed(store), sorted(entries, key=lambda entry: entry.id))
         for entry, data in zip(entries, contents, strict=True):
             self.assertEqual(await stored_bytes(store, entry.id), data)
-            self.assertEqual((await store.status(entry.id)).entries, (entry,))
+            self.assertEqual((await status_of(store, entry.id)).entries, (entry,))
 
     async def test_same_twice(self) -> None:
         """The same content under the same name once more is no second entry."""
@@ -303,7 +311,7 @@ class StoreContract(StoreCase):
             await upload.abort()
         self.assertEqual(await listed(store), [first])
         self.assertEqual(await stored_bytes(store, COLLISION_ID), FIRST)
-        self.assertEqual((await store.status(COLLISION_ID)).sha256, digests_of(FIRST).sha256)
+        self.assertEqual((await status_of(store, COLLISION_ID)).sha256, digests_of(FIRST).sha256)
 
     async def test_stored_again_after_collision(self) -> None:
         """After a refused collision the stored content can still be stored under more names."""
@@ -330,7 +338,7 @@ class StoreContract(StoreCase):
         (entry,) = stored
         data = contents[entry.name]
         self.assertEqual(await stored_bytes(store, COLLISION_ID), data)
-        self.assertEqual((await store.status(COLLISION_ID)).sha256, digests_of(data).sha256)
+        self.assertEqual((await status_of(store, COLLISION_ID)).sha256, digests_of(data).sha256)
 
     # Small contents, in one piece
 
@@ -346,7 +354,7 @@ class StoreContract(StoreCase):
             entry = entry_of("name", data)
             self.assertEqual(await store.put("name", data, digests_of(data)), entry)
             self.assertIn(entry, await listed(store))
-            status = await store.status(entry.id)
+            status = await status_of(store, entry.id)
             self.assertEqual(status.entries, (entry,))
             self.assertEqual(status.sha256, digests_of(data).sha256)
             self.assertEqual((status.stored, status.verified), (1e9, 1e9))
@@ -710,7 +718,7 @@ class StoreContract(StoreCase):
         await put(store, "a", b"content")
         digests = digests_of(b"content")
         self.assertEqual(
-            await store.status(digests.md5),
+            await status_of(store, digests.md5),
             Status(
                 (entry_of("a", b"content"), entry_of("b", b"content")),
                 digests.sha256,
@@ -1272,7 +1280,7 @@ class StoreContract(StoreCase):
         one, two = await put(store, "one", b"content"), await put(store, "two", b"content")
         await store.delete(one.id, "one")
         self.assertEqual(await listed(store), [two])
-        self.assertEqual((await store.status(two.id)).entries, (two,))
+        self.assertEqual((await status_of(store, two.id)).entries, (two,))
         self.assertEqual(await stored_bytes(store, two.id), b"content")
 
     async def test_delete_last_name(self) -> None:
@@ -1328,7 +1336,7 @@ class StoreContract(StoreCase):
         self.time = 2e9
         entry = await put(store, "three", b"content")
         self.assertEqual(await listed(store), [entry])
-        status = await store.status(entry.id)
+        status = await status_of(store, entry.id)
         self.assertEqual((status.entries, status.stored), ((entry,), 2e9))
         self.assertEqual(await stored_bytes(store, entry.id), b"content")
 
@@ -1364,7 +1372,7 @@ class StoreContract(StoreCase):
         entry = await put(store, "name", b"content")
         self.time += 1000
         self.assertIs(await store.checked(entry.id, digests_of(b"content")), True)
-        status = await store.status(entry.id)
+        status = await status_of(store, entry.id)
         self.assertEqual((status.stored, status.verified), (1e9, 1e9 + 1000))
         self.assertEqual(await listed(store), [entry])
 
@@ -1421,7 +1429,7 @@ class StoreContract(StoreCase):
         self.time += 1000
         entries.insert(0, await put(store, "a", b"content"))
         self.assertEqual(await listed(store), entries)
-        status = await store.status(id)
+        status = await status_of(store, id)
         self.assertEqual(status.entries, tuple(entries))
         self.assertEqual((status.stored, status.verified), (1e9, 1e9 + 1000))
         self.assertEqual(await stored_bytes(store, id), b"content")

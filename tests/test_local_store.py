@@ -35,7 +35,7 @@ from tests.store_contract import (
 from xferproto.entry import Entry
 from xferproto.errors import Collision, Corrupt, NoSpace, StorageUnavailable
 from xferproto.executor import Executor, ThreadExecutor
-from xferproto.store import catalogue, schema
+from xferproto.store import catalogue, paging, schema
 from xferproto.store.catalogue import Catalogue
 from xferproto.store.local import LocalStore
 from xferproto.store.small import SMALL_SIZE
@@ -93,7 +93,7 @@ class InlineContractTests(StoreContract, TestCase):
     small = SMALL_SIZE
 
     def setUp(self) -> None:
-        self.patch(catalogue, "PAGE", 3)
+        self.patch(paging, "PAGE", 3)
 
     async def make_store(self) -> LocalStore:
         return open_store(Path(self.mktemp()), now=lambda: self.time, small=self.small)
@@ -115,7 +115,7 @@ class ThreadsContractTests(StoreContract, TestCase):
     small = SMALL_SIZE
 
     def setUp(self) -> None:
-        self.patch(catalogue, "PAGE", 3)
+        self.patch(paging, "PAGE", 3)
 
     def make_executor(self, threads: int) -> ThreadExecutor:
         pool = ThreadPool(threads, threads)
@@ -817,7 +817,7 @@ class SharedCommitTests(SynchronousTestCase):
 
     def names(self) -> list[str]:
         """All names, in order."""
-        page = self.successResultOf(self.catalogue.page("", None))
+        page = self.successResultOf(self.catalogue.page("", None, self.catalogue.paging.begin()))
         return [entry.name for entry in entries_of(page)]
 
     def test_shared(self) -> None:
@@ -877,7 +877,7 @@ class CloseTests(LocalStoreTestCase):
         """A catalogue is not closed under a query: on threads, SQLite would crash."""
         reader = SteppedExecutor()
         opened = Catalogue(Path(self.mktemp()), InlineExecutor(), reader)
-        page = opened.page("", None)
+        page = opened.page("", None, opened.paging.begin())
         closed = Deferred.fromCoroutine(opened.close())
         self.assertNoResult(closed)
         reader.run_all()

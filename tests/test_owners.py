@@ -8,7 +8,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.depot import make_store
 from tests.owner_contract import OwnerContract
-from xferproto.store import catalogue
+from xferproto.store import paging
 from xferproto.store.local import LocalStore
 from xferproto.store.small import SMALL_SIZE
 
@@ -17,7 +17,7 @@ class LocalOwnerTests(OwnerContract, TestCase):
     """The contract, with small contents."""
 
     def setUp(self) -> None:
-        self.patch(catalogue, "PAGE", 3)
+        self.patch(paging, "PAGE", 3)
 
     async def make_store(self) -> LocalStore:
         return make_store(self, Path(self.mktemp()))

@@ -59,14 +59,15 @@ class LocalListing:
 
     def __init__(self, catalogue: Catalogue, prefix: str, only: str | None) -> None:
         self._catalogue = catalogue
-        catalogue.listings.add(self)
+        self._size = catalogue.paging.begin()
         self._only = only
         self._prefix = prefix
         self._last: tuple[str, str] | None = None
 
     async def _read(self) -> bytes:
-        page = await self._catalogue.page(self._prefix, self._last, self._only)
+        page = await self._catalogue.page(self._prefix, self._last, self._size, self._only)
         if page:
+            self._size.learn(page)
             last = page[page.rfind(b"\n", 0, -1) + 1 :].decode()
             id, _, rest = last.partition(";")
             self._last = (rest.rpartition(";")[0], id)

@@ -74,16 +74,11 @@ class Tokens:
         self, size: int, token: str, sha256: str | None, only: str | None
     ) -> Content | None:
         """The content that is stored already under a token or a SHA-256, of this size, and seen."""
-        known = None
         if sha256 is not None:
-            known = await self._catalogue.by_sha256(sha256)
+            known = await self._catalogue.by_sha256(sha256, only)  # it alone opens nothing
         else:
-            partial = await self._catalogue.partial(token)
-            if partial is not None and partial.id is not None:
-                known = await self._catalogue.content(partial.id)
-        if known is None or known.damaged or known.size != size:
-            return None
-        if not await self._catalogue.sees(known.id, only):  # a hash alone opens nothing
+            known = await self._catalogue.by_token(token, only)
+        if known is None or known.size != size:
             return None
         return known if await self._contents.has(known) else None
 
