@@ -83,6 +83,52 @@ class OwnerContract(StoreCase):
         self.assertEqual((await store.get(first.id, BEN))[0].name, "of ben")
         await self.assert_fails(store.get(first.id, ANN), NoSuchFile)
 
+    async def test_times(self) -> None:
+        """Who sees their own files is told when they stored them, and nothing of others' times."""
+        store = await self.new_store()
+        entry = await self.put(store, "of ben", b"1", BEN)
+        for view in (ANN, STRANGER):
+            self.time += 100
+            own = self.time
+            for name in ("b", "a"):
+                await self.put(store, f"{view.owner} {name}", b"1", view)
+                self.time += 10
+            await store.checked(entry.id, digests_of(self.content(b"1")))
+            checked = self.time
+            for name in ("b", "new"):
+                self.time += 10
+                await self.put(store, f"{view.owner} {name}", b"1", view)
+                await self.put(store, name, b"1", BEN)
+            status = await status_of(store, entry.id, view)
+            self.assertEqual((status.stored, status.verified), (own, own), view)
+            status = await status_of(store, entry.id, BOSS)
+            self.assertEqual((status.stored, status.verified), (1e9, checked))
+
+    async def test_many_names(self) -> None:
+        """Of many names one sees and deletes one's own, whoever has how many."""
+        store = await self.new_store()
+        names: dict[View, list[str]] = {ANN: [], BEN: [], STRANGER: []}
+        for number in range(3 * self.names_on_pages):
+            view = (ANN, BEN, BEN, STRANGER)[number % 4]
+            name = f"{number * 5 % (3 * self.names_on_pages):03}"
+            await self.put(store, name, b"1", view)
+            names[view].append(name)
+            await self.put(store, "shared", b"1", view)
+        id = entry_of("", self.content(b"1")).id
+        everybody = sorted({name for some in names.values() for name in some} | {"shared"})
+        status = await status_of(store, id, BOSS)
+        self.assertEqual([entry.name for entry in status.entries], everybody)
+        left = [ANN, BEN, STRANGER]
+        while left:
+            for view in left:
+                status = await status_of(store, id, view)
+                own = [*sorted(names[view]), "shared"]
+                self.assertEqual([entry.name for entry in status.entries], own)
+            gone = left.pop()
+            await store.delete(id, None, gone)
+            await self.assert_fails(store.status(id, gone), NoSuchFile)
+        await self.assert_fails(store.status(id), NoSuchFile)
+
     async def test_one_name(self) -> None:
         """Two owners of one name and content are one line to who sees both, and two to count."""
         store = await self.new_store()

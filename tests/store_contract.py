@@ -727,6 +727,53 @@ class StoreContract(StoreCase):
             ),
         )
 
+    async def many_names(self, store: IStore, data: bytes) -> list[Entry]:
+        """Store a content under so many names that it takes several pages; in name order."""
+        count = self.names_on_pages
+        for number in range(count):  # not in order
+            await put(store, f"{number * 5 % count:03} é", data)
+        return [entry_of(f"{number:03} é", data) for number in range(count)]
+
+    async def test_names(self) -> None:
+        """Many names of a content come page by page, in order, each once, and no other's."""
+        store = await self.new_store()
+        await put(store, "000", b"other")
+        await put(store, "999", b"other")
+        entries = await self.many_names(store, b"content")
+        read = await pages(store.names(entries[0].id))
+        self.assertGreater(len(read), 1)
+        self.assertEqual([entry for page in read for entry in page], entries)
+
+    async def test_names_at_once(self) -> None:
+        """Whoever reads them in turns has them all, one who gives up midway aside."""
+        store = await self.new_store()
+        entries = await self.many_names(store, b"content")
+        given_up, one, two = (store.names(entries[0].id) for _ in range(3))
+        await given_up.read()
+        found: list[list[Entry]] = [[], []]
+        for _ in range(len(entries) + 1):
+            for listing, seen in zip((one, two), found, strict=True):
+                seen += entries_of(await listing.read())
+        self.assertEqual(found, [entries, entries])
+
+    async def test_names_deleted_meanwhile(self) -> None:
+        """A name that is deleted while the names are read keeps no other from being told."""
+        store = await self.new_store()
+        entries = await self.many_names(store, b"content")
+        listing = store.names(entries[0].id)
+        first = entries_of(await listing.read())
+        for gone in (first[-1], entries[len(first)]):
+            await store.delete(gone.id, gone.name)
+        rest = [entry for page in await pages(listing) for entry in page]
+        self.assertEqual(rest, entries[len(first) + 1 :])
+        await store.delete(entries[0].id, None)
+        self.assertEqual(await listing.read(), b"")
+
+    async def test_names_unknown(self) -> None:
+        """What is not there has no names."""
+        store = await self.new_store()
+        self.assertEqual(await store.names("0" * 32).read(), b"")
+
     async def test_unknown(self) -> None:
         """An id that nothing stored has is NoSuchFile, in an empty store and in another."""
         store = await self.new_store()
@@ -1303,6 +1350,51 @@ class StoreContract(StoreCase):
         await store.delete(entry_of("", b"content").id, None)
         self.assertEqual(await listed(store), [other])
         await self.assert_fails(store.open(entry_of("", b"content").id), NoSuchFile)
+
+    async def test_delete_many_names(self) -> None:
+        """However many they are; others stay, and the content can be stored anew."""
+        store = await self.new_store()
+        other = await put(store, "other", b"other")
+        entries = await self.many_names(store, b"content")
+        await store.delete(entries[0].id, None)
+        self.assertEqual(await listed(store), [other])
+        await self.assert_fails(store.status(entries[0].id), NoSuchFile)
+        await self.assert_fails(store.delete(entries[0].id, None), NoSuchFile)
+        entry = await put(store, "again", b"content")
+        self.assertEqual(await listed(store), [entry, other])
+        self.assertEqual(await stored_bytes(store, entry.id), b"content")
+
+    async def test_delete_many_while_stored(self) -> None:
+        """A content of many names that is stored and deleted at once is there with its bytes."""
+        store = await self.new_store()
+        for small in (True, False):
+            entries = await self.many_names(store, b"content")
+            id = entries[0].id
+            deleting = store.delete(id, None)
+            if small:
+                storing = store.put("new", b"content", digests_of(b"content"))
+            else:
+                upload = await begin(store, "new", b"content")
+                storing = upload.commit(digests_of(b"content"))
+            await gatherResults([deleting, storing])
+            left = await listed(store)
+            self.assertIn(left, ([], [entry_of("new", b"content")]))
+            if left:
+                self.assertEqual(await stored_bytes(store, id), b"content")
+                await store.delete(id, None)
+
+    async def test_delete_many_twice(self) -> None:
+        """Two who delete many names at once remove all of them, and one of them at least did."""
+        store = await self.new_store()
+        entries = await self.many_names(store, b"content")
+        outcomes: list[Any] = await DeferredList(
+            [store.delete(entries[0].id, None) for _ in range(2)], consumeErrors=True
+        )
+        self.assertIn(True, [succeeded for succeeded, _ in outcomes])
+        for succeeded, outcome in outcomes:
+            if not succeeded:
+                self.assertIs(outcome.type, NoSuchFile)
+        self.assertEqual(await listed(store), [])
 
     async def test_delete_unknown(self) -> None:
         """What is not there can't be deleted: NoSuchFile, and nothing else is."""

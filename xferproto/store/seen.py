@@ -103,12 +103,12 @@ def deletion(
         "SELECT (SELECT max(stored) FROM entry WHERE id = e.id),"
         f" (SELECT count(*) FROM (SELECT 1 FROM entry WHERE id = e.id{_of(only)} LIMIT ?)) FROM"
         f" entry e WHERE id = ?{'' if name is None else ' AND name = ?'}{_of(only)} LIMIT 1",
-        (*_value(only), STEP + 1, id, *_value(name), *_value(only)),
+        (*_value(only), STEP + 1 if name is None else 0, id, *_value(name), *_value(only)),
     ).fetchone()
     if row is None:
         raise NoSuchFile()
     last, count = row
-    return Deletion(id, name, only, last, many=name is None and count > STEP)
+    return Deletion(id, name, only, last, many=count > STEP)
 
 
 def _of(only: str | None) -> str:
