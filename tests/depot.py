@@ -208,9 +208,11 @@ class Depot:
         self.factory.store = self.store
 
     @classmethod
-    def over(cls, case: SynchronousTestCase, store: LocalStore) -> Depot:
+    def over(
+        cls, case: SynchronousTestCase, store: LocalStore, users: Sequence[User] | None = None
+    ) -> Depot:
         """A server over a store that is there already."""
-        depot = cls(case)
+        depot = cls(case, users=users)
         depot.store = depot.factory.store = store
         return depot
 
