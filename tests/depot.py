@@ -37,6 +37,7 @@ def make_store(
     database: Executor | None = None,
     small: int = SMALL_SIZE,
     now: Callable[[], float] = lambda: 1e9,
+    scans: Executor | None = None,
 ) -> LocalStore:
     """
     A local store that does everything inline, or its file work on C{files}.
@@ -44,6 +45,7 @@ def make_store(
     @param database: runs its commits and queries; inline where it is None.
     @param small: the most bytes of a small content.
     @param now: the time.
+    @param scans: runs the queries that may take long; where the others run where it is None.
     """
     inline = InlineExecutor()
     root = Path(case.mktemp()) if root is None else root
@@ -53,6 +55,7 @@ def make_store(
         writer=inline if database is None else database,
         reader=inline if database is None else database,
         now=now,
+        scans=scans,
         small=small,
     )
     case.addCleanup(store.close)

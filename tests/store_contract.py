@@ -1376,7 +1376,8 @@ class StoreContract(StoreCase):
             else:
                 upload = await begin(store, "new", b"content")
                 storing = upload.commit(digests_of(b"content"))
-            await gatherResults([deleting, storing])
+            both: list[Deferred[Any]] = [deleting, storing]
+            await gatherResults(both)
             left = await listed(store)
             self.assertIn(left, ([], [entry_of("new", b"content")]))
             if left:

@@ -833,7 +833,7 @@ class SharedCommitTests(SynchronousTestCase):
     def names(self) -> list[str]:
         """All names, in order."""
         page = self.successResultOf(self.catalogue.page("", None, self.catalogue.paging.begin()))
-        return [entry.name for entry in entries_of(page)]
+        return [entry.name for entry in entries_of(page.text)]
 
     def test_shared(self) -> None:
         """Of twenty entries at once the first is committed alone, all others together."""
@@ -896,7 +896,7 @@ class CloseTests(LocalStoreTestCase):
         closed = Deferred.fromCoroutine(opened.close())
         self.assertNoResult(closed)
         reader.run_all()
-        self.assertEqual(self.successResultOf(page), b"")
+        self.assertEqual(self.successResultOf(page).text, b"")
         self.successResultOf(closed)
 
     def test_each_moment(self) -> None:

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.depot import Depot, Session, Transport, make_store, small_rows
-from tests.executors import GatedExecutor
+from tests.executors import GatedExecutor, SteppedExecutor
 from tests.store_contract import digests_of, listed, put, status_of, stored_bytes
 from tests.visitors import PASSWORD, peer, user
 from xferproto.entry import Entry
@@ -40,7 +40,7 @@ class ManyNamesCase(SynchronousTestCase):
 
     def name(self, store: LocalStore, names: list[str], data: bytes = b"hello") -> Entry:
         """Store a content under all these names: under the first as a client does."""
-        entry = self.successResultOf(put(store, names[0], data))
+        entry: Entry = self.successResultOf(put(store, names[0], data))
         with closing(sqlite3.connect(store._root / CATALOGUE)) as connection, connection:
             connection.executemany(
                 "INSERT INTO entry (name, id, size, stored) VALUES (?, ?, ?, 1e9)",
@@ -180,6 +180,34 @@ class PageTests(ManyNamesCase):
         del others
 
 
+class BesideTests(ManyNamesCase):
+    """Small requests beside long answers."""
+
+    def test_answered(self) -> None:
+        """They do not wait for the queries that look at many rows."""
+        self.patch(paging, "LARGEST_PAGE", 10_000)
+        scans = SteppedExecutor()
+        store = make_store(self, scans=scans)
+        self.name(store, in_order(1000))
+        depot = Depot.over(self, store)
+        long = [depot.connect() for _ in range(10)]
+        first = [
+            session.send(b"LIST_FILES\n" if number % 2 else b"STAT %s\n" % HELLO)
+            for number, session in enumerate(long)
+        ]
+        self.assertEqual(len(scans), 10)
+        small = depot.connect()
+        answer = small.send(b"UPLOAD b;1\nb")
+        id = answer.strip()
+        for request in (b"LIST_FILES b\n", b"LIST_FILES none\n", b"STAT %s\n" % id):
+            self.assertTrue(small.send(request).endswith(b"DONE\n"))
+        for request in (b"DOWNLOAD %s\n", b"VERIFY %s\n", b"DELETE %s;b\n"):
+            self.assertTrue(small.send(request % id).startswith(id))
+        scans.run_all()
+        for begun, session in zip(first, long, strict=True):
+            self.assertEqual((begun + session.answer()).count(HELLO), 1000)
+
+
 class DeleteTests(ManyNamesCase):
     """Removing many names."""
 
@@ -227,7 +255,7 @@ class DeleteTests(ManyNamesCase):
         """What others store, as a row or a file, has its turn before the deletion has ended."""
         for data in (b"hello", LARGE):
             _, deleting = self.begin(data)
-            others = [
+            others: list[Deferred[Any]] = [
                 self.store.put("row", b"row", digests_of(b"row")),
                 self.store._catalogue.usage(None),
                 self.store.delete("0" * 32, None),

@@ -28,8 +28,10 @@ NO_SUCH_FILE = format_error(NoSuchFile()) + b"\n"
 CONTENTS = (b"theirs", LARGE + b"theirs")
 NEVER = b"never stored"
 
-CALLS = ("open", "stat", "lstat", "unlink", "remove", "rename", "replace", "link", "mkdir", "rmdir")
-CALLS += ("fsync", "fdatasync", "listdir", "scandir", "statvfs", "utime", "chmod", "truncate")
+CALLS = (
+    *("open", "stat", "lstat", "unlink", "remove", "rename", "replace", "link", "mkdir", "rmdir"),
+    *("fsync", "fdatasync", "listdir", "scandir", "statvfs", "utime", "chmod", "truncate"),
+)
 """The functions of C{os} that are counted."""
 
 
@@ -51,7 +53,7 @@ class UnseenCase(SynchronousTestCase):
         real = sqlite3.connect
 
         def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
-            connection = real(*arguments, **options)
+            connection: sqlite3.Connection = real(*arguments, **options)
             connection.set_trace_callback(self.noted)
             return connection
 
@@ -95,7 +97,8 @@ class SamePathTests(UnseenCase):
     def work(self, *requests: str) -> list[object]:
         """Answers, statements and file operations of what one who sees their own files asks."""
         self.mine.send(b"HELP\n")  # or there were too many errors in a row
-        self.watching = done = []
+        done: list[object] = []
+        self.watching = done
         try:
             for request in requests:
                 self.noted(self.mine.send(request.encode()))

@@ -28,7 +28,7 @@ from xferproto.store.changes import (
 )
 from xferproto.store.commits import SharedCommits
 from xferproto.store.names import Names
-from xferproto.store.paging import PageSize, Paging, cut
+from xferproto.store.paging import Page, PageSize, Paging
 from xferproto.store.schema import Content, Partial, open_database
 
 R = TypeVar("R")
@@ -257,7 +257,7 @@ class Catalogue:
         after: tuple[str, str] | None,
         size: PageSize,
         only: str | None = None,
-    ) -> Deferred[bytes]:
+    ) -> Deferred[Page]:
         """
         Entries with this prefix, in name order, each a line C{id;name;size}.
 
@@ -265,7 +265,11 @@ class Catalogue:
         @param size: how long it is.
         @param only: the owner whose entries are wanted, or None for all.
         """
-        return self._reader.run(self._page, prefix, after, only, size.entries, size.most)
+        # Further pages wait for one another, and who asks for little does not wait for them.
+        executor, connection = (
+            (self._reader, self._reading) if after is None else (self._scans, self._scanning)
+        )
+        return executor.run(self._page, connection, prefix, after, only, size.entries, size.most)
 
     def status(self, id: str, only: str | None = None) -> Deferred[ContentStatus]:
         """
@@ -337,17 +341,18 @@ class Catalogue:
 
     def _page(
         self,
+        connection: sqlite3.Connection,
         prefix: str,
         after: tuple[str, str] | None,
         only: str | None,
         entries: int,
         most: int,
-    ) -> bytes:
+    ) -> Page:
         end = _behind(prefix)
         # SQLite makes the text: five times as fast as rows made into Python's objects first, and
         # other threads run meanwhile. The inner query's order is kept: with a LIMIT it
         # can't be left out.
-        (text,) = self._reading.execute(
+        (text,) = connection.execute(
             "SELECT CAST(group_concat(line, '') AS BLOB) FROM ("
             " SELECT id || ';' || name || ';' || size || char(10) AS line FROM entry"
             " WHERE listed AND (name, id) > (?, ?)"
@@ -362,7 +367,8 @@ class Catalogue:
                 entries,
             ),
         ).fetchone()
-        return cut(text or b"", most)
+        text = text or b""
+        return Page.of(text, text.count(b"\n") == entries, most)
 
 
 def _behind(prefix: str) -> str | None:

@@ -63,15 +63,19 @@ class LocalListing:
         self._only = only
         self._prefix = prefix
         self._last: tuple[str, str] | None = None
+        self._ended = False
 
     async def _read(self) -> bytes:
+        if self._ended:
+            return b""
         page = await self._catalogue.page(self._prefix, self._last, self._size, self._only)
-        if page:
-            self._size.learn(page)
-            last = page[page.rfind(b"\n", 0, -1) + 1 :].decode()
+        self._ended = page.last
+        if page.text:
+            self._size.learn(page.text)
+            last = page.text[page.text.rfind(b"\n", 0, -1) + 1 :].decode()
             id, _, rest = last.partition(";")
             self._last = (rest.rpartition(";")[0], id)
-        return page
+        return page.text
 
     def read(self) -> Deferred[bytes]:
         return Deferred.fromCoroutine(self._read())

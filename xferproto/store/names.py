@@ -8,33 +8,19 @@ of them, or a walk along the names of all contents, whichever is less.
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from xferproto.executor import Executor
 from xferproto.store.interface import IListing
-from xferproto.store.paging import Paging, cut
+from xferproto.store.paging import Page, Paging
 
 FEW = 16
 """So many names of a content are read at once, beside other queries; more are read elsewhere."""
 
 ENTRIES_ON_PAGE = 16
 """About how many entries a page of the database has."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """
-    Entries of one content.
-
-    @ivar text: a line each, C{id;name;size}.
-    @ivar last: whether there are no more.
-    """
-
-    text: bytes
-    last: bool
 
 
 class Names:
@@ -62,7 +48,7 @@ class Names:
         self._scans = scans
         self.paging = paging
 
-    def few(self, id: str, only: str | None) -> Deferred[_Page | None]:
+    def few(self, id: str, only: str | None) -> Deferred[Page | None]:
         """All names of a content, where it has few."""
         return self._reader.run(self._few, id, only)
 
@@ -72,7 +58,7 @@ class Names:
 
     def page(
         self, id: str, only: str | None, after: str, count: int, entries: int, most: int
-    ) -> Deferred[_Page]:
+    ) -> Deferred[Page]:
         """
         The names of a content that come after another one.
 
@@ -82,14 +68,14 @@ class Names:
         """
         return self._scans.run(self._page, id, only, after, count, entries, most)
 
-    def _few(self, id: str, only: str | None) -> _Page | None:
+    def _few(self, id: str, only: str | None) -> Page | None:
         rows = self._reading.execute(
             "SELECT name, size, owner FROM entry WHERE id = ? LIMIT ?", (id, FEW + 1)
         ).fetchall()
         if len(rows) > FEW:
             return None
         seen = sorted({(name, size) for name, size, owner in rows if only in (None, owner)})
-        return _Page("".join(f"{id};{name};{size}\n" for name, size in seen).encode(), True)
+        return Page("".join(f"{id};{name};{size}\n" for name, size in seen).encode(), True)
 
     def _count(self, id: str) -> int:
         (count,) = self._connection.execute(
@@ -99,7 +85,7 @@ class Names:
 
     def _page(
         self, id: str, only: str | None, after: str, count: int, entries: int, most: int
-    ) -> _Page:
+    ) -> Page:
         (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
         # A plus keeps its column from being looked up in an index.
         if count * count > pages * ENTRIES_ON_PAGE * entries:
@@ -118,8 +104,7 @@ class Names:
             " GROUP BY name ORDER BY name LIMIT -1)",
             (id, after, *(() if only is None else (only,)), entries),
         ).fetchone()
-        part = cut(text or b"", most)
-        return _Page(part, (rows or 0) < entries and len(part) == len(text or b""))
+        return Page.of(text or b"", rows == entries, most)
 
 
 @implementer(IListing)

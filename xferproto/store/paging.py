@@ -5,6 +5,7 @@ they are and however long the names on them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from weakref import WeakSet
 
 PAGE = 4000
@@ -16,7 +17,7 @@ LARGEST_PAGE = 256 * 1024
 SMALLEST_PAGE = 4 * 1024
 """Bytes that a page may have, however many listings run."""
 
-FULL_PAGES = 4
+FULL_PAGES = 8
 """How many listings may run with full pages."""
 
 LONGEST = 32 + 1 + 1024 + 1 + 19 + 1
@@ -29,6 +30,29 @@ def cut(text: bytes, most: int) -> bytes:
         return text
     end = text.rfind(b"\n", 0, most) + 1
     return text[: end or text.index(b"\n") + 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """
+    Entries of a listing.
+
+    @ivar text: a line each, C{id;name;size}.
+    @ivar last: whether there are no more; where it is not, that shows by an empty one.
+    """
+
+    text: bytes
+    last: bool
+
+    @classmethod
+    def of(cls, text: bytes, full: bool, most: int) -> Page:
+        """
+        As much of C{text} as C{most} bytes hold.
+
+        @param full: whether there may be more behind it.
+        """
+        part = cut(text, most)
+        return cls(part, not full and len(part) == len(text))
 
 
 class Paging:
