@@ -9,7 +9,8 @@ acknowledged and lists nothing that was not:
  3. the catalogue row is committed: from here on the file is listed;
  4. the mark is removed.
 
-Deleting sets the mark first, then removes the row, then the bytes, then the mark. The next start
+Deleting removes all but the last of many names in commits of their own; then it sets the mark, removes
+the row, then the bytes, then the mark. The next start
 removes what is in C{incoming/}, and a marked object that has no row. Small contents go the same
 way, many at once, as rows of a database of their own instead of files.
 """
