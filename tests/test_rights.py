@@ -37,6 +37,7 @@ RIGHTS: dict[Command, Right] = {
     Command.UPLOAD: Right.WRITE,
     Command.RESUME: Right.WRITE,
     Command.DELETE: Right.DELETE,
+    Command.LIST_DAMAGED: Right.LIST,
 }
 """
 The right that each command needs, by hand, as docs/protocol.md has it: what is read from the code
@@ -54,6 +55,7 @@ REQUESTS: dict[Command, bytes] = {
     Command.UPLOAD: b"UPLOAD b;2\nhi",
     Command.RESUME: b"RESUME b;2;t\n",
     Command.DELETE: b"DELETE %s\n",
+    Command.LIST_DAMAGED: b"LIST_DAMAGED\n",
 }
 """A request of each command that needs a right; C{%s} is an id."""
 
@@ -65,6 +67,7 @@ ANSWERS: dict[Command, bytes] = {
     Command.UPLOAD: md5(b"hi").hexdigest().encode(),
     Command.RESUME: b"0;d41d8cd98f00b204e9800998ecf8427e\n",
     Command.DELETE: md5(b"hello").hexdigest().encode(),
+    Command.LIST_DAMAGED: b"No damaged files known at the moment\nDONE\n",
 }
 """A part of its answer, where it is allowed."""
 

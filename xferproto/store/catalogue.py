@@ -28,6 +28,7 @@ from xferproto.store.changes import (
 )
 from xferproto.store.commits import SharedCommits
 from xferproto.store.names import Names
+from xferproto.store.pages import index_damaged, page_of
 from xferproto.store.paging import Page, PageSize, Paging
 from xferproto.store.schema import Content, Partial, open_database
 
@@ -76,6 +77,7 @@ class Catalogue:
             self.writing.execute(f"PRAGMA cache_size = {-CACHE}")
             self._reading = open_database(path)
             self._scanning = open_database(path)
+            index_damaged(self.writing)
         except (OSError, sqlite3.Error) as error:
             raise StorageUnavailable(f"The catalogue {path} can't be opened: {error}.") from error
         self._commits = SharedCommits(self.writing, writer)
@@ -257,6 +259,7 @@ class Catalogue:
         after: tuple[str, str] | None,
         size: PageSize,
         only: str | None = None,
+        damaged: bool = False,
     ) -> Deferred[Page]:
         """
         Entries with this prefix, in name order, each a line C{id;name;size}.
@@ -264,12 +267,15 @@ class Catalogue:
         @param after: name and id of the entry behind which the page begins.
         @param size: how long it is.
         @param only: the owner whose entries are wanted, or None for all.
+        @param damaged: whether those of damaged contents are wanted, or those of all others.
         """
         # Further pages wait for one another, and who asks for little does not wait for them.
         executor, connection = (
             (self._reader, self._reading) if after is None else (self._scans, self._scanning)
         )
-        return executor.run(self._page, connection, prefix, after, only, size.entries, size.most)
+        return executor.run(
+            page_of, connection, prefix, after, only, size.entries, size.most, damaged
+        )
 
     def status(self, id: str, only: str | None = None) -> Deferred[ContentStatus]:
         """
@@ -338,45 +344,3 @@ class Catalogue:
     def _one(self, kind: Callable[..., R], statement: str, key: str) -> R | None:
         row = self._reading.execute(statement, (key,)).fetchone()
         return None if row is None else kind(*row)
-
-    def _page(
-        self,
-        connection: sqlite3.Connection,
-        prefix: str,
-        after: tuple[str, str] | None,
-        only: str | None,
-        entries: int,
-        most: int,
-    ) -> Page:
-        end = _behind(prefix)
-        # SQLite makes the text: five times as fast as rows made into Python's objects first, and
-        # other threads run meanwhile. The inner query's order is kept: with a LIMIT it
-        # can't be left out.
-        (text,) = connection.execute(
-            "SELECT CAST(group_concat(line, '') AS BLOB) FROM ("
-            " SELECT id || ';' || name || ';' || size || char(10) AS line FROM entry"
-            " WHERE listed AND (name, id) > (?, ?)"
-            + (" AND name < ?" if end else "")
-            + (" GROUP BY name, id" if only is None else " AND owner = ?")
-            + (" AND owner <> ''" if only else "")  # so that the index of owners is used
-            + " ORDER BY name, id LIMIT ?)",
-            (
-                *(after or (prefix, "")),
-                *((end,) if end else ()),
-                *(() if only is None else (only,)),
-                entries,
-            ),
-        ).fetchone()
-        text = text or b""
-        return Page.of(text, text.count(b"\n") == entries, most)
-
-
-def _behind(prefix: str) -> str | None:
-    """The least text that is greater, in code point order, than all that begin with C{prefix}."""
-    stem = prefix.rstrip("\U0010ffff")
-    if not stem:
-        return None
-    following = ord(stem[-1]) + 1
-    if 0xD800 <= following <= 0xDFFF:  # surrogates are no characters
-        following = 0xE000
-    return stem[:-1] + chr(following)

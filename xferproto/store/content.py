@@ -55,20 +55,25 @@ class SmallContent:
 
 @implementer(IListing)
 class LocalListing:
-    """The pages of a catalogue."""
+    """The pages of a catalogue; of the damaged entries, or of all others."""
 
-    def __init__(self, catalogue: Catalogue, prefix: str, only: str | None) -> None:
+    def __init__(
+        self, catalogue: Catalogue, prefix: str, only: str | None, damaged: bool = False
+    ) -> None:
         self._catalogue = catalogue
         self._size = catalogue.paging.begin()
         self._only = only
         self._prefix = prefix
+        self._damaged = damaged
         self._last: tuple[str, str] | None = None
         self._ended = False
 
     async def _read(self) -> bytes:
         if self._ended:
             return b""
-        page = await self._catalogue.page(self._prefix, self._last, self._size, self._only)
+        page = await self._catalogue.page(
+            self._prefix, self._last, self._size, self._only, self._damaged
+        )
         self._ended = page.last
         if page.text:
             self._size.learn(page.text)

@@ -9,10 +9,10 @@ acknowledged and lists nothing that was not:
  3. the catalogue row is committed: from here on the file is listed;
  4. the mark is removed.
 
-Deleting removes all but the last of many names in commits of their own; then it sets the mark, removes
-the row, then the bytes, then the mark. The next start
-removes what is in C{incoming/}, and a marked object that has no row. Small contents go the same
-way, many at once, as rows of a database of their own instead of files.
+Deleting removes all but the last of many names in commits of their own; then it sets the mark, then
+removes the row, then the bytes, then the mark. The next start removes what is in C{incoming/}, and
+a marked object that has no row. Small contents go the same way, many at once, as rows of a database
+of their own instead of files.
 """
 
 from __future__ import annotations
@@ -253,6 +253,9 @@ class LocalStore:
     def list(self, prefix: str, view: View = EVERYTHING) -> IListing:
         return LocalListing(self._catalogue, prefix, view.only)
 
+    def list_damaged(self, prefix: str, view: View = EVERYTHING) -> IListing:
+        return LocalListing(self._catalogue, prefix, view.only, damaged=True)
+
     def status(self, id: str, view: View = EVERYTHING) -> Deferred[ContentStatus]:
         return self._catalogue.status(id, view.only)
 
@@ -329,7 +332,10 @@ class LocalStore:
             if not await self._catalogue.damaged(row, self._now()):
                 return None
             await self._contents.quarantine(row)
-            log.error("{id} is damaged: quarantined, listed no more", id=id)
+            log.error(
+                "{id} is damaged: quarantined, and listed as damaged until it is stored again",
+                id=id,
+            )
             return False
         finally:
             self._unlock(id, lock)
