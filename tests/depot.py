@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from twisted.internet.error import ConnectionDone
@@ -22,6 +22,7 @@ from xferproto.server.factory import XferServerFactory
 from xferproto.server.limits import DEFAULTS, Limits
 from xferproto.server.protocol import XferServerProtocol
 from xferproto.server.users import User
+from xferproto.store import changes, names, paging, seen
 from xferproto.store.local import LocalStore
 from xferproto.store.small import SMALL, SMALL_SIZE
 
@@ -35,12 +36,16 @@ def make_store(
     files: Executor | None = None,
     database: Executor | None = None,
     small: int = SMALL_SIZE,
+    now: Callable[[], float] = lambda: 1e9,
+    scans: Executor | None = None,
 ) -> LocalStore:
     """
     A local store that does everything inline, or its file work on C{files}.
 
     @param database: runs its commits and queries; inline where it is None.
     @param small: the most bytes of a small content.
+    @param now: the time.
+    @param scans: runs the queries that may take long; where the others run where it is None.
     """
     inline = InlineExecutor()
     root = Path(case.mktemp()) if root is None else root
@@ -49,11 +54,21 @@ def make_store(
         files=inline if files is None else files,
         writer=inline if database is None else database,
         reader=inline if database is None else database,
-        now=lambda: 1e9,
+        now=now,
+        scans=scans,
         small=small,
     )
     case.addCleanup(store.close)
     return store
+
+
+def few_at_once(case: SynchronousTestCase) -> None:
+    """Let stores list three names to a page, and remove two to a transaction."""
+    case.patch(paging, "PAGE", 3)
+    case.patch(names, "FEW", 2)
+    case.patch(changes, "STEP", 2)
+    case.patch(changes, "STRIDE", 2)
+    case.patch(seen, "STEP", 2)
 
 
 def overwrite(root: Path, id: str, content: bytes | None) -> None:
@@ -196,9 +211,11 @@ class Depot:
         self.factory.store = self.store
 
     @classmethod
-    def over(cls, case: SynchronousTestCase, store: LocalStore) -> Depot:
+    def over(
+        cls, case: SynchronousTestCase, store: LocalStore, users: Sequence[User] | None = None
+    ) -> Depot:
         """A server over a store that is there already."""
-        depot = cls(case)
+        depot = cls(case, users=users)
         depot.store = depot.factory.store = store
         return depot
 

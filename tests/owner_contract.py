@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.store_contract import StoreCase, digests_of, entries_of, entry_of
+from tests.store_contract import StoreCase, digests_of, entries_of, entry_of, status_of
 from xferproto.entry import Entry
 from xferproto.errors import NoSuchFile
 from xferproto.identity import EVERYTHING, View
@@ -90,14 +90,60 @@ class OwnerContract(StoreCase):
         self.assertEqual((await self.put(store, "of ben", b"1", BEN)).id, first.id)
         for view, name in ((ANN, "of ann"), (BEN, "of ben")):
             self.assertEqual((await store.get(first.id, view))[0].name, name)
-            status = await store.status(first.id, view)
+            status = await status_of(store, first.id, view)
             self.assertEqual([entry.name for entry in status.entries], [name])
-        status = await store.status(first.id, BOSS)
+        status = await status_of(store, first.id, BOSS)
         self.assertEqual([entry.name for entry in status.entries], ["of ann", "of ben"])
         await store.delete(first.id, None, ANN)
         self.assertEqual(await self.names(store, EVERYTHING), ["of ben"])
         self.assertEqual((await store.get(first.id, BEN))[0].name, "of ben")
         await self.assert_fails(store.get(first.id, ANN), NoSuchFile)
+
+    async def test_times(self) -> None:
+        """Who sees their own files is told when they stored them, and nothing of others' times."""
+        store = await self.new_store()
+        entry = await self.put(store, "of ben", b"1", BEN)
+        for view in (ANN, STRANGER):
+            self.time += 100
+            own = self.time
+            for name in ("b", "a"):
+                await self.put(store, f"{view.owner} {name}", b"1", view)
+                self.time += 10
+            await store.checked(entry.id, digests_of(self.content(b"1")))
+            checked = self.time
+            for name in ("b", "new"):
+                self.time += 10
+                await self.put(store, f"{view.owner} {name}", b"1", view)
+                await self.put(store, name, b"1", BEN)
+            status = await status_of(store, entry.id, view)
+            self.assertEqual((status.stored, status.verified), (own, own), view)
+            status = await status_of(store, entry.id, BOSS)
+            self.assertEqual((status.stored, status.verified), (1e9, checked))
+
+    async def test_many_names(self) -> None:
+        """Of many names one sees and deletes one's own, whoever has how many."""
+        store = await self.new_store()
+        names: dict[View, list[str]] = {ANN: [], BEN: [], STRANGER: []}
+        for number in range(3 * self.names_on_pages):
+            view = (ANN, BEN, BEN, STRANGER)[number % 4]
+            name = f"{number * 5 % (3 * self.names_on_pages):03}"
+            await self.put(store, name, b"1", view)
+            names[view].append(name)
+            await self.put(store, "shared", b"1", view)
+        id = entry_of("", self.content(b"1")).id
+        everybody = sorted({name for some in names.values() for name in some} | {"shared"})
+        status = await status_of(store, id, BOSS)
+        self.assertEqual([entry.name for entry in status.entries], everybody)
+        left = [ANN, BEN, STRANGER]
+        while left:
+            for view in left:
+                status = await status_of(store, id, view)
+                own = [*sorted(names[view]), "shared"]
+                self.assertEqual([entry.name for entry in status.entries], own)
+            gone = left.pop()
+            await store.delete(id, None, gone)
+            await self.assert_fails(store.status(id, gone), NoSuchFile)
+        await self.assert_fails(store.status(id), NoSuchFile)
 
     async def test_one_name(self) -> None:
         """Two owners of one name and content are one line to who sees both, and two to count."""
@@ -106,7 +152,7 @@ class OwnerContract(StoreCase):
             await self.put(store, "n", b"1", view)
         entry = entry_of("n", self.content(b"1"))
         self.assertEqual(await self.names(store, BOSS), ["n"])
-        self.assertEqual((await store.status(entry.id, BOSS)).entries, (entry,))
+        self.assertEqual((await status_of(store, entry.id, BOSS)).entries, (entry,))
         await store.delete(entry.id, "n", BEN)
         self.assertEqual(await self.names(store, ANN), ["n"])
         await store.delete(entry.id, "n", BOSS)

@@ -25,7 +25,7 @@ from xferproto.errors import (
     QuotaExceeded,
     RequestError,
 )
-from xferproto.identity import EVERYTHING
+from xferproto.identity import EVERYTHING, View
 from xferproto.store.interface import FLAT_COST, IContent, IListing, IPartial, IStore, IUpload
 
 if TYPE_CHECKING:
@@ -103,6 +103,14 @@ async def pages(listing: IListing) -> list[list[Entry]]:
 async def listed(store: IStore, prefix: str = "") -> list[Entry]:
     """All entries whose names begin with C{prefix}, as the store lists them."""
     return [entry for page in await pages(store.list(prefix)) for entry in page]
+
+
+async def status_of(store: IStore, id: str, view: View = EVERYTHING) -> Status:
+    """All that a store knows of a content, with the names that are seen."""
+    known = await store.status(id, view)
+    entries = [entry for page in await pages(store.names(id, view)) for entry in page]
+    assert all(entry.size == known.size for entry in entries)
+    return Status(tuple(entries), known.sha256, known.stored, known.verified)
 
 
 async def listed_damaged(store: IStore, prefix: str = "") -> list[Entry]:
@@ -256,7 +264,7 @@ class StoreContract(StoreCase):
         entries = (await put(store, "one", b"content"), await put(store, "two", b"content"))
         self.assertEqual(entries[0].id, entries[1].id)
         self.assertEqual(await listed(store), list(entries))
-        status = await store.status(entries[0].id)
+        status = await status_of(store, entries[0].id)
         self.assertEqual(status.entries, entries)
         self.assertEqual(await stored_bytes(store, entries[0].id), b"content")
 
@@ -270,7 +278,7 @@ class StoreContract(StoreCase):
         self.assertEqual(await listed(store), sorted(entries, key=lambda entry: entry.id))
         for entry, data in zip(entries, contents, strict=True):
             self.assertEqual(await stored_bytes(store, entry.id), data)
-            self.assertEqual((await store.status(entry.id)).entries, (entry,))
+            self.assertEqual((await status_of(store, entry.id)).entries, (entry,))
 
     async def test_same_twice(self) -> None:
         """The same content under the same name once more is no second entry."""
@@ -315,7 +323,7 @@ class StoreContract(StoreCase):
             await upload.abort()
         self.assertEqual(await listed(store), [first])
         self.assertEqual(await stored_bytes(store, COLLISION_ID), FIRST)
-        self.assertEqual((await store.status(COLLISION_ID)).sha256, digests_of(FIRST).sha256)
+        self.assertEqual((await status_of(store, COLLISION_ID)).sha256, digests_of(FIRST).sha256)
 
     async def test_stored_again_after_collision(self) -> None:
         """After a refused collision the stored content can still be stored under more names."""
@@ -342,7 +350,7 @@ class StoreContract(StoreCase):
         (entry,) = stored
         data = contents[entry.name]
         self.assertEqual(await stored_bytes(store, COLLISION_ID), data)
-        self.assertEqual((await store.status(COLLISION_ID)).sha256, digests_of(data).sha256)
+        self.assertEqual((await status_of(store, COLLISION_ID)).sha256, digests_of(data).sha256)
 
     # Small contents, in one piece
 
@@ -358,7 +366,7 @@ class StoreContract(StoreCase):
             entry = entry_of("name", data)
             self.assertEqual(await store.put("name", data, digests_of(data)), entry)
             self.assertIn(entry, await listed(store))
-            status = await store.status(entry.id)
+            status = await status_of(store, entry.id)
             self.assertEqual(status.entries, (entry,))
             self.assertEqual(status.sha256, digests_of(data).sha256)
             self.assertEqual((status.stored, status.verified), (1e9, 1e9))
@@ -722,7 +730,7 @@ class StoreContract(StoreCase):
         await put(store, "a", b"content")
         digests = digests_of(b"content")
         self.assertEqual(
-            await store.status(digests.md5),
+            await status_of(store, digests.md5),
             Status(
                 (entry_of("a", b"content"), entry_of("b", b"content")),
                 digests.sha256,
@@ -730,6 +738,53 @@ class StoreContract(StoreCase):
                 verified=1e9 + 0.25,
             ),
         )
+
+    async def many_names(self, store: IStore, data: bytes) -> list[Entry]:
+        """Store a content under so many names that it takes several pages; in name order."""
+        count = self.names_on_pages
+        for number in range(count):  # not in order
+            await put(store, f"{number * 5 % count:03} é", data)
+        return [entry_of(f"{number:03} é", data) for number in range(count)]
+
+    async def test_names(self) -> None:
+        """Many names of a content come page by page, in order, each once, and no other's."""
+        store = await self.new_store()
+        await put(store, "000", b"other")
+        await put(store, "999", b"other")
+        entries = await self.many_names(store, b"content")
+        read = await pages(store.names(entries[0].id))
+        self.assertGreater(len(read), 1)
+        self.assertEqual([entry for page in read for entry in page], entries)
+
+    async def test_names_at_once(self) -> None:
+        """Whoever reads them in turns has them all, one who gives up midway aside."""
+        store = await self.new_store()
+        entries = await self.many_names(store, b"content")
+        given_up, one, two = (store.names(entries[0].id) for _ in range(3))
+        await given_up.read()
+        found: list[list[Entry]] = [[], []]
+        for _ in range(len(entries) + 1):
+            for listing, seen in zip((one, two), found, strict=True):
+                seen += entries_of(await listing.read())
+        self.assertEqual(found, [entries, entries])
+
+    async def test_names_deleted_meanwhile(self) -> None:
+        """A name that is deleted while the names are read keeps no other from being told."""
+        store = await self.new_store()
+        entries = await self.many_names(store, b"content")
+        listing = store.names(entries[0].id)
+        first = entries_of(await listing.read())
+        for gone in (first[-1], entries[len(first)]):
+            await store.delete(gone.id, gone.name)
+        rest = [entry for page in await pages(listing) for entry in page]
+        self.assertEqual(rest, entries[len(first) + 1 :])
+        await store.delete(entries[0].id, None)
+        self.assertEqual(await listing.read(), b"")
+
+    async def test_names_unknown(self) -> None:
+        """What is not there has no names."""
+        store = await self.new_store()
+        self.assertEqual(await store.names("0" * 32).read(), b"")
 
     async def test_unknown(self) -> None:
         """An id that nothing stored has is NoSuchFile, in an empty store and in another."""
@@ -1316,7 +1371,7 @@ class StoreContract(StoreCase):
         one, two = await put(store, "one", b"content"), await put(store, "two", b"content")
         await store.delete(one.id, "one")
         self.assertEqual(await listed(store), [two])
-        self.assertEqual((await store.status(two.id)).entries, (two,))
+        self.assertEqual((await status_of(store, two.id)).entries, (two,))
         self.assertEqual(await stored_bytes(store, two.id), b"content")
 
     async def test_delete_last_name(self) -> None:
@@ -1339,6 +1394,52 @@ class StoreContract(StoreCase):
         await store.delete(entry_of("", b"content").id, None)
         self.assertEqual(await listed(store), [other])
         await self.assert_fails(store.open(entry_of("", b"content").id), NoSuchFile)
+
+    async def test_delete_many_names(self) -> None:
+        """However many they are; others stay, and the content can be stored anew."""
+        store = await self.new_store()
+        other = await put(store, "other", b"other")
+        entries = await self.many_names(store, b"content")
+        await store.delete(entries[0].id, None)
+        self.assertEqual(await listed(store), [other])
+        await self.assert_fails(store.status(entries[0].id), NoSuchFile)
+        await self.assert_fails(store.delete(entries[0].id, None), NoSuchFile)
+        entry = await put(store, "again", b"content")
+        self.assertEqual(await listed(store), [entry, other])
+        self.assertEqual(await stored_bytes(store, entry.id), b"content")
+
+    async def test_delete_many_while_stored(self) -> None:
+        """A content of many names that is stored and deleted at once is there with its bytes."""
+        store = await self.new_store()
+        for small in (True, False):
+            entries = await self.many_names(store, b"content")
+            id = entries[0].id
+            deleting = store.delete(id, None)
+            if small:
+                storing = store.put("new", b"content", digests_of(b"content"))
+            else:
+                upload = await begin(store, "new", b"content")
+                storing = upload.commit(digests_of(b"content"))
+            both: list[Deferred[Any]] = [deleting, storing]
+            await gatherResults(both)
+            left = await listed(store)
+            self.assertIn(left, ([], [entry_of("new", b"content")]))
+            if left:
+                self.assertEqual(await stored_bytes(store, id), b"content")
+                await store.delete(id, None)
+
+    async def test_delete_many_twice(self) -> None:
+        """Two who delete many names at once remove all of them, and one of them at least did."""
+        store = await self.new_store()
+        entries = await self.many_names(store, b"content")
+        outcomes: list[Any] = await DeferredList(
+            [store.delete(entries[0].id, None) for _ in range(2)], consumeErrors=True
+        )
+        self.assertIn(True, [succeeded for succeeded, _ in outcomes])
+        for succeeded, outcome in outcomes:
+            if not succeeded:
+                self.assertIs(outcome.type, NoSuchFile)
+        self.assertEqual(await listed(store), [])
 
     async def test_delete_unknown(self) -> None:
         """What is not there can't be deleted: NoSuchFile, and nothing else is."""
@@ -1372,7 +1473,7 @@ class StoreContract(StoreCase):
         self.time = 2e9
         entry = await put(store, "three", b"content")
         self.assertEqual(await listed(store), [entry])
-        status = await store.status(entry.id)
+        status = await status_of(store, entry.id)
         self.assertEqual((status.entries, status.stored), ((entry,), 2e9))
         self.assertEqual(await stored_bytes(store, entry.id), b"content")
 
@@ -1408,7 +1509,7 @@ class StoreContract(StoreCase):
         entry = await put(store, "name", b"content")
         self.time += 1000
         self.assertIs(await store.checked(entry.id, digests_of(b"content")), True)
-        status = await store.status(entry.id)
+        status = await status_of(store, entry.id)
         self.assertEqual((status.stored, status.verified), (1e9, 1e9 + 1000))
         self.assertEqual(await listed(store), [entry])
 
@@ -1465,7 +1566,7 @@ class StoreContract(StoreCase):
         self.time += 1000
         entries.insert(0, await put(store, "a", b"content"))
         self.assertEqual(await listed(store), entries)
-        status = await store.status(id)
+        status = await status_of(store, id)
         self.assertEqual(status.entries, tuple(entries))
         self.assertEqual((status.stored, status.verified), (1e9, 1e9 + 1000))
         self.assertEqual(await stored_bytes(store, id), b"content")

@@ -22,7 +22,7 @@ from xferproto.server.framing import CLOSE_TIMEOUT, LINGER
 from xferproto.server.limits import MAX_ERRORS
 from xferproto.server.reply import help_lines
 from xferproto.server.state import State
-from xferproto.store import catalogue, direct, schema, small
+from xferproto.store import direct, paging, schema, small
 from xferproto.store.small import SMALL_SIZE
 from xferproto.transfer.sender import BLOCK
 
@@ -662,7 +662,7 @@ class NeverReadsTests(BadInputCase):
 
     def test_listing(self) -> None:
         """A listing is read from the catalogue no faster than it is taken."""
-        self.patch(catalogue, "PAGE", 1000)
+        self.patch(paging, "PAGE", 1000)
         depot = Depot(self)
         session = self.connect(depot, buffer=0)
         names = [b"%04d" % number for number in range(2500)]

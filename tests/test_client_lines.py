@@ -10,7 +10,7 @@ from xferproto.client.factory import XferClientFactory
 from xferproto.client.lines import Lines
 from xferproto.errors import UnexpectedReply, XferError
 from xferproto.grammar import MAX_LINE
-from xferproto.store import catalogue
+from xferproto.store import paging
 
 
 class LinesTests(SynchronousTestCase):
@@ -69,7 +69,7 @@ class ListingTests(SynchronousTestCase):
     def test_same_as_typed(self) -> None:
         """A client sees what one who types sees, over several pages."""
 
-        self.patch(catalogue, "PAGE", 100)
+        self.patch(paging, "PAGE", 100)
         depot = Depot(self)
         typed = depot.connect()
         typed.send(b"".join(b"UPLOAD %04d;1\nx" % number for number in range(300)))

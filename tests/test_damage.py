@@ -20,7 +20,7 @@ from xferproto.grammar import NO_DAMAGED, NO_FILES, format_error
 from xferproto.identity import ALL_RIGHTS
 from xferproto.server import damage
 from xferproto.server.damage import NAMED, report_damage
-from xferproto.store import catalogue, pages
+from xferproto.store import pages, paging
 from xferproto.store.schema import CATALOGUE
 from xferproto.store.small import SMALL_SIZE
 
@@ -154,7 +154,7 @@ class ProtocolTests(DamageCase):
         self.damage()
         self.put("between n1 and n2", content=b"good")
         for entries in (1, 64, 200, 4000):
-            self.patch(catalogue, "PAGE", entries)
+            self.patch(paging, "PAGE", entries)
             answer = self.ask("LIST_DAMAGED")
             self.assertEqual(answer, b"".join(map(line, names)) + b"DONE\n")
 
@@ -328,10 +328,14 @@ class IndexTests(DamageCase):
         traced: list[str] = []
         self.put("a")
         self.damage()
-        self.depot.store._catalogue._reading.set_trace_callback(traced.append)
+        self.patch(paging, "PAGE", 1)  # so that the second one is looked for as well
+        catalogue = self.depot.store._catalogue
+        for connection in (catalogue._reading, catalogue._scanning):
+            connection.set_trace_callback(traced.append)
         for request in ("LIST_DAMAGED", "LIST_DAMAGED a"):
             self.ask(request)
-        self.depot.store._catalogue._reading.set_trace_callback(None)
+        for connection in (catalogue._reading, catalogue._scanning):
+            connection.set_trace_callback(None)
         statements = [text for text in traced if "listed = 0" in text]
         self.assertGreaterEqual(len(statements), 4)
         for text in statements:

@@ -20,7 +20,7 @@ from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 from tests.collision import FIRST, SECOND
-from tests.depot import NO_SMALL
+from tests.depot import NO_SMALL, few_at_once
 from tests.executors import InlineExecutor, SteppedExecutor
 from tests.store_contract import (
     StoreContract,
@@ -35,7 +35,7 @@ from tests.store_contract import (
 from xferproto.entry import Entry
 from xferproto.errors import Collision, Corrupt, NoSpace, StorageUnavailable
 from xferproto.executor import Executor, ThreadExecutor
-from xferproto.store import catalogue, schema
+from xferproto.store import catalogue, names, schema
 from xferproto.store.catalogue import Catalogue
 from xferproto.store.local import LocalStore
 from xferproto.store.small import SMALL_SIZE
@@ -93,10 +93,18 @@ class InlineContractTests(StoreContract, TestCase):
     small = SMALL_SIZE
 
     def setUp(self) -> None:
-        self.patch(catalogue, "PAGE", 3)
+        few_at_once(self)
 
     async def make_store(self) -> LocalStore:
         return open_store(Path(self.mktemp()), now=lambda: self.time, small=self.small)
+
+
+class WalkingContractTests(InlineContractTests):
+    """The same, where the names of a content are found among those of all."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(names, "ENTRIES_ON_PAGE", 0)
 
 
 class InlineFilesContractTests(InlineContractTests):
@@ -115,7 +123,7 @@ class ThreadsContractTests(StoreContract, TestCase):
     small = SMALL_SIZE
 
     def setUp(self) -> None:
-        self.patch(catalogue, "PAGE", 3)
+        few_at_once(self)
 
     def make_executor(self, threads: int) -> ThreadExecutor:
         pool = ThreadPool(threads, threads)
@@ -125,9 +133,16 @@ class ThreadsContractTests(StoreContract, TestCase):
         return ThreadExecutor(real, pool)
 
     async def make_store(self) -> LocalStore:
-        files, writer, reader = (self.make_executor(threads) for threads in (4, 1, 1))
-        root = Path(self.mktemp())
-        return LocalStore(root, files, writer, reader, lambda: self.time, small=self.small)
+        files, writer, reader, scans = (self.make_executor(threads) for threads in (4, 1, 1, 1))
+        return LocalStore(
+            Path(self.mktemp()),
+            files,
+            writer,
+            reader,
+            lambda: self.time,
+            small=self.small,
+            scans=scans,
+        )
 
 
 class ThreadsFilesContractTests(ThreadsContractTests):
@@ -817,8 +832,8 @@ class SharedCommitTests(SynchronousTestCase):
 
     def names(self) -> list[str]:
         """All names, in order."""
-        page = self.successResultOf(self.catalogue.page("", None))
-        return [entry.name for entry in entries_of(page)]
+        page = self.successResultOf(self.catalogue.page("", None, self.catalogue.paging.begin()))
+        return [entry.name for entry in entries_of(page.text)]
 
     def test_shared(self) -> None:
         """Of twenty entries at once the first is committed alone, all others together."""
@@ -877,11 +892,11 @@ class CloseTests(LocalStoreTestCase):
         """A catalogue is not closed under a query: on threads, SQLite would crash."""
         reader = SteppedExecutor()
         opened = Catalogue(Path(self.mktemp()), InlineExecutor(), reader)
-        page = opened.page("", None)
+        page = opened.page("", None, opened.paging.begin())
         closed = Deferred.fromCoroutine(opened.close())
         self.assertNoResult(closed)
         reader.run_all()
-        self.assertEqual(self.successResultOf(page), b"")
+        self.assertEqual(self.successResultOf(page).text, b"")
         self.successResultOf(closed)
 
     def test_each_moment(self) -> None:

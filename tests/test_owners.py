@@ -6,9 +6,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
-from tests.depot import make_store
+from tests.depot import few_at_once, make_store
 from tests.owner_contract import OwnerContract
-from xferproto.store import catalogue
+from xferproto.store import names
 from xferproto.store.local import LocalStore
 from xferproto.store.small import SMALL_SIZE
 
@@ -17,10 +17,18 @@ class LocalOwnerTests(OwnerContract, TestCase):
     """The contract, with small contents."""
 
     def setUp(self) -> None:
-        self.patch(catalogue, "PAGE", 3)
+        few_at_once(self)
 
     async def make_store(self) -> LocalStore:
-        return make_store(self, Path(self.mktemp()))
+        return make_store(self, Path(self.mktemp()), now=lambda: self.time)
+
+
+class WalkingOwnerTests(LocalOwnerTests):
+    """The same, where the names of a content are found among those of all."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(names, "ENTRIES_ON_PAGE", 0)
 
 
 class FileOwnerTests(LocalOwnerTests):

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import md5, sha256
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.depot import Depot, Session, overwrite
+from tests.depot import Depot, Session, make_store, overwrite
 from tests.visitors import PASSWORD, peer, user
 from xferproto.command import Command
 from xferproto.errors import Denied, LoginRequired, NoSuchFile
-from xferproto.grammar import EMPTY_MD5, format_error
+from xferproto.grammar import EMPTY_MD5, format_error, format_time
 from xferproto.identity import ALL_RIGHTS, Identity, Right, View
 from xferproto.server.connection import DISCARD_LIMIT
-from xferproto.server.login import NEEDED
 from xferproto.server.state import State
 from xferproto.store.small import SMALL_SIZE
 
@@ -29,6 +29,24 @@ def id_of(content: bytes) -> str:
     return md5(content).hexdigest()
 
 
+RIGHTS: dict[Command, Right] = {
+    Command.LIST_FILES: Right.LIST,
+    Command.STAT: Right.LIST,
+    Command.DOWNLOAD: Right.READ,
+    Command.VERIFY: Right.READ,
+    Command.UPLOAD: Right.WRITE,
+    Command.RESUME: Right.WRITE,
+    Command.DELETE: Right.DELETE,
+    Command.LIST_DAMAGED: Right.LIST,
+}
+"""
+The right that each command needs, by hand, as docs/protocol.md has it: what is read from the code
+would be wrong together with it.
+"""
+
+FREE = (Command.LOGIN, Command.HELP, Command.QUIT)
+"""The commands that need none."""
+
 REQUESTS: dict[Command, bytes] = {
     Command.LIST_FILES: b"LIST_FILES\n",
     Command.STAT: b"STAT %s\n",
@@ -40,6 +58,18 @@ REQUESTS: dict[Command, bytes] = {
     Command.LIST_DAMAGED: b"LIST_DAMAGED\n",
 }
 """A request of each command that needs a right; C{%s} is an id."""
+
+ANSWERS: dict[Command, bytes] = {
+    Command.LIST_FILES: b";a;5\n",
+    Command.STAT: b"\nsha256 ",
+    Command.DOWNLOAD: b";a;5\nhello",
+    Command.VERIFY: md5(b"hello").hexdigest().encode(),
+    Command.UPLOAD: md5(b"hi").hexdigest().encode(),
+    Command.RESUME: b"0;d41d8cd98f00b204e9800998ecf8427e\n",
+    Command.DELETE: md5(b"hello").hexdigest().encode(),
+    Command.LIST_DAMAGED: b"No damaged files known at the moment\nDONE\n",
+}
+"""A part of its answer, where it is allowed."""
 
 
 def request(command: Command, id: str) -> bytes:
@@ -71,31 +101,60 @@ class RightsTests(RightsCase):
 
     def test_needed(self) -> None:
         """Every command that touches a file needs a right; LOGIN, HELP and QUIT need none."""
-        free = {Command.LOGIN, Command.HELP, Command.QUIT}
-        self.assertEqual(set(NEEDED), set(Command) - free)
-        self.assertEqual(set(NEEDED), set(REQUESTS))
+        self.assertEqual({*RIGHTS, *FREE}, set(Command))
+        self.assertEqual(set(RIGHTS), set(REQUESTS))
+        self.assertEqual([right.value for right in Right], ["list", "read", "write", "delete"])
+
+    def answer(self, command: Command, rights: Iterable[Right], prompted: bool) -> bytes:
+        """What a user with these rights is answered, or all but the prompts of it."""
+        depot = self.depot_of(*rights)
+        for name in ("a", "b"):  # to delete, and to keep
+            id = self.store(self.visit(depot, "root"), b"hello", name)
+        session = self.visit(depot)
+        line, _, payload = request(command, id).partition(b"\n")
+        if not prompted:
+            answer = session.send(line + b"\n" + payload)
+        else:
+            word, _, argument = line.partition(b" ")
+            answer = session.send(word + b"\n")
+            if answer == DENIED:
+                return answer
+            self.assertTrue(answer.startswith(b"Please send "), answer)
+            answer = session.send(argument + b"\n", payload)
+        if answer == DENIED:  # nothing of the refused request is read as another one
+            self.assertTrue(session.send(b"HELP\n").startswith(b"LIST_FILES"))
+        return answer
 
     def test_each(self) -> None:
-        """A user with one right may do what needs it, and is denied everything else."""
-        for right in Right:
-            depot = self.depot_of(right)
-            id = self.store(self.visit(depot, "root"), b"hello")
-            for command, needed in NEEDED.items():
-                with self.subTest(f"{right.value}, {command.name}"):
-                    session = self.visit(depot)
-                    answer = session.send(request(command, id))
-                    if needed is right:
-                        self.assertNotIn(b"ERROR", answer)
-                    else:
-                        self.assertEqual(answer, DENIED)
-                        # nothing of the refused request is read as another one
-                        self.assertTrue(session.send(b"HELP\n").startswith(b"LIST_FILES"))
-                    session.lose()
+        """
+        One right is enough for what needs it and for nothing else, and all others are not; whether
+        the argument is on the line or asked for.
+        """
+        for command, needed in RIGHTS.items():
+            for prompted in (False, True) if command.prompt else (False,):
+                for right in Right:
+                    with self.subTest(f"{command.name} with {right.value}, {prompted=}"):
+                        answer = self.answer(command, [right], prompted)
+                        if needed is right:
+                            self.assertNotIn(b"ERROR", answer)
+                            self.assertIn(ANSWERS[command], answer)
+                        else:
+                            self.assertEqual(answer, DENIED)
+                with self.subTest(f"{command.name} without {needed.value}, {prompted=}"):
+                    others = ALL_RIGHTS - {needed}
+                    self.assertEqual(self.answer(command, others, prompted), DENIED)
+
+    def test_free(self) -> None:
+        """A user without any right may say who they are, ask for help and leave."""
+        session = self.visit(self.depot_of())
+        self.assertTrue(session.send(b"HELP\n").startswith(b"LIST_FILES"))
+        self.assertEqual(session.send(f"LOGIN root;{PASSWORD}\n".encode()), b"Welcome root\n")
+        self.assertEqual(self.visit(self.depot_of()).send(b"QUIT\n"), b"")
 
     def test_before_the_prompt(self) -> None:
         """Who may not is told before they are asked for anything."""
         depot = self.depot_of()
-        for command in NEEDED:
+        for command in RIGHTS:
             session = self.visit(depot)
             self.assertEqual(session.send(command.spellings[0].encode() + b"\n"), DENIED)
             self.assertIs(session.protocol.state, State.COMMAND)
@@ -105,7 +164,7 @@ class RightsTests(RightsCase):
         for right in Right:
             strangers = Identity(rights=frozenset([right]), view=View(all=False))
             depot = Depot(self, users=[], strangers=strangers)
-            for command, needed in NEEDED.items():
+            for command, needed in RIGHTS.items():
                 with self.subTest(f"{right.value}, {command.name}"):
                     answer = depot.connect().send(request(command, ABSENT))
                     self.assertEqual(answer == STRANGE, needed is not right)
@@ -200,6 +259,30 @@ class OwnTests(RightsCase):
             # who has it may store it, and has it then
             session.send(ask, b"0\n", content)
             self.assertEqual(session.send(ask).split(b";")[0], size)
+
+    def test_times(self) -> None:
+        """When another stored or verified the same content is not told."""
+        now = [1e9]
+        store = make_store(self, now=lambda: now[0])
+        users = [user("one", all=False), user("two", all=False), user("root")]
+        depot = Depot.over(self, store, users)
+        mine, theirs, root = (self.visit(depot, name) for name in ("one", "two", "root"))
+        for content in (b"ours", LARGE):
+            now[0] = 1e9
+            id = self.store(theirs, content, "theirs")
+            now[0] += 10
+            self.store(mine, content, "mine")
+            now[0] += 10
+            self.assertEqual(theirs.send(f"VERIFY {id}\n".encode()), f"{id}\n".encode())
+            for session, stored, verified in (
+                (mine, 10, 10),
+                (theirs, 0, 0),
+                (root, 0, 20),
+            ):
+                times = (1e9 + stored, 1e9 + verified)
+                expected = b"stored %s\nverified %s\nDONE\n" % tuple(map(format_time, times))
+                answer = session.send(f"STAT {id}\n".encode())
+                self.assertTrue(answer.endswith(expected), answer)
 
     def test_both_have_it(self) -> None:
         """Each sees and deletes their own name of a content that both have stored."""

@@ -55,6 +55,23 @@ class PartialStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ContentStatus:
+    """
+    What a store knows of one content, its names aside.
+
+    @ivar size: its length in bytes.
+    @ivar sha256: 64 lower-case hex digits.
+    @ivar stored: when its bytes were first stored, seconds since the epoch.
+    @ivar verified: when its stored bytes last hashed to the id, seconds since the epoch.
+    """
+
+    size: int
+    sha256: str
+    stored: float
+    verified: float
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """
     All that is known of one content, the answer to C{STAT}.

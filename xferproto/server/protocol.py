@@ -20,6 +20,7 @@ from xferproto.errors import (
     BadRange,
     BadToken,
     Corrupt,
+    NoSuchFile,
     OtherProtocol,
     RequestError,
 )
@@ -145,13 +146,18 @@ class XferServerProtocol(UploadConnection):
 
     async def _send_status(self, id: str, view: View) -> None:
         status = await self.factory.store.status(id, view)
+        names = self.factory.store.names(id, view)
+        first = await names.read()
+        if not first:  # deleted meanwhile
+            raise NoSuchFile()
+        await self._send(listing_pages(first, names))
         self._answer(*status_lines(status), grammar.DONE)
 
     def _verify(self, argument: bytes, prompted: bool) -> None:
         self._start(self._hash_again(grammar.parse_id(argument), self.identity.view))
 
     async def _hash_again(self, id: str, view: View) -> None:
-        size = (await self.factory.store.status(id, view)).entries[0].size
+        size = (await self.factory.store.status(id, view)).size
         turn = self.factory.turns.turn(size, lambda: self._lost)
         with Waiting(self.factory.clock, self.sendLine, "verifying", size) as waiting:
 

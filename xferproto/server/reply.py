@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from xferproto import grammar
 from xferproto.command import Command
-from xferproto.entry import Status
+from xferproto.entry import ContentStatus
 from xferproto.store.interface import IContent, IListing
 from xferproto.transfer.budget import MemoryBudget
 
@@ -18,10 +18,9 @@ def help_lines() -> list[bytes]:
     return [command.usage.encode("ascii") for command in Command]
 
 
-def status_lines(status: Status) -> list[bytes]:
-    """The answer to STAT, without its DONE."""
+def status_lines(status: ContentStatus) -> list[bytes]:
+    """The keyed lines of the answer to STAT, which follow the entries."""
     return [
-        *map(grammar.format_entry, status.entries),
         b"sha256 " + status.sha256.encode("ascii"),
         b"stored " + grammar.format_time(status.stored),
         b"verified " + grammar.format_time(status.verified),

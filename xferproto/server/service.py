@@ -144,7 +144,12 @@ class DepotService(Service):
         self._exit_status = exit_status
         self._pools = {
             name: ThreadPool(minthreads=0, maxthreads=threads, name=name)
-            for name, threads in (("files", FILE_THREADS), ("writer", 1), ("reader", 1))
+            for name, threads in (
+                ("files", FILE_THREADS),
+                ("writer", 1),
+                ("reader", 1),
+                ("scans", 1),
+            )
         }
         self._guard = Guard(self._executor("files"), reactor, Users(users), strangers)
         self._factory = XferServerFactory(
@@ -215,6 +220,7 @@ class DepotService(Service):
                 files=self._executor("files"),
                 writer=self._executor("writer"),
                 reader=self._executor("reader"),
+                scans=self._executor("scans"),
                 now=self._reactor.seconds,
                 tokens=self._factory.limits.tokens,
             )

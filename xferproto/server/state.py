@@ -44,7 +44,7 @@ class State(Enum):
     """Takes away the bytes of a refused upload."""
 
     SENDING = auto()
-    """Sends a file or a listing; the input is held back."""
+    """Sends a file, a listing or the names of a content; the input is held back."""
 
     CLOSING = auto()
     """Is done; whatever still comes is dropped."""

@@ -9,38 +9,31 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from weakref import WeakSet
 
 from twisted.internet.defer import Deferred
 
-from xferproto.entry import Digests, Entry, Status
-from xferproto.errors import Corrupt, NoSuchFile, StorageUnavailable
+from xferproto.entry import ContentStatus, Digests, Entry
+from xferproto.errors import StorageUnavailable
 from xferproto.executor import Executor
-from xferproto.store.changes import CONTENT, add_content, add_name, delete_names
+from xferproto.store import seen
+from xferproto.store.changes import (
+    CONTENT,
+    Deletion,
+    add_content,
+    add_name,
+    delete_names,
+    thin_out,
+)
 from xferproto.store.commits import SharedCommits
+from xferproto.store.names import Names
 from xferproto.store.pages import index_damaged, page_of
+from xferproto.store.paging import Page, PageSize, Paging
 from xferproto.store.schema import Content, Partial, open_database
 from xferproto.store.usage import begin_partial, usage
 
 R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """
-    A content as one who asks for it needs it.
-
-    @ivar entry: under the oldest of its names.
-    @ivar small: its row among the small contents; None where it has an object file.
-    @ivar damaged: whether the stored bytes were found to be wrong.
-    """
-
-    entry: Entry
-    small: int | None
-    damaged: bool
 
 
 CACHE = 32 * 1024
@@ -48,15 +41,6 @@ CACHE = 32 * 1024
 KiB of pages kept for writing: ids are random, and so are the pages they change. Who reads does with
 the 2 MiB that SQLite takes by itself.
 """
-
-PAGE = 4000
-"""Entries on a page of a listing: some 250 KB of text, and 2 ms of the reader's thread."""
-
-SMALLEST_PAGE = 64
-"""Entries on a page however many listings run."""
-
-FULL_PAGES = 4
-"""How many listings may run with full pages."""
 
 _PARTIAL = "token, name, size, started, idle, id"
 
@@ -70,8 +54,10 @@ class Catalogue:
     @param reader: runs the queries.
     @param leave: told on the writer's thread, before the commit, of each row among the small
         contents that a content has no more then.
+    @param scans: runs the queries that may look at many rows; the reader where it is None.
     @raise StorageUnavailable: the file can't be made or read, or is no catalogue of this version.
-    @ivar listings: the ones that are under way.
+    @ivar paging: how long the pages of listings are.
+    @ivar names: of one content.
     @ivar writing: the connection for writing, for who else commits to it on the writer's thread.
     """
 
@@ -81,18 +67,22 @@ class Catalogue:
         writer: Executor,
         reader: Executor,
         leave: Callable[[int], object] = lambda number: None,
+        scans: Executor | None = None,
     ) -> None:
         self._leave = leave
         self._reader = reader
-        self.listings: WeakSet[object] = WeakSet()
+        self._scans = reader if scans is None else scans
+        self.paging = Paging()
         try:
             self.writing = open_database(path)
             self.writing.execute(f"PRAGMA cache_size = {-CACHE}")
             self._reading = open_database(path)
+            self._scanning = open_database(path)
             index_damaged(self.writing)
         except (OSError, sqlite3.Error) as error:
             raise StorageUnavailable(f"The catalogue {path} can't be opened: {error}.") from error
         self._commits = SharedCommits(self.writing, writer)
+        self.names = Names(self._scanning, self._reading, reader, self._scans, self.paging)
 
     def has_file(self, id: str) -> bool:
         """Whether a content has an object file. Blocks: for the start, before anything runs."""
@@ -112,9 +102,25 @@ class Catalogue:
         """What the catalogue has of a content, damaged or not."""
         return self._reader.run(self._content, id)
 
-    def by_sha256(self, sha256: str) -> Deferred[Content | None]:
-        """The undamaged content with this SHA-256."""
-        return self._reader.run(self._by_sha256, sha256)
+    def by_sha256(self, sha256: str, only: str | None = None) -> Deferred[Content | None]:
+        """
+        The undamaged content with this SHA-256.
+
+        @param only: the owner who must have a name of it, or None for anyone.
+        """
+        return self._reader.run(seen.known_content, self._reading, seen.BY_SHA256, sha256, only)
+
+    def by_token(self, token: str, only: str | None = None) -> Deferred[Content | None]:
+        """
+        The undamaged content that a token stands for.
+
+        @param only: the owner who must have a name of it, or None for anyone.
+        """
+        return self._reader.run(seen.known_content, self._reading, seen.BY_TOKEN, token, only)
+
+    def sees(self, id: str, only: str | None) -> Deferred[bool]:
+        """Whether one who sees the names of one owner only, or of all, sees a content."""
+        return self._reader.run(seen.sees, self._reading, id, only)
 
     def add(
         self,
@@ -156,22 +162,28 @@ class Catalogue:
         """
         return self._reader.run(usage, self._reading, owner)
 
-    def sees(self, id: str, only: str | None) -> Deferred[bool]:
-        """Whether one who sees the names of one owner only, or of all, sees a content."""
-        return self._reader.run(self._sees, id, only)
-
-    def delete(
-        self, id: str, name: str | None, only: str | None = None
-    ) -> Deferred[Content | None]:
+    def deletion(self, id: str, name: str | None, only: str | None = None) -> Deferred[Deletion]:
         """
-        Remove one name of a content, or all: the content, where it has none left and is gone.
+        What is to be removed where one name of a content is deleted, or all that it has now.
 
         @param only: the owner whose names are removed, or None for all.
 
         @raise NoSuchFile: there is no such content, or it has no such name.
         """
+        return self._reader.run(seen.deletion, self._reading, id, name, only)
+
+    def thin_out(self, deletion: Deletion) -> Deferred[Deletion]:
+        """Remove some of many names, and let others have their turn: what is left to be done."""
+        return self._commits.write(lambda connection: thin_out(connection, deletion))
+
+    def delete(self, deletion: Deletion) -> Deferred[Content | None]:
+        """
+        Remove the names that are left: the content, where it has none left and is gone.
+
+        @raise NoSuchFile: there were none, now and before.
+        """
         return self._commits.write(
-            lambda connection: delete_names(connection, id, name, only, self._leave)
+            lambda connection: delete_names(connection, deletion, self._leave)
         )
 
     def verified(self, id: str, now: float) -> Deferred[None]:
@@ -254,74 +266,56 @@ class Catalogue:
         self,
         prefix: str,
         after: tuple[str, str] | None,
+        size: PageSize,
         only: str | None = None,
         damaged: bool = False,
-    ) -> Deferred[bytes]:
+    ) -> Deferred[Page]:
         """
-        At most L{PAGE} entries with this prefix, in name order, each a line C{id;name;size}; fewer
-        where many listings run, so that those which nobody reads don't fill the memory.
+        Entries with this prefix, in name order, each a line C{id;name;size}.
 
         @param after: name and id of the entry behind which the page begins.
+        @param size: how long it is.
         @param only: the owner whose entries are wanted, or None for all.
         @param damaged: whether those of damaged contents are wanted, or those of all others.
         """
-        entries = min(PAGE, max(SMALLEST_PAGE, FULL_PAGES * PAGE // max(1, len(self.listings))))
-        return self._reader.run(page_of, self._reading, prefix, after, only, entries, damaged)
+        # Further pages wait for one another, and who asks for little does not wait for them.
+        executor, connection = (
+            (self._reader, self._reading) if after is None else (self._scans, self._scanning)
+        )
+        return executor.run(
+            page_of, connection, prefix, after, only, size.entries, size.most, damaged
+        )
 
-    def status(self, id: str, only: str | None = None) -> Deferred[Status]:
+    def status(self, id: str, only: str | None = None) -> Deferred[ContentStatus]:
         """
-        All that is known of one content.
+        All that is known of one content, its names aside.
 
-        @param only: the owner whose names are wanted, or None for all.
+        @param only: the owner whose names and times count, or None for all.
 
         @raise NoSuchFile: there is none with that id.
+        @raise Corrupt: its bytes are damaged.
         """
-        return self._reader.run(self._status, id, only)
+        return self._reader.run(seen.status, self._reading, id, only)
 
-    def oldest(self, ids: Collection[str], only: str | None = None) -> dict[str, Found]:
+    def oldest(self, ids: Collection[str], only: str | None = None) -> dict[str, seen.Found]:
         """
         Contents, each under the oldest of its names, by their ids. Blocks: for the reader.
 
         @param only: the owner whose names are wanted, or None for all.
         """
-        rows = self._reading.execute(
-            "SELECT id, size, small, damaged IS NOT NULL,"
-            " (SELECT name FROM entry e WHERE e.id = c.id"
-            + ("" if only is None else " AND owner = ?")
-            + " ORDER BY stored, name LIMIT 1)"
-            " FROM content c WHERE id IN (SELECT value FROM json_each(?))",
-            (*(() if only is None else (only,)), json.dumps(list(ids))),
-        )
-        return {
-            id: Found(Entry(id, name, size), small, bool(damaged))
-            for id, size, small, damaged, name in rows.fetchall()
-            if name is not None
-        }
-
-    def _sees(self, id: str, only: str | None) -> bool:
-        if only is None:
-            return True
-        row = self._reading.execute(
-            "SELECT 1 FROM entry WHERE id = ? AND owner = ? LIMIT 1", (id, only)
-        )
-        return row.fetchone() is not None
+        return seen.oldest(self._reading, ids, only)
 
     async def close(self) -> None:
         """Finish the commits and queries that wait, then close the file."""
         await self._commits.when_idle()
-        await self._reader.run(lambda: None)  # behind the last query
+        for executor in (self._reader, self._scans):
+            await executor.run(lambda: None)  # behind the last query
+        self._scanning.close()
         self._reading.close()
         self.writing.close()
 
     def _content(self, id: str) -> Content | None:
         return self._one(Content, f"SELECT {CONTENT} FROM content WHERE id = ?", id)
-
-    def _by_sha256(self, sha256: str) -> Content | None:
-        return self._one(
-            Content,
-            f"SELECT {CONTENT} FROM content WHERE sha256 = ? AND damaged IS NULL",
-            sha256,
-        )
 
     def _least_recently_verified(
         self, now: float, besides: Collection[str]
@@ -347,18 +341,3 @@ class Catalogue:
     def _one(self, kind: Callable[..., R], statement: str, key: str) -> R | None:
         row = self._reading.execute(statement, (key,)).fetchone()
         return None if row is None else kind(*row)
-
-    def _status(self, id: str, only: str | None) -> Status:
-        # One statement, so that both tables are read at one moment.
-        rows = self._reading.execute(
-            "SELECT e.id, e.name, e.size, c.sha256, c.stored, c.verified, c.damaged"
-            " FROM content c JOIN entry e USING (id) WHERE id = ?"
-            + ("" if only is None else " AND e.owner = ?")
-            + " GROUP BY e.name ORDER BY e.name",
-            (id, *(() if only is None else (only,))),
-        ).fetchall()
-        if not rows:
-            raise NoSuchFile()
-        if rows[0][6] is not None:
-            raise Corrupt()
-        return Status(tuple(Entry(*row[:3]) for row in rows), *rows[0][3:6])

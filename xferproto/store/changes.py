@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from xferproto.entry import Digests, Entry
 from xferproto.errors import Collision, NoSuchFile
@@ -11,6 +13,15 @@ from xferproto.store.schema import Content
 
 CONTENT = "id, sha256, size, damaged IS NOT NULL, small"
 """The columns of a L{Content}, in its order."""
+
+STEP = 200
+"""The most names that are removed in one transaction: others have their turn in between."""
+
+STRIDE = 20
+"""Names that are removed before the first look at the time."""
+
+STEP_TIME = 0.01
+"""Seconds in which they are removed; the commit takes about as long again."""
 
 
 def add_content(
@@ -66,29 +77,82 @@ def add_name(
         connection.execute("UPDATE partial SET id = ?, idle = 0 WHERE token = ?", (entry.id, token))
 
 
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """
+    Names of a content that are to be removed.
+
+    @ivar name: the one, or None for all.
+    @ivar only: the owner whose names they are, or None for all.
+    @ivar until: when the last of them was stored: what comes later stays.
+    @ivar many: whether there are more than L{STEP}.
+    @ivar behind: time, name and owner of the last one that was removed; the others come after it.
+    """
+
+    id: str
+    name: str | None
+    only: str | None
+    until: float
+    many: bool = False
+    behind: tuple[float, str, str] = (float("-inf"), "", "")
+
+    @property
+    def begun(self) -> bool:
+        """Whether some are removed."""
+        return bool(self.behind[1])
+
+
+_LEFT = (
+    "FROM entry WHERE id = ?1 AND (stored, name, owner) > (?2, ?3, ?4) AND stored <= ?5"
+    " AND (?6 IS NULL OR owner = ?6)"
+)
+
+
+def thin_out(connection: sqlite3.Connection, deletion: Deletion) -> Deletion:
+    """Remove some of many names, the oldest first, but never the last: what is left then."""
+    rows = connection.execute(
+        f"SELECT stored, name, owner {_LEFT} ORDER BY stored, name, owner LIMIT ?7",
+        (deletion.id, *deletion.behind, deletion.until, deletion.only, STEP + 1),
+    ).fetchall()
+    if len(rows) <= STEP:
+        return replace(deletion, many=False)
+    until = time.monotonic() + STEP_TIME
+    for end in range(STRIDE, STEP + 1, STRIDE):
+        connection.executemany(
+            "DELETE FROM entry WHERE name = ? AND id = ? AND owner = ?",
+            [(name, deletion.id, owner) for _, name, owner in rows[end - STRIDE : end]],
+        )
+        if time.monotonic() >= until:
+            break
+    return replace(deletion, behind=rows[end - 1])
+
+
 def delete_names(
-    connection: sqlite3.Connection,
-    id: str,
-    name: str | None,
-    only: str | None,
-    leave: Callable[[int], object],
+    connection: sqlite3.Connection, deletion: Deletion, leave: Callable[[int], object]
 ) -> Content | None:
     """
-    Remove names of a content: the content, where it has none left and is gone.
+    Remove the names that are left: the content, where it has none left and is gone.
 
     @param leave: told, before the commit, of the row among the small contents that it had.
-    @raise NoSuchFile: there is none to remove.
+    @raise NoSuchFile: there were none, now and before.
     """
-    removed = connection.execute(
-        "DELETE FROM entry WHERE id = ?1 AND (?2 IS NULL OR name = ?2)"
-        " AND (?3 IS NULL OR owner = ?3)",
-        (id, name, only),
-    )
-    if not removed.rowcount:
+    id, name, only = deletion.id, deletion.name, deletion.only
+    if name is None:
+        removed = connection.execute(
+            f"DELETE {_LEFT}", (id, *deletion.behind, deletion.until, only)
+        )
+    else:
+        removed = connection.execute(
+            "DELETE FROM entry WHERE name = ?1 AND id = ?2 AND (?3 IS NULL OR owner = ?3)",
+            (name, id, only),
+        )
+    if not removed.rowcount and not deletion.begun:
         raise NoSuchFile()
     if connection.execute("SELECT 1 FROM entry WHERE id = ? LIMIT 1", (id,)).fetchone():
         return None
     row = connection.execute(f"SELECT {CONTENT} FROM content WHERE id = ?", (id,)).fetchone()
+    if row is None:  # another deletion has removed the rest
+        return None
     content = Content(*row)
     if content.small is not None:
         leave(content.small)

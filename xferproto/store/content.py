@@ -61,19 +61,26 @@ class LocalListing:
         self, catalogue: Catalogue, prefix: str, only: str | None, damaged: bool = False
     ) -> None:
         self._catalogue = catalogue
-        catalogue.listings.add(self)
+        self._size = catalogue.paging.begin()
         self._only = only
         self._prefix = prefix
         self._damaged = damaged
         self._last: tuple[str, str] | None = None
+        self._ended = False
 
     async def _read(self) -> bytes:
-        page = await self._catalogue.page(self._prefix, self._last, self._only, self._damaged)
-        if page:
-            last = page[page.rfind(b"\n", 0, -1) + 1 :].decode()
+        if self._ended:
+            return b""
+        page = await self._catalogue.page(
+            self._prefix, self._last, self._size, self._only, self._damaged
+        )
+        self._ended = page.last
+        if page.text:
+            self._size.learn(page.text)
+            last = page.text[page.text.rfind(b"\n", 0, -1) + 1 :].decode()
             id, _, rest = last.partition(";")
             self._last = (rest.rpartition(";")[0], id)
-        return page
+        return page.text
 
     def read(self) -> Deferred[bytes]:
         return Deferred.fromCoroutine(self._read())

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from xferproto.entry import Digests, Entry, PartialStatus, Status
+from xferproto.entry import ContentStatus, Digests, Entry, PartialStatus
 from xferproto.identity import EVERYTHING, View
 
 Claiming = Callable[[int], Awaitable[None]]
@@ -193,13 +193,19 @@ class IStore(Interface):
         from when that is found until the content is stored again, or has no name any more.
         """
 
-    def status(id: str, view: View = EVERYTHING) -> Deferred[Status]:
+    def status(id: str, view: View = EVERYTHING) -> Deferred[ContentStatus]:
         """
-        All that is known of one content.
+        All that is known of one content, its names aside.
+
+        For who sees the files of one owner only, both times are the one at which that owner first
+        stored it, of the names that are left: what others did is not told.
 
         @raise NoSuchFile: there is none with that id.
         @raise Corrupt: its bytes are known to be damaged.
         """
+
+    def names(id: str, view: View = EVERYTHING) -> IListing:
+        """The entries of one content; no page where there is none with that id."""
 
     def open(id: str, view: View = EVERYTHING) -> Deferred[IContent]:
         """
@@ -211,8 +217,11 @@ class IStore(Interface):
 
     def delete(id: str, name: str | None, view: View = EVERYTHING) -> Deferred[None]:
         """
-        Remove one name of a content, or all. The bytes go with the last one; who reads them now
-        reads on.
+        Remove one name of a content, or all that it has now. The bytes go with the last one; who
+        reads them now reads on.
+
+        Many names go in several steps, and others have their turn in between: a name that comes
+        meanwhile may stay, and after a crash some may be gone and others there.
 
         @raise NoSuchFile: there is no such content, or it has no such name.
         """

@@ -9,9 +9,10 @@ acknowledged and lists nothing that was not:
  3. the catalogue row is committed: from here on the file is listed;
  4. the mark is removed.
 
-Deleting sets the mark first, then removes the row, then the bytes, then the mark. The next start
-removes what is in C{incoming/}, and a marked object that has no row. Small contents go the same
-way, many at once, as rows of a database of their own instead of files.
+Deleting removes all but the last of many names in commits of their own; then it sets the mark, then
+removes the row, then the bytes, then the mark. The next start removes what is in C{incoming/}, and
+a marked object that has no row. Small contents go the same way, many at once, as rows of a database
+of their own instead of files.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from xferproto.entry import Digests, Entry, PartialStatus, Status
+from xferproto.entry import ContentStatus, Digests, Entry, PartialStatus
 from xferproto.errors import Collision, Corrupt, NoSpace, NoSuchFile, StorageUnavailable
 from xferproto.executor import Executor
 from xferproto.identity import EVERYTHING, View
@@ -47,6 +48,7 @@ from xferproto.store.interface import (
     IUpload,
 )
 from xferproto.store.lock import lock_directory
+from xferproto.store.names import LocalNames
 from xferproto.store.objects import Objects
 from xferproto.store.preflight import advice, check_whole
 from xferproto.store.puts import SmallPuts
@@ -70,6 +72,7 @@ class LocalStore:
     @param files: runs what reads and writes object files; may do several things at once.
     @param writer: runs the catalogue's commits; one at a time.
     @param reader: runs the catalogue's queries; one at a time.
+    @param scans: runs those that may take long; one at a time. The reader where it is None.
     @param now: the time, seconds since the epoch.
     @param space: keeps account of the room on the disk.
     @param small: the most bytes of a small content; -1 for none.
@@ -87,6 +90,7 @@ class LocalStore:
         space: Space | None = None,
         small: int = SMALL_SIZE,
         tokens: int = MOST_TOKENS,
+        scans: Executor | None = None,
     ) -> None:
         self.files = files
         self.small = small
@@ -102,7 +106,11 @@ class LocalStore:
             self._small = SmallObjects(root)
             # Marked first: should the server be killed, the next start removes what has no row.
             self._catalogue = Catalogue(
-                root / CATALOGUE, writer, reader, lambda number: self._small.mark(number)
+                root / CATALOGUE,
+                writer,
+                reader,
+                lambda number: self._small.mark(number),
+                scans,
             )
             self._backup = Backup(root, self._catalogue.writing)
             self._puts = SmallPuts(self._small, self._catalogue.writing, writer, self._check, now)
@@ -272,8 +280,11 @@ class LocalStore:
     def list_damaged(self, prefix: str, view: View = EVERYTHING) -> IListing:
         return LocalListing(self._catalogue, prefix, view.only, damaged=True)
 
-    def status(self, id: str, view: View = EVERYTHING) -> Deferred[Status]:
+    def status(self, id: str, view: View = EVERYTHING) -> Deferred[ContentStatus]:
         return self._catalogue.status(id, view.only)
+
+    def names(self, id: str, view: View = EVERYTHING) -> IListing:
+        return LocalNames(self._catalogue.names, id, view.only)
 
     def usage(self, owner: str | None) -> Deferred[int]:
         return Deferred.fromCoroutine(self.tokens.usage(owner))
@@ -292,6 +303,11 @@ class LocalStore:
         return Deferred.fromCoroutine(self._open(id, view))
 
     async def _delete(self, id: str, name: str | None, view: View) -> None:
+        await self.files.run(self.objects.check)
+        # Before anything else: what is not seen takes no other way than what is not there.
+        deletion = await self._catalogue.deletion(id, name, view.only)
+        while deletion.many:  # at least one name stays, and so do the bytes
+            deletion = await self._catalogue.thin_out(deletion)
         lock = await self._locked(id)
         try:
             # A file is marked first, for the case that the server is killed before it is removed.
@@ -299,10 +315,8 @@ class LocalStore:
             marked = known is not None and known.small is None
             if marked:
                 await self.files.run(translated, self.objects.mark, id)
-            else:
-                await self.files.run(self.objects.check)
             try:
-                gone = await self._catalogue.delete(id, name, view.only)
+                gone = await self._catalogue.delete(deletion)
             except BaseException:
                 if marked:
                     await self.files.run(self.objects.confirm, id)

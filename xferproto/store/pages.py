@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 
+from xferproto.store.paging import Page
+
 _INDEX = "CREATE INDEX IF NOT EXISTS entry_damaged ON entry (name, id) WHERE listed = 0"
 """
 Finds the damaged entries among any number of others. It belongs to no version of the tables: an
@@ -28,14 +30,16 @@ def page_of(
     after: tuple[str, str] | None,
     only: str | None,
     entries: int,
+    most: int,
     damaged: bool = False,
-) -> bytes:
+) -> Page:
     """
     The next entries with this prefix, in name order, each a line C{id;name;size}.
 
     @param after: name and id of the entry behind which the page begins.
     @param only: the owner whose entries are wanted, or None for all.
     @param entries: how many there are at most.
+    @param most: how many bytes they have at most, but for one.
     @param damaged: whether those of damaged contents are wanted, or those of all others.
     """
     end = _behind(prefix)
@@ -61,7 +65,8 @@ def page_of(
             entries,
         ),
     ).fetchone()
-    return text or b""
+    text = text or b""
+    return Page.of(text, text.count(b"\n") == entries, most)
 
 
 def _behind(prefix: str) -> str | None:

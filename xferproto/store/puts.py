@@ -100,11 +100,12 @@ class SmallPuts:
         contents: list[tuple[str, bytes]] = []
         new: list[tuple[object, ...]] = []
         anew: list[tuple[object, ...]] = []
+        healed: list[tuple[str]] = []
         replaced: list[tuple[int, str]] = []
         entries: list[tuple[object, ...]] = []
         for put in batch:
             entry = put.entry
-            sha256, number = known.get(entry.id, (put.sha256, -1))
+            sha256, number, damaged = known.get(entry.id, (put.sha256, -1, False))
             if sha256 != put.sha256:
                 put.outcome = Failure(Collision())
                 continue
@@ -117,11 +118,13 @@ class SmallPuts:
             written.add(entry.id)
             current = first + len(contents)
             contents.append((entry.id, put.content))
-            known[entry.id] = (sha256, current)
+            known[entry.id] = (sha256, current, False)
             if number < 0:
                 new.append((entry.id, sha256, entry.size, now, now, current))
             else:  # who knows what has become of its bytes since: they are written anew
                 anew.append((current, now, entry.id))
+                if damaged:
+                    healed.append((entry.id,))
                 if number != current:  # it is where its row was quarantined or lost
                     replaced.append((number, entry.id))
         self._small.add(contents, [number for number, _ in replaced])
@@ -136,7 +139,8 @@ class SmallPuts:
                     " verified = CASE WHEN damaged IS NULL THEN verified ELSE ? END WHERE id = ?",
                     row,
                 )
-                connection.execute("UPDATE entry SET listed = 1 WHERE id = ?", row[2:])
+            # Of these alone: it takes a look at every name.
+            connection.executemany("UPDATE entry SET listed = 1 WHERE id = ?", healed)
             insert(
                 connection,
                 "entry (name, id, size, stored, owner)",
@@ -154,15 +158,19 @@ class SmallPuts:
             with contextlib.suppress(sqlite3.Error):  # all is stored: they may go later
                 self._small.remove(replaced)
 
-    def _known(self, ids: list[str]) -> dict[str, tuple[str, int | None]]:
+    def _known(self, ids: list[str]) -> dict[str, tuple[str, int | None, bool]]:
+        """Of each content that is known: its SHA-256, its row, and whether it is damaged."""
         rows = self._catalogue.execute(
-            "SELECT id, sha256, small FROM content WHERE id IN (SELECT value FROM json_each(?))",
+            "SELECT id, sha256, small, damaged IS NOT NULL FROM content"
+            " WHERE id IN (SELECT value FROM json_each(?))",
             (json.dumps(ids),),
         )
-        return {id: (sha256, number) for id, sha256, number in rows.fetchall()}
+        return {
+            id: (sha256, number, bool(damaged)) for id, sha256, number, damaged in rows.fetchall()
+        }
 
     def _number_of(self, id: str) -> int | None:
-        return self._known([id]).get(id, ("", None))[1]
+        return self._known([id]).get(id, ("", None, False))[1]
 
 
 def _answer(batch: list[_Put]) -> None:

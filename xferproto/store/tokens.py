@@ -76,7 +76,7 @@ class Tokens:
                 held = await self._held(token)
             self._active[token] = held
             counted = 0 if row is None else held + FLAT_COST
-            known = await self._known(size, row, sha256, view.only)
+            known = await self._known(size, token, sha256, view.only)
             flat = FLAT_COST if known is not None and row is None else 2 * FLAT_COST
             if claim is not None and size + flat > counted:  # what makes less of it always may
                 await claim(size + flat - counted)
@@ -93,17 +93,14 @@ class Tokens:
             raise
 
     async def _known(
-        self, size: int, row: Partial | None, sha256: str | None, only: str | None
+        self, size: int, token: str, sha256: str | None, only: str | None
     ) -> Content | None:
         """The content that is stored already under a token or a SHA-256, of this size, and seen."""
-        known = None
         if sha256 is not None:
-            known = await self._catalogue.by_sha256(sha256)
-        elif row is not None and row.id is not None:
-            known = await self._catalogue.content(row.id)
-        if known is None or known.damaged or known.size != size:
-            return None
-        if not await self._catalogue.sees(known.id, only):  # a hash alone opens nothing
+            known = await self._catalogue.by_sha256(sha256, only)  # it alone opens nothing
+        else:
+            known = await self._catalogue.by_token(token, only)
+        if known is None or known.size != size:
             return None
         return known if await self._contents.has(known) else None
 
