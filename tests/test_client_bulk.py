@@ -31,6 +31,7 @@ from xferproto.errors import (
     NoSuchFile,
     SourceChanged,
     TargetExists,
+    TargetIsNoFile,
     TooLarge,
     UnexpectedReply,
 )
@@ -651,10 +652,10 @@ class DownloadTests(BulkCase):
         pair.lines.clear()
         self.download(pair, files)
         self.assertEqual(pair.sent(), [])
-        self.assert_told(*[(entry.id, TargetExists)] * 3)
+        self.assert_told(*[(entry.id, TargetExists)] * 2, (entry.id, TargetIsNoFile))
         self.told.clear()
         self.download(pair, files, replace=True)
-        self.assert_told((entry.id, entry), (entry.id, entry), (entry.id, TargetExists))
+        self.assert_told((entry.id, entry), (entry.id, entry), (entry.id, TargetIsNoFile))
         self.assertEqual((folder / "file").read_bytes(), b"a")
         self.assertEqual(names_in(folder), ["directory", "file", "link"])
 

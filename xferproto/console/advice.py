@@ -14,6 +14,7 @@ from xferproto.errors import (
     RequestError,
     SourceChanged,
     TargetExists,
+    TargetIsNoFile,
     TLSFailed,
     UnexpectedReply,
     UnknownRequestError,
@@ -219,6 +220,11 @@ def _told(error: XferError, server: str) -> tuple[str, str]:
         )
     if isinstance(error, SourceChanged):
         return "the file changed while it was sent", "put it again when nobody writes to it"
+    if isinstance(error, TargetIsNoFile):
+        return (
+            "what is there is no regular file, and is never replaced",
+            "choose another place with -o; -o - writes into a pipe",
+        )
     if isinstance(error, TargetExists):
         return "it is there already, and stays", "give --replace, or another place with -o"
     if isinstance(error, TLSFailed):  # most of them say what to do
