@@ -207,7 +207,7 @@ class UploadTests(BulkCase):
             return pread(fd, length, offset)
 
         def remove(fd: int, length: int, offset: int) -> bytes:
-            source.unlink()
+            source.unlink(missing_ok=True)
             return pread(fd, length, offset)
 
         pair = Pair(self)

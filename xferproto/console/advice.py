@@ -296,6 +296,9 @@ def _system(error: BaseException) -> tuple[str, str]:
             name = os.fsdecode(name)
         where = f" ({escaped(str(name))})" if isinstance(name, str | os.PathLike) else ""
         return reason + where, _ERRNO.get(error.errno, "mend that, and start it again")
+    if isinstance(error, OSError) and error.strerror:  # of our own, with what to do
+        cause, _, advice = escaped(error.strerror).partition("; ")
+        return _lower(cause), advice or "check what was given; xfer COMMAND -h says more"
     if isinstance(error, ValueError | OSError) and str(error):
         return _clause(str(error)), "check what was given; xfer COMMAND -h says more"
     text = escaped(str(error))[:LONGEST]
