@@ -60,8 +60,6 @@ def get(
 
     if everything == bool(whats):
         raise click.UsageError("Say what to fetch, or --all.")
-    if output == "":
-        raise click.UsageError("--output is empty.")
     settings = chosen.settings()
     asked = ("",) if everything else whats
     if output != STDOUT:
