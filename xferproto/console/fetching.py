@@ -85,14 +85,15 @@ class Fetching(Transfer[Fetched]):
         self._wish = wish
 
     async def _carry(self) -> None:
-        found = await self._find(self._session.client())
+        client = self._session.client()
+        found = await self._find(client)
         await self._place(found)
         files = list(self._files.values())
         self._display.plan(len(files), sum(file.entry.size for file in files))
         if self._wish.dry_run:
             self._say_what_would_be(files)
         else:
-            await self._fetch(files)
+            await self._fetch(client, files)
 
     # What is wanted, and where it goes
 
@@ -159,9 +160,12 @@ class Fetching(Transfer[Fetched]):
 
     # Fetching
 
-    async def _fetch(self, files: Sequence[Fetched]) -> None:
+    async def _fetch(self, client: RetryingClient, files: Sequence[Fetched]) -> None:
         carrier = Carrier(
-            self._session.client, self._session.settings.jobs, self._fetch_many, self._fetch_one
+            self._session,
+            self._fetch_many,
+            self._fetch_one,
+            lambda file: file.path in self._files,
         )
         # In a request for many a file is told of by its id: who is wanted twice comes by itself.
         small: dict[str, Fetched] = {}
@@ -171,7 +175,7 @@ class Fetching(Transfer[Fetched]):
                 others.append(file)
             else:
                 small[file.entry.id] = file
-        await carrier.carry(list(small.values()), others)
+        await carrier.carry(client, list(small.values()), others)
 
     async def _fetch_many(self, client: RetryingClient, files: Iterator[Fetched]) -> None:
         under_way: dict[str, Fetched] = {}

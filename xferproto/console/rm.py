@@ -78,7 +78,7 @@ class _Removing:
 
         @raise Exception: nothing can be removed any more.
         """
-        from xferproto.console.carrier import all_of
+        from xferproto.console.jobs import Jobs
         from xferproto.console.transfers import is_of_all
 
         client = self._session.client()
@@ -95,8 +95,8 @@ class _Removing:
             return
         self._queue.extend(self._victims.values())
         try:
-            jobs = min(self._session.settings.jobs, len(self._queue))
-            await all_of([self._work(client if not job else None) for job in range(jobs)])
+            jobs = Jobs(self._session, self._work, lambda: bool(self._queue))
+            await jobs.run(client, min(self._session.settings.jobs, len(self._queue)))
         finally:
             verb = "would be removed" if self._dry_run else "removed"
             names = "1 name" if self._removed == 1 else f"{self._removed:,} names"
@@ -165,8 +165,7 @@ class _Removing:
         self._output.failed("", LocalRefusal("nothing was removed", "say y to remove it"))
         return False
 
-    async def _work(self, client: RetryingClient | None) -> None:
-        client = client or self._session.client()
+    async def _work(self, client: RetryingClient) -> None:
         while self._queue:
             await self._remove(client, self._queue.popleft())
 
@@ -180,6 +179,7 @@ class _Removing:
             pass  # it is gone, by another try or another hand
         except Exception as error:
             if is_of_all(error):
+                self._queue.appendleft(victim)
                 raise
             what = victim.name or victim.id
             self._output.failed(what, error, action="rm", id=victim.id, name=victim.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 import click
@@ -56,7 +57,7 @@ class _Sums:
 
         @raise Exception: nothing can be asked for any more.
         """
-        from xferproto.console.carrier import all_of
+        from xferproto.console.jobs import Jobs
         from xferproto.console.transfers import is_of_all
         from xferproto.console.wanted import wanted
 
@@ -74,20 +75,25 @@ class _Sums:
                 self._tell(file, file.entry.id)
             return
         # Each is told as soon as it and all before it are known.
-        asked = iter({file.entry.id: file for file in self._files.values()}.values())
+        asked = deque({file.entry.id: file for file in self._files.values()}.values())
         telling = iter(self._files.values())
         waiting = next(telling, None)
 
         async def work(client: RetryingClient) -> None:
             nonlocal waiting
-            for file in asked:
-                await self._ask(client, file)
+            while asked:
+                file = asked.popleft()
+                try:
+                    await self._ask(client, file)
+                except BaseException:
+                    asked.appendleft(file)
+                    raise
                 while waiting is not None and waiting.entry.id in self._hashes:
                     self._tell(waiting, self._hashes[waiting.entry.id])
                     waiting = next(telling, None)
 
-        jobs = min(self._session.settings.jobs, len(self._files))
-        await all_of([work(self._session.client() if job else client) for job in range(jobs)])
+        jobs = Jobs(self._session, work, lambda: bool(asked))
+        await jobs.run(client, min(self._session.settings.jobs, len(asked)))
 
     def _take(self, file: Wanted) -> None:
         from xferproto.console.advice import LocalRefusal

@@ -63,7 +63,7 @@ class Verifying:
 
         @raise Exception: nothing can be verified any more.
         """
-        from xferproto.console.carrier import all_of
+        from xferproto.console.jobs import Jobs
 
         try:
             client = self._session.client()
@@ -71,8 +71,8 @@ class Verifying:
                 await self._find(client, what)
             self._queue.extend(self._entries.values())
             self._display.plan(len(self._queue), sum(entry.size for entry in self._queue))
-            jobs = min(self._session.settings.jobs, len(self._queue))
-            await all_of([self._work(client if not job else None) for job in range(jobs)])
+            jobs = Jobs(self._session, self._work, lambda: bool(self._queue))
+            await jobs.run(client, min(self._session.settings.jobs, len(self._queue)))
         finally:
             self._display.close()
             self._summarise()
@@ -121,8 +121,7 @@ class Verifying:
         self._entries.setdefault(status.entries[0].id, status.entries[0])
         return True
 
-    async def _work(self, client: RetryingClient | None) -> None:
-        client = client or self._session.client()
+    async def _work(self, client: RetryingClient) -> None:
         while self._queue:
             await self._verify(client, self._queue.popleft())
 
