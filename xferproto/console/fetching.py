@@ -12,6 +12,7 @@ from xferproto.client.source import ONE_LINE
 from xferproto.console.advice import LocalRefusal
 from xferproto.console.carrier import Carrier
 from xferproto.console.hashing import hash_file
+from xferproto.console.meant import Meant
 from xferproto.console.places import Places, small_hashes
 from xferproto.console.progress import COMPARING, RECEIVING
 from xferproto.console.session import Session
@@ -34,6 +35,7 @@ class Wish:
     @ivar exclude: patterns of names that are left out, with all that is in them.
     @ivar replace: whether files that have other content are replaced.
     @ivar dry_run: whether nothing is to be fetched.
+    @ivar meant: what C{whats} are, where they may not be either.
     """
 
     whats: Sequence[str]
@@ -41,6 +43,7 @@ class Wish:
     exclude: Sequence[str] = ()
     replace: bool = False
     dry_run: bool = False
+    meant: Meant = None
 
     def excluded(self, relative: str) -> bool:
         """Whether a file, or a directory that it is in, is left out."""
@@ -101,7 +104,7 @@ class Fetching(Transfer[Fetched]):
         found: list[Wanted] = []
         for what in self._wish.whats:
             try:
-                for one in await wanted(client, what, self._output.note):
+                for one in await wanted(client, what, self._output.note, self._wish.meant):
                     if self._wish.exclude and self._wish.excluded(one.relative):
                         self._tally.left_out[EXCLUDED] += 1
                     else:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import click
 
 from xferproto import grammar
+from xferproto.console.meant import Meant, id_or_name
 from xferproto.console.options import Chosen, command
 from xferproto.console.output import Output
 from xferproto.console.session import Session, run
@@ -150,13 +151,14 @@ The id is the MD5 of the content. `verified` is when the depot last read and has
 stands for several contents is told with each of them.""",
 )
 @click.argument("whats", nargs=-1, required=True, metavar="ID|NAME...")
+@id_or_name
 @click.pass_obj
-def stat(chosen: Chosen, whats: tuple[str, ...]) -> None:
+def stat(chosen: Chosen, whats: tuple[str, ...], meant: Meant) -> None:
     """Tell all that the depot knows of files: names, size, hashes, times."""
-    run(chosen.settings(), lambda session: _stat(session, whats))
+    run(chosen.settings(), lambda session: _stat(session, whats, meant))
 
 
-async def _stat(session: Session, whats: tuple[str, ...]) -> None:
+async def _stat(session: Session, whats: tuple[str, ...], meant: Meant) -> None:
     from xferproto.console.named import statuses
     from xferproto.console.transfers import is_of_all
 
@@ -164,7 +166,7 @@ async def _stat(session: Session, whats: tuple[str, ...]) -> None:
     first = True
     for what in whats:
         try:
-            found = await statuses(client, what)
+            found = await statuses(client, what, output.note, meant)
         except Exception as error:
             if is_of_all(error):
                 raise

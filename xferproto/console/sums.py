@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from xferproto.console.meant import Meant, id_or_name
 from xferproto.console.options import Chosen, command
 from xferproto.console.session import Session, run
 
@@ -30,10 +31,13 @@ two contents with one MD5 on purpose, take --sha256.""",
 @click.argument("whats", nargs=-1, metavar="[ID|NAME|PREFIX]...")
 @click.option("--md5", "algorithm", flag_value="md5", default="md5", help="MD5; if not given.")
 @click.option("--sha256", "algorithm", flag_value="sha256", help="SHA-256.")
+@id_or_name
 @click.pass_obj
-def sums(chosen: Chosen, whats: tuple[str, ...], algorithm: str) -> None:
+def sums(chosen: Chosen, whats: tuple[str, ...], algorithm: str, meant: Meant) -> None:
     """Print the hashes of stored files."""
-    run(chosen.settings(), lambda session: _Sums(session, algorithm).run(whats or ("",)))
+    if meant and not whats:
+        raise click.UsageError(f"--{meant} takes arguments")
+    run(chosen.settings(), lambda session: _Sums(session, algorithm, meant).run(whats or ("",)))
 
 
 class _Sums:
@@ -42,12 +46,14 @@ class _Sums:
 
     @param session: where it runs.
     @param algorithm: C{md5} or C{sha256}.
+    @param meant: what the arguments are, where they may not be either.
     """
 
-    def __init__(self, session: Session, algorithm: str) -> None:
+    def __init__(self, session: Session, algorithm: str, meant: Meant) -> None:
         self._session = session
         self._output = session.output
         self._algorithm = algorithm
+        self._meant = meant
         self._files: dict[str, Wanted] = {}
         self._hashes: dict[str, str | None] = {}
 
@@ -64,7 +70,7 @@ class _Sums:
         client = self._session.client()
         for what in whats:
             try:
-                for file in await wanted(client, what, self._output.note):
+                for file in await wanted(client, what, self._output.note, self._meant):
                     self._take(file)
             except Exception as error:
                 if is_of_all(error):

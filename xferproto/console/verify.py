@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from xferproto.console.meant import Meant, id_or_name, status_of
 from xferproto.console.options import Chosen, command
 from xferproto.console.session import Session, run
 from xferproto.entry import Entry
@@ -32,12 +33,15 @@ is found by its id only.""",
 )
 @click.argument("whats", nargs=-1, metavar="[ID|NAME|PREFIX]...")
 @click.option("--all", "everything", is_flag=True, help="Verify all that is listed.")
+@id_or_name
 @click.pass_obj
-def verify(chosen: Chosen, whats: tuple[str, ...], everything: bool) -> None:
+def verify(chosen: Chosen, whats: tuple[str, ...], everything: bool, meant: Meant) -> None:
     """Let the depot hash what it stores again: an id, a name, all of a directory or prefix."""
     if everything == bool(whats):
         raise click.UsageError("say what to verify, or --all")
-    run(chosen.settings(), lambda session: Verifying(session).run(whats or ("",)))
+    if meant and everything:
+        raise click.UsageError(f"--{meant} goes without --all")
+    run(chosen.settings(), lambda session: Verifying(session, meant).run(whats or ("",)))
 
 
 class Verifying:
@@ -45,12 +49,14 @@ class Verifying:
     Verifies contents over several connections, each content once.
 
     @param session: where it runs.
+    @param meant: what the arguments are, where they may not be either.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, meant: Meant = None) -> None:
         from xferproto.console.transfers import new_display
 
         self._session = session
+        self._meant = meant
         self._output = session.output
         self._display = new_display(session)
         self._entries: dict[str, Entry] = {}
@@ -95,10 +101,10 @@ class Verifying:
 
     async def _find(self, client: RetryingClient, what: str) -> None:
         from xferproto.console.transfers import is_of_all
-        from xferproto.console.wanted import among, is_id
+        from xferproto.console.wanted import among
 
         try:
-            if is_id(what) and await self._find_id(client, what):
+            if await self._find_id(client, what):
                 return
             found = among(await client.list_files(what), what)
             if what and not found:
@@ -112,11 +118,10 @@ class Verifying:
             self._entries.setdefault(entry.id, entry)
         self._display.looking(len(self._entries))
 
-    async def _find_id(self, client: RetryingClient, id: str) -> bool:
+    async def _find_id(self, client: RetryingClient, what: str) -> bool:
         """Take the content of an id; whether there is one that is not known to be damaged."""
-        try:
-            status = await client.stat(id)
-        except NoSuchFile:
+        status = await status_of(client, what, self._meant, self._output.note)
+        if status is None:
             return False
         self._entries.setdefault(status.entries[0].id, status.entries[0])
         return True

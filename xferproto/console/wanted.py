@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
-from xferproto.entry import Entry, Status
+from xferproto.console.meant import Depot, Meant, status_of
+from xferproto.entry import Entry
 from xferproto.errors import NoSuchFile
 from xferproto.escape import quoted
 
@@ -27,34 +26,22 @@ class Wanted:
     relative: str
 
 
-class Depot(Protocol):
-    """What is asked of a client."""
-
-    def list_files(self, prefix: str = "") -> Awaitable[list[Entry]]:
-        """The entries whose names begin so."""
-
-    def stat(self, id: str) -> Awaitable[Status]:
-        """All that is known of a content."""
-
-
-async def wanted(client: Depot, what: str, note: Callable[[str], None]) -> list[Wanted]:
+async def wanted(
+    client: Depot, what: str, note: Callable[[str], None], meant: Meant = None
+) -> list[Wanted]:
     """
     The files that an argument stands for: those of an id, else of a name, else all that are below
     a directory of this name, else all whose names begin so. Nothing at all stands for every file.
 
     Where a name has several contents, it is the one whose bytes were stored last.
 
-    @param note: told of names with several contents.
+    @param note: told of names with several contents, and of an id that is a name too.
+    @param meant: what the argument is, where it may not be either.
     @return: one for each name, in name order; never empty.
     @raise NoSuchFile: nothing is stored under it.
     """
-    if is_id(what):
-        try:
-            entries = (await client.stat(what)).entries
-        except NoSuchFile:
-            pass  # then it may be a name
-        else:
-            return [Wanted(entries[0], _last(entries[0].name))]
+    if (status := await status_of(client, what, meant, note)) is not None:
+        return [Wanted(status.entries[0], _last(status.entries[0].name))]
     found = among(await client.list_files(what), what)
     if not found and what:
         raise NoSuchFile(f"Nothing is stored under {quoted(what)}.")
@@ -63,11 +50,6 @@ async def wanted(client: Depot, what: str, note: Callable[[str], None]) -> list[
         Wanted(entry, entry.name.removeprefix(f"{above}/") if above else entry.name)
         for entry in await _newest(client, found, note)
     ]
-
-
-def is_id(text: str) -> bool:
-    """Whether this may be the id of a content; it may be a name too."""
-    return re.fullmatch("[0-9A-Fa-f]{32}", text) is not None
 
 
 def among(entries: Iterable[Entry], what: str) -> list[Entry]:
