@@ -40,6 +40,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "executor": (),
     "identity": (),
     "peer": (),
+    "prompt": (),
     "version": (),
     # what stands on them
     "certificates": ("errors", "escape"),
@@ -54,7 +55,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "store": (*STORE, "store"),
     "transfer": (*TRANSFER, "transfer"),
     "server": (*SIDE, "quantity", "server"),
-    "client": (*SIDE, "client", "lane", "quantity", "version"),
+    "client": (*SIDE, "client", "lane", "prompt", "quantity", "version"),
     # the console command
     "console": (
         *VALUES,
@@ -63,12 +64,13 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
         "console",
         "executor",
         "peer",
+        "prompt",
         "quantity",
         "transfer.sender",
         "version",
     ),
     # the operator's command
-    "accounts": ("errors", "escape", "grammar", "identity", "quantity", "server.users"),
+    "accounts": ("errors", "escape", "grammar", "identity", "prompt", "quantity", "server.users"),
     "certify": ("certificates", "errors"),
     "depot": ("accounts", "certify", "errors", "escape", "store", "version"),
     # the Python API: a client's
@@ -90,6 +92,7 @@ PURE = (
     "escape",
     "grammar",
     "identity",
+    "prompt",
     "quantity",
     "version",
 )

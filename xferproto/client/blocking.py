@@ -72,7 +72,7 @@ class BlockingClient:
     @param credentials: the user and the password to log in with.
     @param tries: how often each request is tried before its last failure is raised.
     @param timeout: seconds that a request may take, with all its tries; None for any.
-    @param patience: seconds without a byte after which a connection is taken for lost.
+    @param patience: seconds without progress after which a connection is taken for lost.
     @param say: told in one line why something is tried again, and when.
     @raise ValueError: it is not said where the depot is, or said twice; C{fingerprint} is none.
     @raise CertificateError: a file can't be used.

@@ -91,7 +91,7 @@ class RetryingClient:
     @param delay: seconds to wait, from how many tries have failed.
     @param prompted: as for L{connect<xferproto.client.factory.connect>}.
     @param trace: as for L{connect<xferproto.client.factory.connect>}.
-    @param patience: seconds without a byte after which a connection is taken for lost.
+    @param patience: seconds without progress after which a connection is taken for lost.
     @param credentials: the user and password to log in with on every connection, or None.
     """
 
