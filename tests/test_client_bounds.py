@@ -53,9 +53,12 @@ class MemoryTests(Case):
 
     def test_listing(self) -> None:
         """A listing that is kept ends with an error that says what to do."""
-        request = self.script.client.list_files()
-        self.assertLess(self.says_until_cut(entries(1000)), 2 * KEPT)
-        self.assert_ends(request, AnswerTooLong)
+        for damaged in (False, True):
+            self.script = Script()
+            client = self.script.client
+            request = client.list_damaged() if damaged else client.list_files()
+            self.assertLess(self.says_until_cut(entries(1000)), 2 * KEPT)
+            self.assert_ends(request, AnswerTooLong)
 
     def test_each(self) -> None:
         """One that is taken entry by entry may be of any length."""

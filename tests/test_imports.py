@@ -72,7 +72,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     # the operator's command
     "accounts": ("errors", "escape", "grammar", "identity", "prompt", "quantity", "server.users"),
     "certify": ("certificates", "errors"),
-    "depot": ("accounts", "certify", "errors", "escape", "store", "version"),
+    "depot": ("accounts", "certify", "errors", "escape", "grammar", "store", "version"),
     # the Python API: a client's
     "": ("client", "entry", "errors", "version"),
 }

@@ -156,6 +156,15 @@ class BlockingClient:
         """The entries whose names begin with C{prefix}, in name order."""
         return self._call(lambda client, call: client.list_files(prefix))
 
+    def list_damaged(self, prefix: str = "") -> list[Entry]:
+        """
+        As L{list_files}, the entries whose stored bytes are known to be damaged; they are in no
+        other listing.
+
+        @raise BadCommand: the server is older than this request.
+        """
+        return self._call(lambda client, call: client.list_damaged(prefix))
+
     def stat(self, id: str) -> Status:
         """All that the depot knows of a content."""
         return self._call(lambda client, call: client.stat(id))

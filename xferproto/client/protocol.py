@@ -69,7 +69,7 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         @raise AnswerTooLong: there are more than can be kept, about a million; the connection is
             closed then.
         """
-        return self._request(self._list_files(prefix))
+        return self._request(self._list_files(Command.LIST_FILES, prefix))
 
     def each_file(self, prefix: str, told: Callable[[Entry], object]) -> Deferred[None]:
         """
@@ -79,7 +79,21 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         @return: fires when all were told. Fails with what C{told} raised; the connection is closed
             then, for what is still on its way.
         """
-        return self._request(self._each_file(prefix, told))
+        return self._request(self._each_file(Command.LIST_FILES, prefix, told))
+
+    def list_damaged(self, prefix: str = "") -> Deferred[list[Entry]]:
+        """
+        As L{list_files}, the entries whose stored bytes are known to be damaged; they are in no
+        other listing.
+
+        @raise AnswerTooLong: as for L{list_files}.
+        @raise BadCommand: the server is older than this request.
+        """
+        return self._request(self._list_files(Command.LIST_DAMAGED, prefix))
+
+    def each_damaged(self, prefix: str, told: Callable[[Entry], object]) -> Deferred[None]:
+        """As L{each_file}, the entries of L{list_damaged}."""
+        return self._request(self._each_file(Command.LIST_DAMAGED, prefix, told))
 
     def help(self) -> Deferred[list[str]]:
         """What the server says of its commands; needs no right. The lines are the server's."""
@@ -239,19 +253,22 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         await self._expect(grammar.format_welcome(login.user))
         self._in_step = True
 
-    async def _list_files(self, prefix: str) -> list[Entry]:
+    async def _list_files(self, command: Command, prefix: str) -> list[Entry]:
         kept = KeptEntries()
-        await self._each_file(prefix, kept.add)
+        await self._each_file(command, prefix, kept.add)
         return kept.entries
 
-    async def _each_file(self, prefix: str, told: Callable[[Entry], object]) -> None:
+    async def _each_file(
+        self, command: Command, prefix: str, told: Callable[[Entry], object]
+    ) -> None:
         argument = to_wire(prefix)
         grammar.parse_prefix(argument)
-        self._send_line(b"LIST_FILES" + (b" " + argument if argument else b""))
+        line = command.name.encode()
+        self._send_line(line + (b" " + argument if argument else b""))
         raised: list[Exception] = []
 
         def take(line: bytes) -> None:
-            if line == grammar.NO_FILES:
+            if line in (grammar.NO_FILES, grammar.NO_DAMAGED):
                 return
             entry = to_entry(line)
             try:

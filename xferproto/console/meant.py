@@ -8,7 +8,8 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import click
 
-from xferproto.entry import Entry, Status
+from xferproto.console.damage import DamageDepot, list_all
+from xferproto.entry import Status
 from xferproto.errors import BadId, NoSuchFile
 from xferproto.escape import quoted
 
@@ -18,11 +19,8 @@ Meant = Literal["id", "name"] | None
 """What the arguments of a call are; either where it is None."""
 
 
-class Depot(Protocol):
+class Depot(DamageDepot, Protocol):
     """What is asked of a client."""
-
-    def list_files(self, prefix: str = "") -> Awaitable[list[Entry]]:
-        """The entries whose names begin so."""
 
     def stat(self, id: str) -> Awaitable[Status]:
         """All that is known of a content."""
@@ -86,5 +84,5 @@ async def is_name_too(client: Depot, id: str, below: bool = True) -> bool:
     """
     return any(
         entry.id != id.lower() and (entry.name == id or (below and entry.name.startswith(f"{id}/")))
-        for entry in await client.list_files(id)
+        for entry in (await list_all(client, id))[0]
     )

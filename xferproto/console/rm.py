@@ -137,6 +137,8 @@ class _Removing:
         @raise NoSuchFile: nothing.
         @raise LocalRefusal: an id, or a name, and nobody says which.
         """
+        from xferproto.console.damage import each_damaged
+
         if may_be_id(what, self._meant):
             try:
                 entries: tuple[Entry, ...] = (await client.stat(what)).entries
@@ -160,7 +162,9 @@ class _Removing:
             if entry.name == what or (self._recursive and entry.name.startswith(below)):
                 found.append(entry)
 
+        await each_damaged(client, what, take)
         await client.each_file(what, take)
+        await each_damaged(client, what, take)
         if not found:
             raise NoSuchFile()
         for entry in found:
