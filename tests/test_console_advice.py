@@ -31,6 +31,7 @@ from xferproto.console.advice import (
 )
 from xferproto.errors import (
     REQUEST_ERRORS,
+    AnswerTooLong,
     CertificateError,
     ConnectionCut,
     HashMismatch,
@@ -130,6 +131,8 @@ class ExplainTests(SynchronousTestCase):
                 continue
             if kind is HashMismatch:
                 error: XferError = HashMismatch("Upload", "0" * 32, "1" * 32)
+            elif kind is AnswerTooLong:
+                error = AnswerTooLong()
             elif kind is UnknownRequestError:
                 error = UnknownRequestError("x", "text")
             else:
