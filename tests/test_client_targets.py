@@ -194,14 +194,14 @@ class ReplacedTests(TargetCase):
 
         target = self.directory() / "x"
         target.write_bytes(b"old")
-        target.chmod(0o664)
+        target.chmod(0o660)
         part = PartFile(target, replace=True)
         own = target.stat()
         (other := list(own))[stat.ST_GID] += 1
         self.patch(os, "fchown", refuse)
         self.patch(Path, "stat", lambda path: os.stat_result(other) if path == target else own)
         part.sync()
-        self.assertEqual(stat.S_IMODE(os.lstat(part._file.path).st_mode), 0o644)
+        self.assertEqual(stat.S_IMODE(os.lstat(part._file.path).st_mode), 0o600)
         part.leave()
 
     def test_links(self) -> None:
