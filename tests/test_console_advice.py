@@ -31,12 +31,14 @@ from xferproto.console.advice import (
 )
 from xferproto.errors import (
     REQUEST_ERRORS,
+    AnswerTooLong,
     CertificateError,
     ConnectionCut,
     HashMismatch,
     SourceChanged,
     StorageLost,
     TargetExists,
+    TargetIsNoFile,
     TLSFailed,
     TooLarge,
     UnexpectedReply,
@@ -129,6 +131,8 @@ class ExplainTests(SynchronousTestCase):
                 continue
             if kind is HashMismatch:
                 error: XferError = HashMismatch("Upload", "0" * 32, "1" * 32)
+            elif kind is AnswerTooLong:
+                error = AnswerTooLong()
             elif kind is UnknownRequestError:
                 error = UnknownRequestError("x", "text")
             else:
@@ -142,6 +146,7 @@ class ExplainTests(SynchronousTestCase):
             (HashMismatch("Upload", "a" * 32, "b" * 32), ("a" * 32, "b" * 32, "try again")),
             (SourceChanged("x"), ("changed while",)),
             (TargetExists("x"), ("already", "--replace")),
+            (TargetIsNoFile("x"), ("no regular file", "never replaced", "another place")),
             (UnexpectedReply("Expected x."), ("does not speak xfer", SERVER, "--tls")),
             (ConnectionCut("The connection was lost."), ("connection was lost", "goes on")),
             (HungUp(), ("hangs up", "--tls")),

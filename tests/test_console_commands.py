@@ -406,6 +406,94 @@ class StatTests(CommandCase):
         self.assertIn("[no-such-file]", self.fails(1, "stat", WORLD))
 
 
+class EitherTests(CommandCase):
+    """
+    An argument that is the id of a content, and the name of another.
+
+    In the depot, HELLO is the id of C{a} and C{b}, and a name of what WORLD is the id of.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.server = self.serve()
+        store(self.port, ("a", b"hello"), ("b", b"hello"), (HELLO, b"world"))
+
+    def listed(self) -> list[str]:
+        return self.ok("ls").out.splitlines()
+
+    def test_reading(self) -> None:
+        """The id counts, which is said; --id says nothing, --name takes the name."""
+        for command in ("stat", "verify", "sums", "get"):
+            ended = self.ok(command, HELLO)
+            self.assertIn("is the id of a content, and a name of another", ended.err)
+            self.assertIn("give --name", ended.err)
+            self.assertIn("a\n", ended.out)
+            ended = self.ok(command, HELLO, "--id")
+            self.assertNotIn("another", ended.err)
+            self.assertIn("a\n", ended.out)
+            ended = self.ok(command, HELLO, "--name")
+            self.assertNotIn("another", ended.err)
+            self.assertIn(WORLD, ended.out)
+            self.assertNotIn("a\n", ended.out)
+        ended = self.ok("get", HELLO, "--name", "-o", "-")
+        self.assertEqual(ended.out, "world")
+        self.assertEqual((self.directory / HELLO).read_bytes(), b"world")
+
+    def test_removing(self) -> None:
+        """Nothing goes until it is said which is meant, by --yes neither."""
+        for options in ((), ("--yes",), ("--dry-run",), ("--json",)):
+            ended = self.xfer("rm", HELLO, *options)
+            self.assertEqual(ended.status, 1)
+            self.assertIn("and a name of another", ended.err + ended.out)
+            self.assertIn("--id or --name", ended.err + ended.out)
+            self.assertEqual(self.listed(), [HELLO, "a", "b"])
+        self.assertIn("2 names would be removed", self.fails(1, "rm", HELLO, "--id"))
+        self.assertEqual(self.ok("rm", HELLO, "--name").out, f"removed  {WORLD}  {HELLO}\n")
+        self.assertEqual(self.listed(), ["a", "b"])
+
+    def test_removing_the_id(self) -> None:
+        """The id goes under its names; the other content stays."""
+        self.ok("rm", HELLO, "--id", "--yes")
+        self.assertEqual(self.listed(), [HELLO])
+
+    def test_damaged(self) -> None:
+        """The same where the content of the id is damaged."""
+        overwrite(self.server.storage, HELLO, b"hallo")
+        self.fails(1, "verify", HELLO)
+        self.assertIn("--id or --name", self.fails(1, "rm", HELLO, "--yes"))
+        self.ok("rm", HELLO, "--name")
+        self.ok("rm", HELLO, "--yes")
+        self.assertEqual(self.listed(), [])
+
+    def test_asked(self) -> None:
+        """At a terminal it asks which; anything else than a plain answer removes nothing."""
+        for answer, left in (("n", 3), ("y", 3), ("name", 2)):
+            running = Running(
+                self, self.directory, "rm", HELLO, terminal=True, variables=self.variables()
+            )
+            running.wait_for(r"the id, the name, or nothing\? \[id/name/N\]")
+            running.type(f"{answer}\n")
+            self.assertEqual(running.wait(), 0 if answer == "name" else 1)
+            self.assertEqual(len(self.listed()), left)
+
+    def test_directory(self) -> None:
+        """With -r, an id that names go on below is a name too; of the same content it is not."""
+        self.ok("rm", HELLO, "--name")
+        store(self.port, (f"{HELLO}/x", b"world"), (HELLO, b"hello"))
+        self.assertIn("--id or --name", self.fails(1, "rm", "-ry", HELLO))
+        self.assertEqual(len(self.ok("rm", "-y", HELLO).out.splitlines()), 3)
+        self.assertEqual(self.listed(), [f"{HELLO}/x"])
+
+    def test_others(self) -> None:
+        """What is only one of them, and what is meant to be the other."""
+        self.assertIn("[no-such-file]", self.fails(1, "stat", WORLD, "--name"))
+        self.assertIn("[bad-id]", self.fails(1, "rm", "a", "--id"))
+        self.assertIn("[no-such-file]", self.fails(1, "get", "0" * 32, "--id"))
+        self.assertIn("--id goes without --all", self.fails(2, "get", "--all", "--id"))
+        self.assertIn("--name goes without --all", self.fails(2, "verify", "--all", "--name"))
+        self.assertIn("--id takes arguments", self.fails(2, "sums", "--id"))
+
+
 class ReachTests(CommandCase):
     """Depots that are not there, or are something else."""
 

@@ -25,7 +25,7 @@ from tests.processes import PATIENCE, new_directory
 from tests.test_client import Script
 from xferproto.console.advice import HungUp, Unreachable
 from xferproto.console.main import COMMANDS, xfer
-from xferproto.console.options import _OPTIONS, ServerOption
+from xferproto.console.options import _OPTIONS, Chosen, ServerOption
 from xferproto.console.reach import FirstTry
 from xferproto.errors import ConnectionCut, TLSFailed
 
@@ -109,6 +109,52 @@ class TableTests(SynchronousTestCase):
             # No option of its own has the name or the letter of one of all.
             names = [text for one in command.params for text in one.opts]
             self.assertEqual(len(names), len(set(names)), name)
+
+
+class EmptyTests(SynchronousTestCase):
+    """Nothing that is given is empty: it is a variable that is not set, and never means all."""
+
+    def setUp(self) -> None:
+        def go_on(chosen: Chosen) -> None:
+            raise AssertionError("an empty value is taken")
+
+        self.patch(Chosen, "settings", go_on)
+
+    def assert_refused(self, *arguments: str) -> None:
+        error = self.assertRaises(
+            click.UsageError, xfer.main, list(arguments), "xfer", standalone_mode=False
+        )
+        self.assertEqual(error.exit_code, 2, arguments)
+
+    def test_whats(self) -> None:
+        """What is to be fetched, removed and the like; beside others too."""
+        for name in ("put", "get", "ls", "stat", "verify", "rm", "sums"):
+            for whats in (("",), ("a", ""), ("", "a"), ("--", "")):
+                self.assert_refused(name, *whats)
+        self.assert_refused("rm", "-ry", "")
+        self.assert_refused("get", "a", "-o", "")
+        self.assert_refused("put", "a", "--prefix", "")
+        self.assert_refused("put", "a", "--prefix", "/")
+        self.assert_refused("--server", "", "ls")
+
+    def test_every_parameter(self) -> None:
+        """Every argument and every option with a value, of every command."""
+        context = click.Context(xfer)
+        for name in COMMANDS:
+            command = xfer.get_command(context, name)
+            assert command is not None
+            needed = [
+                "x" for one in command.params if isinstance(one, click.Argument) and one.required
+            ]
+            for parameter in command.params:
+                if isinstance(parameter, click.Argument):
+                    self.assert_refused(name, "")
+                elif isinstance(parameter, click.Option) and not (
+                    parameter.is_flag or parameter.secondary_opts
+                ):
+                    self.assert_refused(name, *needed, max(parameter.opts, key=len), "")
+                    if isinstance(parameter, ServerOption):
+                        self.assert_refused(max(parameter.opts, key=len), "", name, *needed)
 
 
 @implementer(IStreamClientEndpoint)

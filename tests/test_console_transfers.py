@@ -247,6 +247,43 @@ class RoundTripTests(ConsoleCase):
         self.assertEqual((only["id"], only["event"]), (md5(b"third"), "present"))
         self.assertEqual(self.xfer("ls").out, "f\n")
 
+    def test_replaced(self) -> None:
+        """With --replace the old content loses the name that has a new one, and no other."""
+        self.file("f", b"first")
+        self.xfer("put", "f")
+        self.xfer("put", "f", "--name", "copy")
+        self.file("f", b"later")
+        up = self.xfer("put", "f", "--replace")
+        self.assertEqual(up.status, 0, up.err)
+        self.assertEqual(
+            [line.split() for line in self.xfer("ls", "-l").out.splitlines()],
+            [[md5(b"first"), "5", "bytes", "copy"], [md5(b"later"), "5", "bytes", "f"]],
+        )
+
+    def test_special_targets(self) -> None:
+        """A pipe is neither replaced nor written to, and a file keeps its mode."""
+        self.file("f", b"new")
+        self.xfer("put", "f")
+        os.mkfifo(self.home / "pipe")
+        for options in ((), ("--replace",)):
+            down = self.xfer("get", "f", "-o", "pipe", *options)
+            self.assertEqual(down.status, 1)
+            self.assertIn("pipe: what is there is no regular file, and is never", down.err)
+            self.assertTrue((self.home / "pipe").is_fifo())
+        self.file("f", b"old").chmod(0o600)
+        self.assertEqual(self.xfer("get", "f", "--replace").status, 0)
+        self.assertEqual((self.home / "f").read_bytes(), b"new")
+        self.assertEqual((self.home / "f").stat().st_mode & 0o777, 0o600)
+
+    def test_sizes_that_are_wrong(self) -> None:
+        """What has not as many bytes as the system says is not stored, and what to do is told."""
+        if not Path("/proc/version").exists():
+            return
+        up = self.xfer("put", "/proc/version")
+        self.assertEqual((up.status, up.out), (1, ""))
+        self.assertIn("not the 0 bytes that the system says; send what is read of it", up.err)
+        self.assertEqual(self.xfer("ls").out, "")
+
     def test_targets(self) -> None:
         """What is there with other content stays unless it may be replaced; the rest comes."""
         for name in ("a", "b", "c"):

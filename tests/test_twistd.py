@@ -265,7 +265,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_bad_endpoints(self) -> None:
         """A description that is no endpoint is shown."""
-        for description in ("nonsense", "nonsense:1", "tcp", "tcp:x", "tcp:1:2:3:4:5:6", ""):
+        for description in ("nonsense", "nonsense:1", "tcp", "tcp:x", "tcp:1:2:3:4:5:6"):
             for plugin in (server_service, client_service):
                 line = self.assert_refused(plugin, "--endpoint", description)
                 self.assertIn(repr(description), line)

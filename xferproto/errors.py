@@ -230,3 +230,7 @@ class SourceChanged(XferError):
 
 class TargetExists(XferError):
     """A download would replace a file that is already there."""
+
+
+class TargetIsNoFile(TargetExists):
+    """A download would replace a device, a pipe, a socket or a directory: that is never done."""

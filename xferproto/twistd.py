@@ -15,9 +15,20 @@ from xferproto.errors import XferError
 
 
 class Options(usage.Options):
-    """Options whose errors are one line on standard error, not the whole help and a line below."""
+    """
+    Options whose errors are one line on standard error, not the whole help and a line below; none
+    is empty, as a variable that is not set would have it.
+    """
 
     command: str
+
+    def postOptions(self) -> None:
+        for name, value in self.items():
+            if value == "":
+                raise usage.UsageError(f"--{name} is empty")
+            if isinstance(value, list) and "" in value:  # of one that may be repeated
+                raise usage.UsageError(f"--{name.removesuffix('s')} is empty")
+        super().postOptions()
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         try:

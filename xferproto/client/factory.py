@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import clientFromString
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import ClientFactory
+from twisted.python.failure import Failure
 
 from xferproto.client.protocol import XferClientProtocol
 from xferproto.executor import Executor, ThreadExecutor
@@ -89,10 +91,18 @@ def connect(
     @param patience: as for L{XferClientFactory}.
     @return: fires with the connected client.
     @raise ConnectError: it can't be reached (L{twisted.internet.error}).
+    @raise CancelledError: this was cancelled.
     @raise ValueError: C{endpoint} does not describe one.
     """
     executor = ThreadExecutor(reactor, reactor.getThreadPool())
     factory = XferClientFactory(executor, prompted, trace, patience, reactor)
     chosen: Any = clientFromString(reactor, endpoint) if isinstance(endpoint, str) else endpoint
     connecting: Deferred[XferClientProtocol] = chosen.connect(factory)
-    return connecting
+    return connecting.addErrback(_cancelled)
+
+
+def _cancelled(failure: Failure) -> Failure:
+    """What an endpoint says of a connection that it was not to make any more, as all others do."""
+    if failure.check(ConnectingCancelledError):
+        return Failure(CancelledError())
+    return failure

@@ -19,6 +19,7 @@ from xferproto.client.protocol import XferClientProtocol
 from xferproto.client.writer import Told
 from xferproto.entry import Entry, Status
 from xferproto.errors import (
+    Busy,
     ConnectionCut,
     HashMismatch,
     LeftUnfinished,
@@ -124,12 +125,24 @@ class RetryingClient:
         self._prompted = prompted
         self._trace = trace
         self._client: XferClientProtocol | None = None
+        self._asking = False
         self._connecting = DeferredLock()
 
     def renew(self, endpoint: Endpoint, credentials: tuple[str, str] | None) -> None:
         """Connect so from the next connection on."""
         self._endpoint = endpoint
         self._credentials = credentials
+
+    def connect(self) -> Deferred[None]:
+        """
+        Connect and log in, unless that was done; tried once. From now on each new connection is
+        used when the server has answered on it: one that has as many connections as it takes says
+        so then, and not of a request.
+
+        @return: fires when there is a connection.
+        """
+        self._asking = True
+        return Deferred.fromCoroutine(self._connect())
 
     def list_files(self, prefix: str = "") -> Deferred[list[Entry]]:
         """As L{XferClientProtocol.list_files}."""
@@ -369,6 +382,9 @@ class RetryingClient:
         )
         await deferLater(self._reactor, seconds)
 
+    async def _connect(self) -> None:
+        await self._connected()
+
     async def _connected(self) -> XferClientProtocol:
         await self._connecting.acquire()  # requests made at once share one connection
         try:
@@ -377,17 +393,20 @@ class RetryingClient:
                 client = await connect(
                     self._reactor, self._endpoint, self._prompted, self._trace, self._patience
                 )
-                await self._logged_in(client)
+                await self._let_in(client)
                 self._client = client
             return self._client
         finally:
             self._connecting.release()
 
-    async def _logged_in(self, client: XferClientProtocol) -> None:
-        if self._credentials is None:
-            return
+    async def _let_in(self, client: XferClientProtocol) -> None:
         try:
-            await client.login(*self._credentials)
-        except BaseException:
+            if self._credentials is not None:
+                await client.login(*self._credentials)
+            elif self._asking:
+                await client.help()  # of its own accord, a server that lets us in says nothing
+        except BaseException as error:
             client.disconnect()
+            if self._asking and isinstance(error, Busy):
+                raise ConnectionCut(f"The server closes: {error.text}") from None
             raise

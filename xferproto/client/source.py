@@ -89,7 +89,8 @@ class FileSource(_Hashed):
 
     Opening it blocks.
 
-    @raise OSError: it can't be opened, or is no regular file.
+    @raise OSError: it can't be opened, is no regular file, or has another size than the system
+        says, as files of /proc have; where that is seen later, reading fails with it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -98,21 +99,22 @@ class FileSource(_Hashed):
         self.size = status.st_size
         self._path = path
         self._identity = _identity(status)
+        self._checked = False
         self._lock = threading.Lock()  # who cancelled a request closes while a read is out
 
     def read(self) -> bytes:
         with self._lock:
-            if self._position == self.size:
-                return b""
-            block = self._next()
-            if self._position == self.size:
+            block = b"" if self._position == self.size else self._next()
+            if self._position == self.size and not self._checked:
                 self._check()  # before the last block is sent, so that a mixture is never stored
+                self._checked = True
             return block
 
     def _block(self, position: int, length: int) -> bytes:
         return _block(self._path, self._fd, position, length, self.size)
 
     def _check(self) -> None:
+        _check_end(self._path, self._fd, self.size)
         _check_unchanged(self._path, self._identity)
 
     def token(self) -> str:
@@ -130,7 +132,7 @@ def read_small(path: Path | str, largest: int) -> bytes | None:
     """
     All bytes of a regular file, or None where it has more than C{largest}. Blocks.
 
-    @raise OSError: it can't be read, or is no regular file.
+    @raise OSError: it can't be read, is no regular file, or has another size than the system says.
     @raise SourceChanged: it was changed meanwhile.
     """
     fd, status = _open_regular(path)
@@ -140,6 +142,7 @@ def read_small(path: Path | str, largest: int) -> bytes | None:
         content = b""
         while missing := status.st_size - len(content):
             content += _block(path, fd, len(content), missing, status.st_size)
+        _check_end(path, fd, status.st_size)
     finally:
         os.close(fd)
     _check_unchanged(path, _identity(status))
@@ -149,20 +152,53 @@ def read_small(path: Path | str, largest: int) -> bytes | None:
 def _open_regular(path: Path | str) -> tuple[int, os.stat_result]:
     # Not blocking, so that a pipe without a writer is refused instead of waited for.
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(None, "not a regular file", str(path))
+        if not status.st_size:  # the end of others is looked at when they were read
+            _check_end(path, fd, 0)
+    except BaseException:
         os.close(fd)
-        raise OSError(None, "not a regular file", str(path))
+        raise
     return fd, status
 
 
 def _block(path: Path | str, fd: int, position: int, length: int, size: int) -> bytes:
     block = os.pread(fd, length, position)
     if not block:
+        _check_size(path, fd, size)
         raise SourceChanged(
             f"{path} ended at byte {position} of {size}: it was changed while it was sent."
         )
     return block
+
+
+def _check_end(path: Path | str, fd: int, size: int) -> None:
+    """
+    See that there is nothing behind the bytes that the system says.
+
+    @raise SourceChanged: there is, as the file was written to.
+    @raise OSError: there is.
+    """
+    if os.pread(fd, 1, size):
+        _check_size(path, fd, size)
+        raise SourceChanged(f"{path} became longer than {size}: it was changed while it was sent.")
+
+
+def _check_size(path: Path | str, fd: int, size: int) -> None:
+    """
+    Of a file that has not C{size} bytes, see that it had them.
+
+    @raise OSError: the system still says that it has: it is never read right by its size.
+    """
+    if os.fstat(fd).st_size == size:
+        raise OSError(
+            None,
+            f"it has not the {size} bytes that the system says; send what is read of it, as with "
+            "cat FILE | xfer put - --name NAME",
+            str(path),
+        )
 
 
 def _check_unchanged(path: Path | str, identity: tuple[int, ...]) -> None:

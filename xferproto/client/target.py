@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from xferproto.errors import TargetExists
+from xferproto.errors import TargetExists, TargetIsNoFile
 from xferproto.store.direct import WORTH_IT
-from xferproto.store.incoming import IncomingFile, sync_path
+from xferproto.store.incoming import FILE_MODE, IncomingFile, sync_path
+
+NEW_MODE = 0o666
+"""Permissions of a file that replaces none, less the process's umask."""
+
+OF_THE_SYSTEM = ("/dev/", "/proc/")
+"""Where links lead that name devices or open files, whatever these are just now."""
 
 
 class Part(Protocol):
@@ -58,12 +66,15 @@ class PartFile:
     A download on its way: a file without a name where the system has such files, else a hidden one
     beside the one it will become.
 
-    All methods block.
+    All methods block. A file that is replaced hands on its permissions, and its owner and group as
+    far as the process may give them. Other names of it (hard links) keep the old bytes, and so does
+    what a link leads to: it is the link that is replaced.
 
     @param target: the final path.
-    @param replace: whether a file that is there already may be replaced.
+    @param replace: whether a regular file that is there already may be replaced.
     @param id: of the content, where what came of it is to be kept and found again; else None.
     @raise TargetExists: it may not.
+    @raise TargetIsNoFile: what is there is no regular file.
     @raise OSError: the directory can't be written to, or another download has the part.
     """
 
@@ -72,18 +83,19 @@ class PartFile:
         self._replace = replace
         self._keep = id is not None
         self._placed = False
-        self._check()
+        # Until it gets the permissions of what it replaces, nobody else may read it.
+        mode = NEW_MODE if self._check() is None else FILE_MODE
         if id is None:
-            file = None if replace else IncomingFile.nameless(target, 0o666)
+            file = None if replace else IncomingFile.nameless(target, mode)
             if file is None:
                 part = target.with_name(f".{secrets.token_hex(8)}.part")
-                file = IncomingFile.new(part, 0o666)
+                file = IncomingFile.new(part, mode)
             self._file = file
         else:
             # Of the target too: two downloads of one content must not write into one part.
             key = hashlib.sha256(f"{target.name}\0{id}".encode("utf-8", "surrogateescape"))
             part = target.with_name(f".{key.hexdigest()[:32]}.part")
-            self._file = IncomingFile.open(part, 0o666)
+            self._file = IncomingFile.open(part, mode)
             self._file.lock()
 
     @property
@@ -104,8 +116,8 @@ class PartFile:
         if size >= WORTH_IT and not self._keep:
             self._file.pass_cache()
 
-    def _check(self) -> None:
-        check_target(self._target, self._replace)
+    def _check(self) -> os.stat_result | None:
+        return check_target(self._target, self._replace)
 
     def write(self, blocks: Sequence[bytes]) -> None:
         """Append bytes."""
@@ -131,8 +143,16 @@ class PartFile:
         sync_path(self._target.parent)
 
     def sync(self) -> None:
-        """Make the bytes durable: the first step of L{publish}."""
+        """
+        Make the bytes, and the permissions of what they replace, durable: the first step of
+        L{publish}.
+
+        @raise TargetExists: what is there by now may not be replaced.
+        """
+        replaced = self._check()
         try:
+            if replaced is not None:
+                self._file.take_after(replaced)
             self._file.sync()
         except OSError as error:
             raise self._named(error) from None
@@ -147,6 +167,7 @@ class PartFile:
 
         @raise TargetExists: another file took the name meanwhile.
         """
+        self._check()
         try:
             self._file.place(self._target, self._replace)
         except FileExistsError:
@@ -161,14 +182,39 @@ class PartFile:
             self._file.discard()
 
 
-def check_target(target: Path, replace: bool) -> None:
+def check_target(target: Path, replace: bool) -> os.stat_result | None:
     """
     Whether a download may get this path. Blocks.
 
+    @return: of the regular file that it would replace, or that a link there leads to; None where
+        there is nothing.
     @raise TargetExists: it may not.
+    @raise TargetIsNoFile: it may not, and C{replace} does not matter.
     """
-    if target.is_dir() if replace else os.path.lexists(target):
+    if not os.path.lexists(target):
+        return None
+    try:
+        found = target.stat()
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ELOOP):
+            raise
+        found = None  # a link to nothing, or to itself
+    if found is not None and not stat.S_ISREG(found.st_mode):
+        what = "a directory" if stat.S_ISDIR(found.st_mode) else "no regular file"
+    elif _leads_into_the_system(target):
+        what = "a link to a device or an open file"
+    elif replace:
+        return found
+    else:
         raise TargetExists(f"{target} is there already; nothing was written.")
+    raise TargetIsNoFile(f"{target} is {what}; it is never replaced.")
+
+
+def _leads_into_the_system(target: Path) -> bool:
+    try:
+        return os.readlink(target).startswith(OF_THE_SYSTEM)  # noqa: PTH115 (as it stands there)
+    except OSError:
+        return False
 
 
 def local_name(name: str) -> str:

@@ -14,6 +14,7 @@ from xferproto.errors import (
     RequestError,
     SourceChanged,
     TargetExists,
+    TargetIsNoFile,
     TLSFailed,
     UnexpectedReply,
     UnknownRequestError,
@@ -220,6 +221,11 @@ def _told(error: XferError, server: str) -> tuple[str, str]:
         )
     if isinstance(error, SourceChanged):
         return "the file changed while it was sent", "put it again when nobody writes to it"
+    if isinstance(error, TargetIsNoFile):
+        return (
+            "what is there is no regular file, and is never replaced",
+            "choose another place with -o; -o - writes into a pipe",
+        )
     if isinstance(error, TargetExists):
         return "it is there already, and stays", "give --replace, or another place with -o"
     if isinstance(error, TLSFailed):  # most of them say what to do
@@ -291,6 +297,9 @@ def _system(error: BaseException) -> tuple[str, str]:
             name = os.fsdecode(name)
         where = f" ({escaped(str(name))})" if isinstance(name, str | os.PathLike) else ""
         return reason + where, _ERRNO.get(error.errno, "mend that, and start it again")
+    if isinstance(error, OSError) and error.strerror:  # of our own, with what to do
+        cause, _, advice = escaped(error.strerror).partition("; ")
+        return _lower(cause), advice or "check what was given; xfer COMMAND -h says more"
     if isinstance(error, ValueError | OSError) and str(error):
         return _clause(str(error)), "check what was given; xfer COMMAND -h says more"
     text = escaped(str(error))[:LONGEST]

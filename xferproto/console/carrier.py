@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from typing import Any, Generic, TypeVar
-
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.python.failure import Failure
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Generic, TypeVar
 
 from xferproto.client.retry import RetryingClient
+from xferproto.console.jobs import Jobs
+from xferproto.console.session import Session
 
 F = TypeVar("F")
 
@@ -24,88 +23,62 @@ class Carrier(Generic[F]):
     Half of the connections begin with the small files, half with the large ones, so that neither
     wait for the others; a connection that has none of its kind left helps with the other.
 
-    @param client: makes the client of a connection.
-    @param jobs: the most connections.
+    @param session: makes connections, and says how many there may be.
     @param many: carries small files over a connection, taking them as it goes.
     @param one: carries a large file.
+    @param unfinished: whether a file that was taken is still to be carried.
     """
 
     def __init__(
         self,
-        client: Callable[[], RetryingClient],
-        jobs: int,
+        session: Session,
         many: Callable[[RetryingClient, Iterator[F]], Awaitable[None]],
         one: Callable[[RetryingClient, F], Awaitable[None]],
+        unfinished: Callable[[F], bool],
     ) -> None:
-        self._client = client
-        self._jobs = jobs
+        self._session = session
         self._many = many
         self._one = one
+        self._unfinished = unfinished
         self._small: deque[F] = deque()
         self._large: deque[F] = deque()
+        self._small_first = False
 
-    async def carry(self, small: Sequence[F], large: Sequence[F]) -> None:
+    async def carry(self, client: RetryingClient, small: Sequence[F], large: Sequence[F]) -> None:
         """
         Carry all of them.
 
-        @raise Exception: what C{many} or C{one} raised; the others are given up then.
+        @param client: of the first connection.
+        @raise Exception: what C{many} or C{one} raised, unless it is about their connection alone;
+            the others are given up then.
         """
         self._small.extend(small)
         self._large.extend(large)
-        jobs = min(self._jobs, len(large) + -(-len(small) // SHARE))
-        await all_of([self._work(number % 2 == 0) for number in range(jobs)])
+        worth = len(large) + -(-len(small) // SHARE)
+        jobs = Jobs(self._session, self._work, lambda: bool(self._small or self._large))
+        await jobs.run(client, min(self._session.settings.jobs, worth))
 
-    async def _work(self, small_first: bool) -> None:
-        client = self._client()
+    async def _work(self, client: RetryingClient) -> None:
+        self._small_first = small_first = not self._small_first
         while self._small or self._large:
             if self._small and (small_first or not self._large):
-                await self._many(client, _drained(self._small))
+                await self._putting_back(self._small, lambda files: self._many(client, files))
             else:
-                await self._one(client, self._large.popleft())
+                await self._putting_back(self._large, lambda files: self._one(client, next(files)))
 
+    async def _putting_back(
+        self, files: deque[F], carry: Callable[[Iterator[F]], Awaitable[None]]
+    ) -> None:
+        """Carry files as they are taken; where that fails, put back what was not carried."""
+        taken: list[F] = []
 
-def _drained(files: deque[F]) -> Iterator[F]:
-    while files:
-        yield files.popleft()
+        def take() -> Iterator[F]:
+            while files:
+                taken.append(files.popleft())
+                yield taken[-1]
 
-
-async def all_of(works: Sequence[Coroutine[Deferred[Any], Any, None]]) -> None:
-    """
-    Do works at the same time, and wait until all of them have ended.
-
-    @raise Exception: what the first one to fail raised; the others were cancelled then, as all are
-        when this is.
-    """
-    running = [Deferred.fromCoroutine(work) for work in works]
-    unfinished = len(running)
-    failures: list[Failure] = []
-    told: Deferred[None] = Deferred()
-    finished: Deferred[None] = Deferred()
-
-    def cancel() -> None:
-        for work in running:
-            work.cancel()
-
-    def end(result: Failure | None) -> None:
-        nonlocal unfinished
-        unfinished -= 1
-        if isinstance(result, Failure):
-            failures.append(result)
-            if len(failures) == 1:
-                cancel()
-        if not unfinished:
-            finished.callback(None)
-            if not told.called:
-                told.callback(None)
-
-    for work in running:
-        work.addBoth(end)
-    if running:
         try:
-            await told
-        except CancelledError:
-            cancel()
-            await finished
+            await carry(take())
+        except BaseException:
+            files.extendleft(filter(self._unfinished, reversed(taken)))
             raise
-    if failures:
-        failures[0].raiseException()

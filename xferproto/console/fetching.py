@@ -12,6 +12,7 @@ from xferproto.client.source import ONE_LINE
 from xferproto.console.advice import LocalRefusal
 from xferproto.console.carrier import Carrier
 from xferproto.console.hashing import hash_file
+from xferproto.console.meant import Meant
 from xferproto.console.places import Places, small_hashes
 from xferproto.console.progress import COMPARING, RECEIVING
 from xferproto.console.session import Session
@@ -35,6 +36,7 @@ class Wish:
     @ivar exclude: patterns of names that are left out, with all that is in them.
     @ivar replace: whether files that have other content are replaced.
     @ivar dry_run: whether nothing is to be fetched.
+    @ivar meant: what C{whats} are, where they may not be either.
     """
 
     whats: Sequence[str]
@@ -42,6 +44,7 @@ class Wish:
     exclude: Sequence[str] = ()
     replace: bool = False
     dry_run: bool = False
+    meant: Meant = None
 
     def excluded(self, relative: str) -> bool:
         """Whether a file, or a directory that it is in, is left out."""
@@ -86,14 +89,15 @@ class Fetching(Transfer[Fetched]):
         self._wish = wish
 
     async def _carry(self) -> None:
-        found = await self._find(self._session.client())
+        client = self._session.client()
+        found = await self._find(client)
         await self._place(found)
         files = list(self._files.values())
         self._display.plan(len(files), sum(file.entry.size for file in files))
         if self._wish.dry_run:
             self._say_what_would_be(files)
         else:
-            await self._fetch(files)
+            await self._fetch(client, files)
 
     # What is wanted, and where it goes
 
@@ -101,7 +105,7 @@ class Fetching(Transfer[Fetched]):
         found: list[Wanted] = []
         for what in self._wish.whats:
             try:
-                for one in await wanted(client, what, self._output.note):
+                for one in await wanted(client, what, self._output.note, self._wish.meant):
                     if self._wish.exclude and self._wish.excluded(one.relative):
                         self._tally.left_out[EXCLUDED] += 1
                     else:
@@ -163,9 +167,12 @@ class Fetching(Transfer[Fetched]):
 
     # Fetching
 
-    async def _fetch(self, files: Sequence[Fetched]) -> None:
+    async def _fetch(self, client: RetryingClient, files: Sequence[Fetched]) -> None:
         carrier = Carrier(
-            self._session.client, self._session.settings.jobs, self._fetch_many, self._fetch_one
+            self._session,
+            self._fetch_many,
+            self._fetch_one,
+            lambda file: file.path in self._files,
         )
         # In a request for many a file is told of by its id: who is wanted twice comes by itself.
         small: dict[str, Fetched] = {}
@@ -175,7 +182,7 @@ class Fetching(Transfer[Fetched]):
                 others.append(file)
             else:
                 small[file.entry.id] = file
-        await carrier.carry(list(small.values()), others)
+        await carrier.carry(client, list(small.values()), others)
 
     async def _fetch_many(self, client: RetryingClient, files: Iterator[Fetched]) -> None:
         under_way: dict[str, Fetched] = {}

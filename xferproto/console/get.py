@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from xferproto.console.meant import Meant, id_or_name
 from xferproto.console.options import Chosen, command
 from xferproto.console.session import run
 
@@ -44,6 +45,7 @@ on where it was.""",
 )
 @click.option("--replace", is_flag=True, help="Replace files that have other content.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be fetched; fetch nothing.")
+@id_or_name
 @click.pass_obj
 def get(
     chosen: Chosen,
@@ -53,6 +55,7 @@ def get(
     exclude: tuple[str, ...],
     replace: bool,
     dry_run: bool,
+    meant: Meant,
 ) -> None:
     """Fetch files by id, name, directory or beginning of their names."""
     from xferproto.console.fetching import Fetching, Wish
@@ -60,14 +63,14 @@ def get(
 
     if everything == bool(whats):
         raise click.UsageError("Say what to fetch, or --all.")
-    if output == "":
-        raise click.UsageError("--output is empty.")
+    if meant and everything:
+        raise click.UsageError(f"--{meant} goes without --all")
     settings = chosen.settings()
     asked = ("",) if everything else whats
     if output != STDOUT:
-        wish = Wish(asked, output, exclude, replace, dry_run)
+        wish = Wish(asked, output, exclude, replace, dry_run, meant)
         run(settings, lambda session: Fetching(session, wish).run())
     elif settings.json or dry_run:
         raise click.UsageError("With -o - standard output is the files' alone.")
     else:
-        run(settings, lambda session: Pouring(session, asked).run())
+        run(settings, lambda session: Pouring(session, asked, meant).run())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from xferproto import grammar
+from xferproto.console.meant import Meant, id_or_name
 from xferproto.console.options import Chosen, command
 from xferproto.console.output import Output
 from xferproto.console.session import Session, run
@@ -172,20 +173,21 @@ The id is the MD5 of the content. `verified` is when the depot last read and has
 stands for several contents is told with each of them. What is damaged is a failure.""",
 )
 @click.argument("whats", nargs=-1, required=True, metavar="ID|NAME...")
+@id_or_name
 @click.pass_obj
-def stat(chosen: Chosen, whats: tuple[str, ...]) -> None:
+def stat(chosen: Chosen, whats: tuple[str, ...], meant: Meant) -> None:
     """Tell all that the depot knows of files: names, size, hashes, times."""
-    run(chosen.settings(), lambda session: _stat(session, whats))
+    run(chosen.settings(), lambda session: _stat(session, whats, meant))
 
 
-async def _stat(session: Session, whats: tuple[str, ...]) -> None:
+async def _stat(session: Session, whats: tuple[str, ...], meant: Meant) -> None:
     from xferproto.console.transfers import is_of_all
 
     client, output = session.client(), session.output
     first = True
     for what in whats:
         try:
-            found, damaged = await _known(client, what)
+            found, damaged = await _known(client, what, output.note, meant)
         except Exception as error:
             if is_of_all(error):
                 raise
@@ -200,7 +202,9 @@ async def _stat(session: Session, whats: tuple[str, ...]) -> None:
             first = False
 
 
-async def _known(client: RetryingClient, what: str) -> tuple[list[Status], list[Entry]]:
+async def _known(
+    client: RetryingClient, what: str, note: Callable[[str], None], meant: Meant
+) -> tuple[list[Status], list[Entry]]:
     """
     All that is known of an id, or else of each content of this name; and the names of the damaged
     ones, of which no more is told.
@@ -212,14 +216,16 @@ async def _known(client: RetryingClient, what: str) -> tuple[list[Status], list[
     from xferproto.console.named import statuses
 
     try:
-        found = await statuses(client, what)
+        found = await statuses(client, what, note, meant)
     except NoSuchFile:
+        if meant == "id":
+            raise
         found = []
     except Corrupt:
         if not (damaged := await damaged_names(client, what)):
             raise
         return [], damaged
-    if found and found[0].entries[0].id == what.lower():
+    if meant != "name" and found and found[0].entries[0].id == what.lower():
         return found, []
     damaged = [entry for entry in await damaged_entries(client, what) if entry.name == what]
     if not found and not damaged:

@@ -45,9 +45,22 @@ def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
     assert parameter.name is not None
     source = ctx.get_parameter_source(parameter.name)
     if source is ParameterSource.COMMANDLINE:
+        _check_given(ctx, parameter, value)
         chosen.flags[parameter.name] = value
     elif source is ParameterSource.ENVIRONMENT:
         chosen.variables[parameter.name] = value
+
+
+def _check_given(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """
+    Refuse what is empty on the command line: as a rule a variable that is not set.
+
+    @raise click.UsageError: it is.
+    """
+    if value == "" or (isinstance(value, tuple) and "" in value):
+        named = isinstance(parameter, click.Option)
+        what = max(parameter.opts, key=len) if named else "an argument"
+        raise click.UsageError(f"{what} is empty; is a variable not set?", ctx)
 
 
 OFTEN = ("server", "user", "jobs", "quiet", "json")
@@ -228,7 +241,17 @@ def server_options(function: F) -> F:
 
 
 class XferCommand(click.Command):
-    """A subcommand whose help has its own options first, and apart the most used of all."""
+    """
+    A subcommand that takes nothing empty, and whose help has its own options first, and apart the
+    most used of all.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        for parameter in self.get_params(ctx):
+            assert parameter.name is not None
+            if ctx.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE:
+                _check_given(ctx, parameter, ctx.params.get(parameter.name))
+        return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         options = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]

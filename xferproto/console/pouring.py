@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from xferproto.client.connection import Progress
+from xferproto.console.meant import Meant
 from xferproto.console.progress import RECEIVING, Bar
 from xferproto.console.session import Session
 from xferproto.console.transfers import new_display
@@ -27,11 +28,13 @@ class Pouring:
 
     @param session: where it runs.
     @param whats: ids, names, directories of names, or beginnings of names.
+    @param meant: what they are, where they may not be either.
     """
 
-    def __init__(self, session: Session, whats: Sequence[str]) -> None:
+    def __init__(self, session: Session, whats: Sequence[str], meant: Meant = None) -> None:
         self._session = session
         self._whats = whats
+        self._meant = meant
 
     async def run(self) -> None:
         """
@@ -44,7 +47,7 @@ class Pouring:
         client = session.client()
         found: list[Wanted] = []
         for what in self._whats:
-            found += await wanted(client, what, session.output.note)
+            found += await wanted(client, what, session.output.note, self._meant)
         display = new_display(session)
         directory = Path(tempfile.mkdtemp(prefix="xfer-"))
         try:

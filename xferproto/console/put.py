@@ -71,7 +71,7 @@ def put(
         raise click.UsageError("--name is for one PATH; --prefix is for many.")
     if STDIN in paths and name is None:
         raise click.UsageError("Standard input has no name; give it one with --name.")
-    if name == "":
-        raise click.UsageError("--name is empty.")
+    if prefix and not prefix.strip("/"):
+        raise click.UsageError("--prefix has no name before the slash; is a variable not set?")
     wish = Wish(paths, name, prefix.strip("/"), follow, exclude, replace, hash_first, dry_run)
     run(chosen.settings(), lambda session: Sending(session, wish).run())

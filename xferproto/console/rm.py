@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from xferproto.console.meant import Meant, id_or_name, is_name_too, may_be_id
 from xferproto.console.options import Chosen, command
 from xferproto.console.session import Session, run
 from xferproto.entry import Entry
@@ -29,16 +30,28 @@ Examples:
   xfer rm -rn photos                  say what that would remove
 
 There is no undoing it: the bytes go with the last name. Where an id has several names, or -r finds
-several, it asks first; without a terminal --yes has to be given.""",
+several, it asks first; without a terminal --yes has to be given. Where an argument is the id of a
+content and a name of another, it asks which; without a terminal --id or --name has to be given.""",
 )
 @click.argument("whats", nargs=-1, required=True, metavar="ID|NAME...")
 @click.option("-r", "--recursive", is_flag=True, help="Remove all below NAME/ too.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be removed; remove nothing.")
+@id_or_name
 @click.pass_obj
-def rm(chosen: Chosen, whats: tuple[str, ...], recursive: bool, yes: bool, dry_run: bool) -> None:
+def rm(
+    chosen: Chosen,
+    whats: tuple[str, ...],
+    recursive: bool,
+    yes: bool,
+    dry_run: bool,
+    meant: Meant,
+) -> None:
     """Remove files: an id under all its names, or a name."""
-    run(chosen.settings(), lambda session: _Removing(session, dry_run).run(whats, recursive, yes))
+    run(
+        chosen.settings(),
+        lambda session: _Removing(session, recursive, yes, dry_run, meant).run(whats),
+    )
 
 
 @dataclass(frozen=True)
@@ -61,42 +74,50 @@ class _Removing:
     Removes what was asked for, over several connections.
 
     @param session: where it runs.
+    @param recursive: whether what is below a name is removed too.
+    @param yes: whether nothing is asked.
     @param dry_run: whether nothing is to be removed.
+    @param meant: what the arguments are, where they may not be either.
     """
 
-    def __init__(self, session: Session, dry_run: bool) -> None:
+    def __init__(
+        self, session: Session, recursive: bool, yes: bool, dry_run: bool, meant: Meant
+    ) -> None:
         self._session = session
+        self._recursive = recursive
+        self._yes = yes
+        self._meant = meant
         self._output = session.output
         self._dry_run = dry_run
         self._victims: dict[tuple[str, str | None], _Victim] = {}
         self._queue: deque[_Victim] = deque()
         self._removed = 0
 
-    async def run(self, whats: tuple[str, ...], recursive: bool, yes: bool) -> None:
+    async def run(self, whats: tuple[str, ...]) -> None:
         """
         Do it. What can't be removed is told, and the rest goes on.
 
         @raise Exception: nothing can be removed any more.
         """
-        from xferproto.console.carrier import all_of
+        from xferproto.console.jobs import Jobs
         from xferproto.console.transfers import is_of_all
 
         client = self._session.client()
         doubtful = False
         for what in whats:
             try:
-                doubtful |= await self._find(client, what, recursive)
+                doubtful |= await self._find(client, what)
             except Exception as error:
                 if is_of_all(error):
                     raise
                 self._output.failed(what, error)
         count = sum(len(victim.names) or 1 for victim in self._victims.values())
-        if doubtful and not (yes or self._dry_run) and not await self._agreed(count):
+        if doubtful and not (self._yes or self._dry_run) and not await self._agreed(count):
             return
         self._queue.extend(self._victims.values())
         try:
-            jobs = min(self._session.settings.jobs, len(self._queue))
-            await all_of([self._work(client if not job else None) for job in range(jobs)])
+            jobs = Jobs(self._session, self._work, lambda: bool(self._queue))
+            await jobs.run(client, min(self._session.settings.jobs, len(self._queue)))
         finally:
             verb = "would be removed" if self._dry_run else "removed"
             names = "1 name" if self._removed == 1 else f"{self._removed:,} names"
@@ -109,24 +130,28 @@ class _Removing:
                 dry_run=self._dry_run,
             )
 
-    async def _find(self, client: RetryingClient, what: str, recursive: bool) -> bool:
+    async def _find(self, client: RetryingClient, what: str) -> bool:
         """
         Find what an argument stands for; whether that has to be asked about.
 
         @raise NoSuchFile: nothing.
+        @raise LocalRefusal: an id, or a name, and nobody says which.
         """
         from xferproto.console.damage import each_damaged
-        from xferproto.console.wanted import is_id
 
-        if is_id(what):
+        if may_be_id(what, self._meant):
             try:
                 entries: tuple[Entry, ...] = (await client.stat(what)).entries
             except NoSuchFile:
-                pass  # then it may be a name
+                if self._meant == "id":
+                    raise
+                entries = ()  # then it may be a name
             except Corrupt:  # it can be removed; under which names is not told
-                self._take(_Victim(what.lower(), None, ()))
-                return True
-            else:
+                if await self._means_id(client, what):
+                    self._take(_Victim(what.lower(), None, ()))
+                    return True
+                entries = ()
+            if entries and await self._means_id(client, what):
                 names = tuple(entry.name for entry in entries)
                 self._take(_Victim(entries[0].id, None, names))
                 return len(names) > 1
@@ -134,7 +159,7 @@ class _Removing:
         below = what if what.endswith("/") else f"{what}/"
 
         def take(entry: Entry) -> None:
-            if entry.name == what or (recursive and entry.name.startswith(below)):
+            if entry.name == what or (self._recursive and entry.name.startswith(below)):
                 found.append(entry)
 
         await each_damaged(client, what, take)
@@ -146,6 +171,36 @@ class _Removing:
             self._take(_Victim(entry.id, entry.name, (entry.name,)))
         return len({entry.name for entry in found}) > 1
 
+    async def _means_id(self, client: RetryingClient, what: str) -> bool:
+        """
+        Whether the id is meant that there is, and not a name of another content.
+
+        @raise LocalRefusal: it may be either, and nobody says which.
+        """
+        from xferproto.console.advice import LocalRefusal
+
+        if self._meant or not await is_name_too(client, what, self._recursive):
+            return True
+        if not self._yes and self._may_ask():
+            answer = await self._answer(
+                f"{what} is the id of a content, and a name of another. "
+                "Remove the id, the name, or nothing? [id/name/N] "
+            )
+            if answer in ("id", "name"):
+                return answer == "id"
+        raise LocalRefusal(
+            "it is the id of a content, and a name of another; nothing of it was removed",
+            "say which is meant: --id or --name",
+        )
+
+    def _may_ask(self) -> bool:
+        return not self._output.json and sys.stdin is not None and sys.stdin.isatty()
+
+    async def _answer(self, prompt: str) -> str:
+        self._output.flush()
+        answer = await self._session.executor.run(_ask, prompt)
+        return answer.strip().lower()
+
     def _take(self, victim: _Victim) -> None:
         self._victims.setdefault((victim.id, victim.name), victim)
 
@@ -154,22 +209,19 @@ class _Removing:
         from xferproto.console.advice import LocalRefusal
 
         what = "1 file" if count == 1 else f"{count:,} names"
-        if self._output.json or sys.stdin is None or not sys.stdin.isatty():
+        if not self._may_ask():
             refusal = LocalRefusal(
                 f"{what} would be removed, and there is no terminal to ask at",
                 "give --yes if that is meant; --dry-run tells which",
             )
             self._output.failed("", refusal)
             return False
-        self._output.flush()
-        answer = await self._session.executor.run(_ask, f"Remove {what}, for ever? [y/N] ")
-        if answer.strip().lower() in ("y", "yes"):
+        if await self._answer(f"Remove {what}, for ever? [y/N] ") in ("y", "yes"):
             return True
         self._output.failed("", LocalRefusal("nothing was removed", "say y to remove it"))
         return False
 
-    async def _work(self, client: RetryingClient | None) -> None:
-        client = client or self._session.client()
+    async def _work(self, client: RetryingClient) -> None:
         while self._queue:
             await self._remove(client, self._queue.popleft())
 
@@ -183,6 +235,7 @@ class _Removing:
             pass  # it is gone, by another try or another hand
         except Exception as error:
             if is_of_all(error):
+                self._queue.appendleft(victim)
                 raise
             what = victim.name or victim.id
             self._output.failed(what, error, action="rm", id=victim.id, name=victim.name)

@@ -91,7 +91,7 @@ class Sending(Transfer[LocalFile]):
             if self._wish.dry_run:
                 self._say_what_would_be()
             else:
-                await self._send()
+                await self._send(client)
                 await self._forget_replaced(client)
         finally:
             if self._spool is not None:
@@ -171,12 +171,16 @@ class Sending(Transfer[LocalFile]):
 
     # Sending
 
-    async def _send(self) -> None:
+    async def _send(self, client: RetryingClient) -> None:
         files = list(self._files.values())
         carrier = Carrier(
-            self._session.client, self._session.settings.jobs, self._send_many, self._send_one
+            self._session,
+            self._send_many,
+            self._send_one,
+            lambda file: file.name in self._files,
         )
         await carrier.carry(
+            client,
             [file for file in files if file.size <= ONE_LINE],
             [file for file in files if file.size > ONE_LINE],
         )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 import click
 
+from xferproto.console.meant import Meant, id_or_name
 from xferproto.console.options import Chosen, command
 from xferproto.console.session import Session, run
 from xferproto.errors import Corrupt
@@ -31,10 +33,13 @@ take --sha256.""",
 @click.argument("whats", nargs=-1, metavar="[ID|NAME|PREFIX]...")
 @click.option("--md5", "algorithm", flag_value="md5", default="md5", help="MD5; if not given.")
 @click.option("--sha256", "algorithm", flag_value="sha256", help="SHA-256.")
+@id_or_name
 @click.pass_obj
-def sums(chosen: Chosen, whats: tuple[str, ...], algorithm: str) -> None:
+def sums(chosen: Chosen, whats: tuple[str, ...], algorithm: str, meant: Meant) -> None:
     """Print the hashes of stored files."""
-    run(chosen.settings(), lambda session: _Sums(session, algorithm).run(whats or ("",)))
+    if meant and not whats:
+        raise click.UsageError(f"--{meant} takes arguments")
+    run(chosen.settings(), lambda session: _Sums(session, algorithm, meant).run(whats or ("",)))
 
 
 class _Sums:
@@ -43,12 +48,14 @@ class _Sums:
 
     @param session: where it runs.
     @param algorithm: C{md5} or C{sha256}.
+    @param meant: what the arguments are, where they may not be either.
     """
 
-    def __init__(self, session: Session, algorithm: str) -> None:
+    def __init__(self, session: Session, algorithm: str, meant: Meant) -> None:
         self._session = session
         self._output = session.output
         self._algorithm = algorithm
+        self._meant = meant
         self._files: dict[str, Wanted] = {}
         self._hashes: dict[str, str | None] = {}
 
@@ -58,14 +65,14 @@ class _Sums:
 
         @raise Exception: nothing can be asked for any more.
         """
-        from xferproto.console.carrier import all_of
+        from xferproto.console.jobs import Jobs
         from xferproto.console.transfers import is_of_all
         from xferproto.console.wanted import wanted
 
         client = self._session.client()
         for what in whats:
             try:
-                for file in await wanted(client, what, self._output.note):
+                for file in await wanted(client, what, self._output.note, self._meant):
                     self._take(file)
             except Exception as error:
                 if is_of_all(error):
@@ -76,20 +83,25 @@ class _Sums:
                 self._tell(file, file.entry.id)
             return
         # Each is told as soon as it and all before it are known.
-        asked = iter({file.entry.id: file for file in self._files.values()}.values())
+        asked = deque({file.entry.id: file for file in self._files.values()}.values())
         telling = iter(self._files.values())
         waiting = next(telling, None)
 
         async def work(client: RetryingClient) -> None:
             nonlocal waiting
-            for file in asked:
-                await self._ask(client, file)
+            while asked:
+                file = asked.popleft()
+                try:
+                    await self._ask(client, file)
+                except BaseException:
+                    asked.appendleft(file)
+                    raise
                 while waiting is not None and waiting.entry.id in self._hashes:
                     self._tell(waiting, self._hashes[waiting.entry.id])
                     waiting = next(telling, None)
 
-        jobs = min(self._session.settings.jobs, len(self._files))
-        await all_of([work(self._session.client() if job else client) for job in range(jobs)])
+        jobs = Jobs(self._session, work, lambda: bool(asked))
+        await jobs.run(client, min(self._session.settings.jobs, len(asked)))
 
     def _take(self, file: Wanted) -> None:
         from xferproto.console.advice import LocalRefusal

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from xferproto.console.meant import Meant, id_or_name, status_of
 from xferproto.console.options import Chosen, command
 from xferproto.console.session import Session, run
 from xferproto.entry import Entry
@@ -33,12 +34,15 @@ again heals it, xfer rm gives it up.""",
 )
 @click.argument("whats", nargs=-1, metavar="[ID|NAME|PREFIX]...")
 @click.option("--all", "everything", is_flag=True, help="Verify all that is stored.")
+@id_or_name
 @click.pass_obj
-def verify(chosen: Chosen, whats: tuple[str, ...], everything: bool) -> None:
+def verify(chosen: Chosen, whats: tuple[str, ...], everything: bool, meant: Meant) -> None:
     """Let the depot hash what it stores again: an id, a name, all of a directory or prefix."""
     if everything == bool(whats):
         raise click.UsageError("say what to verify, or --all")
-    run(chosen.settings(), lambda session: Verifying(session).run(whats or ("",)))
+    if meant and everything:
+        raise click.UsageError(f"--{meant} goes without --all")
+    run(chosen.settings(), lambda session: Verifying(session, meant).run(whats or ("",)))
 
 
 class Verifying:
@@ -46,12 +50,14 @@ class Verifying:
     Verifies contents over several connections, each content once.
 
     @param session: where it runs.
+    @param meant: what the arguments are, where they may not be either.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, meant: Meant = None) -> None:
         from xferproto.console.transfers import new_display
 
         self._session = session
+        self._meant = meant
         self._output = session.output
         self._display = new_display(session)
         self._entries: dict[str, Entry] = {}
@@ -65,7 +71,7 @@ class Verifying:
 
         @raise Exception: nothing can be verified any more.
         """
-        from xferproto.console.carrier import all_of
+        from xferproto.console.jobs import Jobs
 
         try:
             client = self._session.client()
@@ -73,8 +79,8 @@ class Verifying:
                 await self._find(client, what)
             self._queue.extend(self._entries.values())
             self._display.plan(len(self._queue), sum(entry.size for entry in self._queue))
-            jobs = min(self._session.settings.jobs, len(self._queue))
-            await all_of([self._work(client if not job else None) for job in range(jobs)])
+            jobs = Jobs(self._session, self._work, lambda: bool(self._queue))
+            await jobs.run(client, min(self._session.settings.jobs, len(self._queue)))
         finally:
             self._display.close()
             self._summarise()
@@ -98,10 +104,10 @@ class Verifying:
     async def _find(self, client: RetryingClient, what: str) -> None:
         from xferproto.console.damage import list_all
         from xferproto.console.transfers import is_of_all
-        from xferproto.console.wanted import among, is_id
+        from xferproto.console.wanted import among
 
         try:
-            if is_id(what) and await self._find_id(client, what):
+            if await self._find_id(client, what):
                 return
             # With what is known to be damaged: the depot says so of it each time.
             found = among((await list_all(client, what))[0], what)
@@ -121,7 +127,7 @@ class Verifying:
             if first.name != entry.name:
                 self._names.setdefault(entry.id, {first.name}).add(entry.name)
 
-    async def _find_id(self, client: RetryingClient, id: str) -> bool:
+    async def _find_id(self, client: RetryingClient, what: str) -> bool:
         """
         Take the content of an id; whether there is one.
 
@@ -130,17 +136,17 @@ class Verifying:
         from xferproto.console.damage import damaged_names
 
         try:
-            entries = list((await client.stat(id)).entries)
-        except NoSuchFile:
-            return False
+            status = await status_of(client, what, self._meant, self._output.note)
+            if status is None:
+                return False
+            entries = list(status.entries)
         except Corrupt:
-            if not (entries := await damaged_names(client, id)):
+            if not (entries := await damaged_names(client, what)):
                 raise
         self._take(entries)
         return True
 
-    async def _work(self, client: RetryingClient | None) -> None:
-        client = client or self._session.client()
+    async def _work(self, client: RetryingClient) -> None:
         while self._queue:
             await self._verify(client, self._queue.popleft())
 

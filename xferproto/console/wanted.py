@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
-from xferproto.console.damage import DamageDepot, list_all
-from xferproto.entry import Entry, Status
+from xferproto.console.damage import list_all
+from xferproto.console.meant import Depot, Meant, status_of
+from xferproto.entry import Entry
 from xferproto.errors import NoSuchFile
 from xferproto.escape import quoted
 
@@ -30,14 +29,9 @@ class Wanted:
     damaged: bool = False
 
 
-class Depot(DamageDepot, Protocol):
-    """What is asked of a client."""
-
-    def stat(self, id: str) -> Awaitable[Status]:
-        """All that is known of a content."""
-
-
-async def wanted(client: Depot, what: str, note: Callable[[str], None]) -> list[Wanted]:
+async def wanted(
+    client: Depot, what: str, note: Callable[[str], None], meant: Meant = None
+) -> list[Wanted]:
     """
     The files that an argument stands for: those of an id, else of a name, else all that are below
     a directory of this name, else all whose names begin so. Nothing at all stands for every file.
@@ -45,18 +39,14 @@ async def wanted(client: Depot, what: str, note: Callable[[str], None]) -> list[
     Where a name has several contents, it is the one whose bytes were stored last; but a damaged one
     where there is one, for nobody knows whether an older one is meant.
 
-    @param note: told of names with several contents.
+    @param note: told of names with several contents, and of an id that is a name too.
+    @param meant: what the argument is, where it may not be either.
     @return: one for each name, in name order; never empty.
     @raise NoSuchFile: nothing is stored under it.
     @raise Corrupt: it is the id of a content that is known to be damaged.
     """
-    if is_id(what):
-        try:
-            named = (await client.stat(what)).entries
-        except NoSuchFile:
-            pass  # then it may be a name
-        else:
-            return [Wanted(named[0], _last(named[0].name))]
+    if (status := await status_of(client, what, meant, note)) is not None:
+        return [Wanted(status.entries[0], _last(status.entries[0].name))]
     entries, damaged = await list_all(client, what)
     found = among(entries, what)
     if not found and what:
@@ -70,11 +60,6 @@ async def wanted(client: Depot, what: str, note: Callable[[str], None]) -> list[
         )
         for entry in await _newest(client, found, damaged, note)
     ]
-
-
-def is_id(text: str) -> bool:
-    """Whether this may be the id of a content; it may be a name too."""
-    return re.fullmatch("[0-9A-Fa-f]{32}", text) is not None
 
 
 def among(entries: Iterable[Entry], what: str) -> list[Entry]:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -139,6 +140,22 @@ class IncomingFile:
         direct, self._direct = self._direct, None
         if direct is not None:
             direct.finish()
+
+    def take_after(self, other: os.stat_result) -> None:
+        """
+        Get the permissions of another file, and its owner and group as far as the process may give
+        them. Bits that let programs run as somebody else are for the bytes that had them.
+        """
+        own, mode = os.fstat(self._fd), stat.S_IMODE(other.st_mode) & 0o777
+        if own.st_uid != other.st_uid:
+            with contextlib.suppress(OSError):
+                os.fchown(self._fd, other.st_uid, -1)
+        if own.st_gid != other.st_gid:
+            try:
+                os.fchown(self._fd, -1, other.st_gid)
+            except OSError:  # what that group may is not for ours
+                mode &= 0o707 | (mode & 0o007) << 3
+        os.fchmod(self._fd, mode)
 
     def sync(self) -> None:
         """Wait until the bytes are on the disk, and close, if it has a name."""
