@@ -64,6 +64,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
         "executor",
         "peer",
         "quantity",
+        "store.directories",
         "transfer.sender",
         "version",
     ),

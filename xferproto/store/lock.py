@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from xferproto.errors import StorageUnavailable
+from xferproto.store.directories import make_directories
 from xferproto.store.incoming import FILE_MODE
 from xferproto.store.objects import DIRECTORY_MODE
 
@@ -14,7 +15,7 @@ from xferproto.store.objects import DIRECTORY_MODE
 def lock_directory(root: Path) -> int:
     """Make the directory and take it for this process: a file descriptor that holds the lock."""
     try:
-        root.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        make_directories(root, DIRECTORY_MODE)
         fd = os.open(root / "lock", os.O_RDWR | os.O_CREAT, FILE_MODE)
     except OSError as error:
         raise StorageUnavailable(
