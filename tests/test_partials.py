@@ -368,21 +368,6 @@ class CrashTests(PartialTestCase):
             self.failureResultOf(store.delete(id, name), NoSuchFile)
             self.assert_holds(store, self.root, {"name": b"content"})
 
-    def test_deletion_on_full_disk(self) -> None:
-        """A deletion that the disk has no room for is NoSpace, and changes nothing."""
-        store = self.open()
-        entry = self.put(store, "name", b"content")
-
-        def fail(step: str) -> None:
-            if step == "open mark":
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-        with watched_calls(self.root, fail):
-            self.failureResultOf(store.delete(entry.id, None), NoSpace)
-        self.assert_holds(store, self.root, {"name": b"content"})
-        self.successResultOf(store.delete(entry.id, None))
-        self.assert_holds(store, self.root, {})
-
     def test_deletion_of_missing_bytes(self) -> None:
         """A content whose file is gone already can be deleted."""
         store = self.open()

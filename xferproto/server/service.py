@@ -197,6 +197,8 @@ class DepotService(Service):
         log.info("storing in {path}", path=str(self._storage))
         self._guard.start()
         self._upkeep_ended = self._upkeep.start(UPKEEP_INTERVAL, now=False)
+        self._tending = self._factory.store.tend()
+        self._tending.addErrback(lambda failure: log.failure("upkeep failed", failure))
         if self._scrub_rate:
             store, executor = self._factory.store, self._executor("files")
             self._scrub = Scrub(store, executor, self._reactor, self._scrub_rate)
@@ -245,6 +247,7 @@ class DepotService(Service):
         elapsed, self._looked = now - self._looked, now
         try:
             await store.age_partials(elapsed, self._partial_ttl)
+            await store.tend()
             if now - self._backed_up >= BACKUP_INTERVAL:
                 self._backed_up = now
                 await store.backup()

@@ -94,7 +94,10 @@ class Tokens:
         incoming = await self._store.files.run(translated, self._store.objects.partial, token)
         reservation = self._space.reserve(0)
         try:
-            if anew or incoming.size > size:  # of another file that had the token
+            shared = await self._store.files.run(incoming.is_shared)
+            if shared and (anew or await self._is_object(incoming, size, token)):
+                await self._store.files.run(translated, incoming.replace)
+            elif anew or incoming.size > size:  # of another file that had the token
                 await self._store.files.run(incoming.empty)
             reservation.missing = size - incoming.size
             await self._store.files.run(translated, self._space.check)
@@ -104,6 +107,13 @@ class Tokens:
             await self._store.files.run(incoming.close if incoming.size else incoming.discard)
             raise
         return incoming, reservation
+
+    async def _is_object(self, incoming: IncomingFile, size: int, token: str) -> bool:
+        """
+        Whether a file of another size may be an object too: a commit that failed has left both.
+        """
+        partial = await self._catalogue.partial(token)
+        return partial is not None and partial.size == incoming.size != size
 
     async def declared(self, token: str, view: View) -> int:
         """The declared size of an unfinished upload under a token, 0 where there is none."""
