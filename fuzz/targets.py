@@ -158,6 +158,7 @@ SEEDS = [
 
 WORDS = [
     *(b"UPLOAD ", b"DOWNLOAD ", b"RESUME ", b"STAT ", b"VERIFY ", b"DELETE ", b"LIST_FILES"),
+    b"LIST_DAMAGED",
     *(b"HELP\n", b"QUIT\n", b"hello", b";5\n", b";20;t\n", b"sha256:", b"../", b"0\n", b"10\n"),
     b"5d41402abc4b2a76b9719d911017c592",
 ]

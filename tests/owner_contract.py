@@ -53,6 +53,22 @@ class OwnerContract(StoreCase):
         ):
             self.assertEqual(await self.names(store, view), names, view)
 
+    async def test_damaged_seen(self) -> None:
+        """So it is with what is damaged; an entry that two have is one."""
+        store = await self.new_store()
+        for name, view in (("a", ANN), ("x", ANN), ("x", BEN), ("s", STRANGER)):
+            entry = await self.put(store, name, b"1", view)
+        await store.checked(entry.id, None)
+        for view, names in (
+            (ANN, ["a", "x"]),
+            (BEN, ["x"]),
+            (STRANGER, ["s"]),
+            (BOSS, ["a", "s", "x"]),
+            (View("dan", all=False), []),
+        ):
+            page = await store.list_damaged("", view).read()
+            self.assertEqual([entry.name for entry in entries_of(page)], names, view)
+
     async def test_not_there(self) -> None:
         """What one does not see is not there, whatever one does with its id."""
         store = await self.new_store()

@@ -98,6 +98,11 @@ async def listed(store: IStore, prefix: str = "") -> list[Entry]:
     return [entry for page in await pages(store.list(prefix)) for entry in page]
 
 
+async def listed_damaged(store: IStore, prefix: str = "") -> list[Entry]:
+    """All damaged entries whose names begin with C{prefix}, as the store lists them."""
+    return [entry for page in await pages(store.list_damaged(prefix)) for entry in page]
+
+
 async def stored_bytes(store: IStore, id: str) -> bytes:
     """A content, read in one piece."""
     content = await store.open(id)
@@ -1437,6 +1442,35 @@ class StoreContract(StoreCase):
         await go_on(partial, b"content")
         self.assertEqual(await listed(store), [entry, entry_of("other", b"content")])
         self.assertEqual(await stored_bytes(store, entry.id), b"content")
+
+    async def test_list_damaged(self) -> None:
+        """A damaged content is listed as that, and not otherwise, until it is mended."""
+        store = await self.new_store()
+        entries = [await put(store, name, b"content") for name in ("a", "b/1", "b/2")]
+        other = await put(store, "b", b"other")
+        self.assertEqual(await listed_damaged(store), [])
+        await damage(store, other.id)
+        await damage(store, entries[0].id)
+        for _ in range(2):
+            self.assertEqual(await listed_damaged(store), [entries[0], other, *entries[1:]])
+        self.assertEqual(await listed_damaged(store, "b/"), entries[1:])
+        self.assertEqual(await listed_damaged(store, "c"), [])
+        self.assertEqual(await listed(store), [])
+        await store.delete(other.id, None)
+        await store.delete(entries[0].id, "b/1")
+        self.assertEqual(await listed_damaged(store), [entries[0], entries[2]])
+        await put(store, "c", b"content")
+        self.assertEqual(await listed_damaged(store), [])
+
+    async def test_pages_of_damaged(self) -> None:
+        """Many damaged entries come on several pages, each once, in order."""
+        store = await self.new_store()
+        names = [f"name {number:05}" for number in range(self.names_on_pages)]
+        entries = [await put(store, name, b"content") for name in names]
+        await damage(store, entries[0].id)
+        read = await pages(store.list_damaged(""))
+        self.assertGreater(len(read), 1)
+        self.assertEqual([entry for page in read for entry in page], entries)
 
     async def test_damaged_collision(self) -> None:
         """A damaged content is not healed by other bytes that have its MD5."""

@@ -160,7 +160,7 @@ class PasswordTests(SynchronousTestCase):
     def test_typed(self) -> None:
         """Without either it is typed, where somebody is there."""
         self.patch(sys, "stdin", Terminal())
-        with mock.patch("getpass.getpass", return_value="typed"):
+        with mock.patch("xferproto.prompt.ask", return_value="typed"):
             self.assertEqual(password.credentials("alice", None), ("alice", "typed"))
 
     def test_none(self) -> None:

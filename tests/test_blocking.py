@@ -23,6 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests import visitors
 from tests.certificates import Authority, write, write_authority
+from tests.depot import overwrite
 from tests.processes import FakeDepot, Server, new_directory
 from tests.visitors import PASSWORD
 from xferproto import BlockingClient, Entry, RequestError, TargetExists, TLSFailed, XferError
@@ -32,6 +33,7 @@ from xferproto.errors import (
     BadName,
     CertificateError,
     ConnectionCut,
+    Corrupt,
     Denied,
     NoSuchFile,
     TooLarge,
@@ -101,7 +103,20 @@ class RequestTests(BlockingCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.depot = self.client(self.serve().port)
+        self.server = self.serve()
+        self.depot = self.client(self.server.port)
+
+    def test_damage(self) -> None:
+        """What is damaged is told each time, until it is stored again."""
+        stored = [self.depot.upload(b"hello", name) for name in ("a", "b")]
+        self.assertEqual(self.depot.list_damaged(), [])
+        overwrite(self.server.storage, stored[0].id, b"hullo")
+        for _ in range(2):
+            self.assertRaises(Corrupt, self.depot.verify, stored[0].id)
+            self.assertEqual(self.depot.list_damaged(), stored)
+            self.assertEqual(self.depot.list_damaged("b"), stored[1:])
+        self.depot.upload(b"hello", "b")
+        self.assertEqual(self.depot.list_damaged(), [])
 
     def test_session(self) -> None:
         """Each request returns its answer."""

@@ -8,7 +8,7 @@ from twisted.python.failure import Failure
 from tests.test_client import Case, Pair, Script, entry_of, line_of
 from tests.test_retry import RetryCase, ScriptedEndpoint
 from xferproto.entry import Entry
-from xferproto.errors import ConnectionCut, Denied, UnexpectedReply
+from xferproto.errors import BadCommand, ConnectionCut, Denied, UnexpectedReply
 
 ENTRIES = [entry_of(name.encode(), name) for name in ("a", "b", "c")]
 LINES = [line_of(entry) for entry in ENTRIES]
@@ -91,6 +91,52 @@ class EachFileTests(Case):
         self.assert_goes_on(script)
 
 
+class EachDamagedTests(Case):
+    """The listing of what is damaged."""
+
+    def test_server(self) -> None:
+        """Against the real server, what it has found is told, in order."""
+        pair = Pair(self)
+        for name in ("b", "a"):
+            pair.client.upload(b"x", name)
+            pair.flush()
+        entry = entry_of(b"x", "a")
+        told: list[Entry] = []
+        for expected in ([], [entry, entry_of(b"x", "b")]):
+            every = pair.client.list_damaged()
+            some = pair.client.each_damaged("a", told.append)
+            pair.flush()
+            self.assertEqual(self.successResultOf(every), expected)
+            self.assertIsNone(self.successResultOf(some))
+            self.assertEqual(told, expected[:1])
+            self.successResultOf(pair.depot.store.checked(entry.id, None))
+        others = pair.client.list_files()
+        pair.flush()
+        self.assertEqual(self.successResultOf(others), [])
+
+    def test_as_they_come(self) -> None:
+        """It is asked for and read like the other listing."""
+        script = Script()
+        told: list[Entry] = []
+        listing = script.client.each_damaged("x", told.append)
+        self.assertEqual(script.asked(), b"LIST_DAMAGED x\n")
+        script.says(LINES[0], LINES[1][:10])
+        self.assertEqual(told, ENTRIES[:1])
+        script.says(LINES[1][10:] + b"DONE\n")
+        self.successResultOf(listing)
+        self.assert_goes_on(script)
+
+    def test_older_server(self) -> None:
+        """One that does not know the request is told as that, and goes on."""
+        for number in range(2):
+            script = Script()
+            client = script.client
+            listing = client.list_damaged() if number else client.each_damaged("", self.fail)
+            script.says(b"ERROR bad-command This is not a command.\n")
+            self.failureResultOf(listing, BadCommand)
+            self.assert_goes_on(script)
+
+
 class TriedAgainTests(RetryCase):
     """A listing on several connections."""
 
@@ -114,6 +160,22 @@ class TriedAgainTests(RetryCase):
         self.endpoint.says(b"".join(LINES) + b"DONE\n")
         self.successResultOf(listing)
         self.assertEqual(self.told, ENTRIES)
+
+    def test_damaged_goes_on(self) -> None:
+        """So it is with what is damaged."""
+        client = self.client(self.endpoint)
+        listing = client.each_damaged("", self.told.append)
+        self.endpoint.says(LINES[0] + LINES[1])
+        self.lose()
+        self.reactor.advance(10)
+        self.assertEqual(self.endpoint.asked(), b"LIST_DAMAGED\n")
+        self.endpoint.says(b"".join(LINES) + b"DONE\n")
+        self.successResultOf(listing)
+        self.assertEqual(self.told, ENTRIES)
+        whole = client.list_damaged("x")
+        self.assertEqual(self.endpoint.asked(), b"LIST_DAMAGED x\n")
+        self.endpoint.says(LINES[0] + b"DONE\n")
+        self.assertEqual(self.successResultOf(whole), ENTRIES[:1])
 
     def test_changed_meanwhile(self) -> None:
         """What was told and is gone is passed over; one name's contents go by their ids."""

@@ -299,7 +299,7 @@ class StatTests(CommandCase):
         )
         summary = ended.objects()[-1]
         self.assertEqual((summary["verified"], summary["failed"]), (2, 1))
-        said = self.fails(1, "verify", WORLD)  # it is listed no more
+        said = self.fails(1, "verify", WORLD)
         self.assertIn("damaged; put the file again", said)
         self.assertIn("[corrupt]", said)
         self.assertIn("[corrupt]", self.fails(1, "stat", WORLD))
@@ -470,6 +470,9 @@ class ReachTests(CommandCase):
                 with connection:
                     read_line(connection)
                     connection.sendall(reply)
+                    if reply.endswith(b"DONE\n"):
+                        read_line(connection)  # what is damaged
+                        connection.sendall(b"ERROR bad-command An old depot.\n")
 
         listener = socket.create_server(("127.0.0.1", 0))
         listener.settimeout(PATIENCE)

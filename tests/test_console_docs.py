@@ -183,6 +183,7 @@ class JsonTests(CommandCase):
             self.told(*arguments)
         overwrite(server.storage, WORLD, b"w0rld")
         self.told("verify", "--all")
+        self.told("ls")
         self.told("rm", "-y", WORLD)
         (self.directory / "file_keyring.py").write_text(KEYRING)
         variables = {

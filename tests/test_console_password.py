@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import sys
 from typing import Any
@@ -14,6 +13,7 @@ from keyring.backends import fail, null
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.test_console_settings import SettingsCase
+from xferproto import prompt
 from xferproto.client.password import VARIABLE
 from xferproto.console import password
 from xferproto.console.options import server_options
@@ -197,11 +197,10 @@ class AskTests(SynchronousTestCase):
     def test_end(self) -> None:
         """Whoever types Ctrl-D has typed no password."""
 
-        def end(prompt: str) -> str:
+        def end(question: str, shown: bool = True) -> str:
             raise EOFError
 
-        self.patch(os, "open", lambda *arguments: os.dup(0))
-        self.patch(getpass, "getpass", end)
+        self.patch(prompt, "ask", end)
         self.assertRaises(click.UsageError, ask, "Password: ")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from tests.interposed import build_library
 from tests.processes import Server, new_directory, read_line
 
 CONTENT = os.urandom(300_000)
@@ -243,17 +244,7 @@ class BrokenTests(DiskCase):
 
     def setUp(self) -> None:
         super().setUp()
-        compiler = shutil.which("cc") or shutil.which("gcc")
-        library = self.directory / "eio.so"
-        if compiler is None:
-            raise SkipTest("there is no C compiler")
-        source = Path(__file__).with_name("eio.c")
-        built = subprocess.run(
-            [compiler, "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"],
-            capture_output=True,
-        )
-        if built.returncode:
-            raise SkipTest("the interposed library can't be built here")
+        library = build_library(self.directory, "eio")
         self.control = self.directory / "eio"
         self.server = Server(
             self,

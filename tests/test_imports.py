@@ -40,6 +40,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "executor": (),
     "identity": (),
     "peer": (),
+    "prompt": (),
     "version": (),
     # what stands on them
     "certificates": ("errors", "escape"),
@@ -54,7 +55,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "store": (*STORE, "store"),
     "transfer": (*TRANSFER, "transfer"),
     "server": (*SIDE, "quantity", "server"),
-    "client": (*SIDE, "client", "lane", "quantity", "version"),
+    "client": (*SIDE, "client", "lane", "prompt", "quantity", "version"),
     # the console command
     "console": (
         *VALUES,
@@ -63,15 +64,16 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
         "console",
         "executor",
         "peer",
+        "prompt",
         "quantity",
         "store.directories",
         "transfer.sender",
         "version",
     ),
     # the operator's command
-    "accounts": ("errors", "escape", "grammar", "identity", "quantity", "server.users"),
+    "accounts": ("errors", "escape", "grammar", "identity", "prompt", "quantity", "server.users"),
     "certify": ("certificates", "errors"),
-    "depot": ("accounts", "certify", "errors", "escape", "store", "version"),
+    "depot": ("accounts", "certify", "errors", "escape", "grammar", "store", "version"),
     # the Python API: a client's
     "": ("client", "entry", "errors", "version"),
 }
@@ -91,6 +93,7 @@ PURE = (
     "escape",
     "grammar",
     "identity",
+    "prompt",
     "quantity",
     "version",
 )

@@ -37,6 +37,7 @@ REQUESTS: dict[Command, bytes] = {
     Command.UPLOAD: b"UPLOAD b;2\nhi",
     Command.RESUME: b"RESUME b;2;t\n",
     Command.DELETE: b"DELETE %s\n",
+    Command.LIST_DAMAGED: b"LIST_DAMAGED\n",
 }
 """A request of each command that needs a right; C{%s} is an id."""
 

@@ -27,6 +27,7 @@ FILE_ID = b"Please send a file ID\n"
 RESUMING = b"Please send the file name, file size and resume token\n"
 READY = b"Ready to receive the file\n"
 NONE = b"No files available at the moment\nDONE\n"
+NO_DAMAGE = b"No damaged files known at the moment\nDONE\n"
 HELP = b"".join(line + b"\n" for line in help_lines()) + b"DONE\n"
 
 
@@ -135,6 +136,18 @@ SESSIONS = [
         "a refused prefix",
         b"LIST_FILES a\\b\nLIST_FILES\n",
         refused("bad-name A name has no backslash; put / between the components of a path.") + NONE,
+    ),
+    # Damage, of which the sessions of docs/protocol.md have more
+    Recorded(
+        "no damage, in each spelling and before other requests",
+        HI + b"LIST_DAMAGED\nLIST DAMAGED\nlist_damaged a\r\nLIST_DAMAGED \nLIST_FILES b\n",
+        HELLO + b"\n" + NO_DAMAGE * 4 + NONE,
+    ),
+    Recorded(
+        "a refused prefix of damage",
+        b"LIST_DAMAGED a\\b\nLIST_DAMAGED\n",
+        refused("bad-name A name has no backslash; put / between the components of a path.")
+        + NO_DAMAGE,
     ),
     # Uploads
     Recorded(

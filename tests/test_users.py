@@ -291,7 +291,7 @@ class CommandTests(SynchronousTestCase):
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
             mock.patch.object(sys, "stdin", source),
-            mock.patch("getpass.getpass", side_effect=typed),
+            mock.patch("xferproto.prompt.ask", side_effect=typed),
         ):
             try:
                 status = depot.main(["users", *map(str, arguments)])

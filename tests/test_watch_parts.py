@@ -32,7 +32,7 @@ from xferproto.client.watch.sending import fingerprint_token
 from xferproto.client.watch.settling import LONG_AGO, Settling
 from xferproto.client.watch.verdict import MISMATCHES, Judgement, Verdict, judge
 from xferproto.client.watch.walk import SLICE, Found, Identity, Ignored, Walk, look
-from xferproto.client.watch.writers import GIVEN, Writers, is_open_for_writing
+from xferproto.client.watch.writers import GIVEN, Writers, Writing, writers_of
 from xferproto.errors import (
     REQUEST_ERRORS,
     CertificateError,
@@ -437,7 +437,7 @@ class MoverTests(SynchronousTestCase):
     def test_open_for_writing(self) -> None:
         """One that somebody has open for writing stays: what is written behind would be lost."""
         with self.path.open("ab") as file:
-            if not is_open_for_writing(self.path):
+            if writers_of(self.path) is not Writing.SOMEBODY:
                 self.skipTest("the system does not tell here")
             for done in (Done.MOVE, Done.DELETE):
                 outcome = self.mover(done).sent(self.file, "id")
@@ -495,38 +495,39 @@ class WritersTests(SynchronousTestCase):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_bytes(b"x")
         with self.path.open("ab"):
-            if not is_open_for_writing(self.path):
+            if writers_of(self.path) is not Writing.SOMEBODY:
                 self.skipTest("the system does not tell here")
 
     def test_writers(self) -> None:
         """Whoever has it open for writing counts, with a mapping too; readers do not."""
-        self.assertFalse(is_open_for_writing(self.path))
+        self.assertIs(writers_of(self.path), Writing.NOBODY)
         with self.path.open("rb"):
-            self.assertFalse(is_open_for_writing(self.path))
+            self.assertIs(writers_of(self.path), Writing.NOBODY)
         with self.path.open("r+b") as file:
-            self.assertTrue(is_open_for_writing(self.path))
+            self.assertIs(writers_of(self.path), Writing.SOMEBODY)
             mapped = mmap.mmap(file.fileno(), 0)
-        self.assertTrue(is_open_for_writing(self.path))
+        self.assertIs(writers_of(self.path), Writing.SOMEBODY)
         mapped.close()
-        self.assertFalse(is_open_for_writing(self.path))
+        self.assertIs(writers_of(self.path), Writing.NOBODY)
 
     def test_no_file(self) -> None:
         """What can't be opened has none; a link is not followed, a pipe not waited for."""
-        self.assertFalse(is_open_for_writing(self.path / "none"))
+        self.assertIs(writers_of(self.path / "none"), Writing.UNKNOWN)
         link, pipe = self.path.with_name("link"), self.path.with_name("pipe")
         link.symlink_to(self.path)
         os.mkfifo(pipe)
         with self.path.open("ab"):
-            self.assertFalse(is_open_for_writing(link))
-        self.assertFalse(is_open_for_writing(pipe))
+            self.assertIs(writers_of(link), Writing.UNKNOWN)
+        self.assertIs(writers_of(pipe), Writing.UNKNOWN)
 
     def test_not_for_ever(self) -> None:
-        """After a while without a change it does not count."""
+        """After a while without a change it is no longer waited for."""
         identity = Identity.of(self.path.stat())
         changed = max(identity.modified, identity.changed) / 1e9
         with self.path.open("ab"):
-            self.assertTrue(Writers(lambda: changed + GIVEN - 1).has(self.path, identity))
-            self.assertFalse(Writers(lambda: changed + GIVEN + 1).has(self.path, identity))
+            for seconds, writing in ((GIVEN - 1, Writing.SOMEBODY), (GIVEN + 1, Writing.UNKNOWN)):
+                writers = Writers(lambda seconds=seconds: changed + seconds)  # type: ignore[misc]
+                self.assertIs(writers.of(self.path, identity), writing)
 
 
 class VerdictTests(SynchronousTestCase):
@@ -754,7 +755,8 @@ class OptionsTests(SynchronousTestCase):
             WatchSettings(
                 root,
                 Done.MOVE,
-                2.0,
+                10.0,
+                30.0,
                 None,
                 True,
                 "",
@@ -773,6 +775,7 @@ class OptionsTests(SynchronousTestCase):
             WatchSettings(
                 Path("in").absolute(),
                 Done.LEAVE,
+                0.0,
                 0.0,
                 120.0,
                 False,
@@ -798,6 +801,8 @@ class OptionsTests(SynchronousTestCase):
             ("--watch", "--watch"),
             ("--done move", "--done goes with --watch"),
             ("--settle 2", "--settle goes with --watch"),
+            ("--settle-unclosed 2", "--settle-unclosed goes with --watch"),
+            ("--watch in --settle-unclosed x", "x"),
             ("--ignore x", "--ignore goes with --watch"),
             ("--no-inotify", "--no-inotify goes with --watch"),
         ]

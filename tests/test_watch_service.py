@@ -16,7 +16,7 @@ from xferproto.client.watch import queue
 from xferproto.client.watch.directory import DirectoryUnusable
 from xferproto.client.watch.journal import Journal
 from xferproto.client.watch.reason import BEGIN, REASON
-from xferproto.client.watch.writers import is_open_for_writing
+from xferproto.client.watch.writers import Writing, writers_of
 from xferproto.errors import TLSFailed
 from xferproto.identity import Right
 from xferproto.server.limits import Limits
@@ -662,7 +662,7 @@ class SendingTests(WatchCase):
         """A file that somebody is not yet done with is not taken."""
         probe = self.root.with_name("probe")
         with probe.open("wb"):
-            if not is_open_for_writing(probe):
+            if writers_of(probe) is not Writing.SOMEBODY:
                 self.skipTest("the system does not tell here")
         self.start()
         with self.write("a").open("ab") as file:

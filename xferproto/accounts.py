@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from argon2 import PasswordHasher
 
+from xferproto import prompt
 from xferproto.errors import UsersUnreadable
 from xferproto.escape import printable, quoted
 from xferproto.grammar import MAX_PASSWORD, MAX_USER, is_password, is_user_name
@@ -141,8 +141,8 @@ def _ask_password() -> str:
     """A new password: typed twice at a terminal, else a line of standard input."""
     try:
         if sys.stdin.isatty():
-            password = getpass.getpass("New password: ")
-            if getpass.getpass("Again: ") != password:
+            password = prompt.ask("New password: ", shown=False)
+            if prompt.ask("Again: ", shown=False) != password:
                 raise UsersUnreadable("The two are not the same; nothing was changed.")
         else:
             line = sys.stdin.readline(MAX_PASSWORD + 3)

@@ -62,6 +62,11 @@ class Command(Enum):
     )
     HELP = (("HELP",), None, "HELP: this list")
     QUIT = (("QUIT",), None, "QUIT: close the connection")
+    LIST_DAMAGED = (
+        ("LIST_DAMAGED", "LIST DAMAGED"),
+        None,
+        "LIST_DAMAGED [prefix]: as LIST_FILES, the files whose stored bytes are damaged",
+    )
 
     def __init__(self, spellings: tuple[str, ...], prompt: bytes | None, usage: str) -> None:
         self.spellings = spellings

@@ -13,6 +13,8 @@ from xferproto import accounts
 from xferproto.certify import add_certificate_command
 from xferproto.errors import StorageUnavailable
 from xferproto.escape import quoted
+from xferproto.grammar import format_time
+from xferproto.store.damage import damaged_entries
 from xferproto.store.lock import lock_directory
 from xferproto.store.partials import stored_partials
 from xferproto.store.rebuild import rebuild
@@ -49,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, what in (
         ("partials", _partials, "list the unfinished uploads; also while the server runs"),
+        ("damaged", _damaged, "list the files whose bytes are damaged; also while the server runs"),
         ("rebuild", _rebuild, "make a new catalogue from the contents; not while the server runs"),
     ):
         command = commands.add_parser(name, help=what, description=what.capitalize() + ".")
@@ -66,6 +69,17 @@ def _partials(storage: Path) -> int:
             f"{quoted(partial.name)} {quoted(partial.token)}"
         )
     return 0
+
+
+def _damaged(storage: Path) -> int:
+    """The exit status is 1 where there are any: then a timer that runs this has somebody told."""
+    status = 0
+    for one in damaged_entries(storage):
+        owner = f" of {quoted(one.owner)}" if one.owner else ""
+        entry, found = one.entry, format_time(one.found).decode()
+        print(f"{entry.id} {entry.size} bytes, found {found}: {quoted(entry.name)}{owner}")
+        status = 1
+    return status
 
 
 def _rebuild(storage: Path) -> int:

@@ -208,6 +208,16 @@ class UnexpectedReply(XferError):
     """The server sent something that the protocol does not allow here."""
 
 
+class AnswerTooLong(UnexpectedReply):
+    """An answer has more entries than can be kept in memory."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server's answer is too long to be kept in memory; ask for fewer names, with a "
+            "longer prefix, or take them one by one, with each_file."
+        )
+
+
 class SourceChanged(XferError):
     """The file being sent no longer has the bytes that were announced."""
 

@@ -49,6 +49,7 @@ EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 """The id of the empty file (RFC 1321, A.5)."""
 
 NO_FILES = b"No files available at the moment"
+NO_DAMAGED = b"No damaged files known at the moment"
 READY = b"Ready to receive the file"
 DONE = b"DONE"
 

@@ -10,7 +10,7 @@ class Right(Enum):
     """What one may do; the values are the words for it in files and options."""
 
     LIST = "list"
-    """See names: LIST_FILES and STAT."""
+    """See names: LIST_FILES, STAT and LIST_DAMAGED."""
 
     READ = "read"
     """Get bytes: DOWNLOAD and VERIFY."""

@@ -72,7 +72,7 @@ class BlockingClient:
     @param credentials: the user and the password to log in with.
     @param tries: how often each request is tried before its last failure is raised.
     @param timeout: seconds that a request may take, with all its tries; None for any.
-    @param patience: seconds without a byte after which a connection is taken for lost.
+    @param patience: seconds without progress after which a connection is taken for lost.
     @param say: told in one line why something is tried again, and when.
     @raise ValueError: it is not said where the depot is, or said twice; C{fingerprint} is none.
     @raise CertificateError: a file can't be used.
@@ -155,6 +155,15 @@ class BlockingClient:
     def list_files(self, prefix: str = "") -> list[Entry]:
         """The entries whose names begin with C{prefix}, in name order."""
         return self._call(lambda client, call: client.list_files(prefix))
+
+    def list_damaged(self, prefix: str = "") -> list[Entry]:
+        """
+        As L{list_files}, the entries whose stored bytes are known to be damaged; they are in no
+        other listing.
+
+        @raise BadCommand: the server is older than this request.
+        """
+        return self._call(lambda client, call: client.list_damaged(prefix))
 
     def stat(self, id: str) -> Status:
         """All that the depot knows of a content."""

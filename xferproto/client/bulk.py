@@ -98,7 +98,7 @@ class BulkConnection(UploadConnection):
         pipeline.pop()
         if not pipeline.unanswered:
             self._in_step = True
-            self._unwatch()
+            self._patience.stop()
 
     # Uploads
 
@@ -121,7 +121,7 @@ class BulkConnection(UploadConnection):
             if upload is None:
                 return
             outcome = await self._upload_alone(upload)
-            self._unwatch()
+            self._patience.stop()
             told(upload.name, outcome)
             if not self._in_step:
                 raise LeftUnfinished(f"The upload of {quoted(upload.name)} was left unfinished.")
@@ -218,10 +218,10 @@ class BulkConnection(UploadConnection):
 
     async def _at_leisure(self, work: Awaitable[T]) -> T:
         """Wait for this machine; the server, which is held back meanwhile, is not to blame."""
-        self._unwatch()
+        self._patience.stop()
         result = await work
         if not self._in_step:
-            self._watch_out()
+            self._patience.start()
         return result
 
     def _end_waiting(self) -> None:

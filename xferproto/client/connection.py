@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred, DeferredLock
-from twisted.internet.interfaces import IDelayedCall, ITCPTransport
+from twisted.internet.interfaces import ITCPTransport
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
 from xferproto import grammar
 from xferproto.client.lines import Lines
+from xferproto.client.patience import Patience
 from xferproto.command import Command
 from xferproto.entry import Entry
 from xferproto.errors import (
@@ -93,7 +94,7 @@ class ClientConnection(LineReceiver):
         self._aborted = False
         self._heard = False
         self.hung_up = False
-        self._watch: IDelayedCall | None = None
+        self._patience = Patience(factory, self._stalled)
         self._closed: list[Deferred[None]] = []
 
     @property
@@ -123,7 +124,7 @@ class ClientConnection(LineReceiver):
                 if not self._in_step and self._lost is None:
                     # What comes next on this connection belongs to nobody.
                     self._abort()
-                self._unwatch()
+                self._patience.stop()
                 self._regulate()
                 self._turn.release()
 
@@ -164,7 +165,7 @@ class ClientConnection(LineReceiver):
             self._give_up(UnexpectedReply(f"The server says {quoted(self._buffer)} unasked."))
             raise UnexpectedReply("The server said something unasked.")
         self._in_step = False
-        self._watch_out()
+        self._patience.start()
 
     async def _expect(self, expected: bytes) -> None:
         line = await self._line()
@@ -237,7 +238,7 @@ class ClientConnection(LineReceiver):
     def dataReceived(self, data: bytes) -> None:
         if data:
             self._heard = True
-            self._moved()
+            self._patience.moved(len(data))
         super().dataReceived(data)
 
     def lineReceived(self, line: bytes) -> None:
@@ -248,6 +249,7 @@ class ClientConnection(LineReceiver):
         if line.startswith(b"WAIT "):  # no answer, and no part of one
             self._hear_wait(line)
             return
+        self._patience.progressed()
         waiting, self._waiting = self._waiting, None
         if waiting is None:
             # Nothing was asked: all that a server may say then is why it closes.
@@ -260,6 +262,8 @@ class ClientConnection(LineReceiver):
 
     def _hear_wait(self, line: bytes) -> None:
         wait = grammar.parse_wait(line)
+        if wait is not None:
+            self._patience.waits(wait[0])
         if wait is None or self._waited is None or self._waiting is None:
             return
         try:
@@ -285,6 +289,7 @@ class ClientConnection(LineReceiver):
         if receiver.remaining:
             self._regulate()
             return
+        self._patience.progressed()
         self._receiver = None
         self.setLineMode(rest)
         received, self._received = self._received, None
@@ -293,7 +298,7 @@ class ClientConnection(LineReceiver):
         self._regulate()
 
     def connectionLost(self, reason: Failure | None = None) -> None:
-        self._unwatch()
+        self._patience.stop()
         self.hung_up = not (self._heard or self._aborted)
         self._lost = (
             self._lost
@@ -311,26 +316,10 @@ class ClientConnection(LineReceiver):
         for waiter in closed:
             waiter.callback(None)
 
-    def _moved(self) -> None:
-        """Bytes went, or came: the server has its time again."""
-        if self._watch is not None and self.factory.patience is not None:
-            self._watch.reset(self.factory.patience)
-
-    def _watch_out(self) -> None:
-        """From now on the server has so long to let bytes move."""
-        patience, clock = self.factory.patience, self.factory.clock
-        if self._watch is None and patience is not None and clock is not None:
-            self._watch = clock.callLater(patience, self._stalled)
-        self._moved()
-
-    def _unwatch(self) -> None:
-        watch, self._watch = self._watch, None
-        if watch is not None and watch.active():
-            watch.cancel()
-
     def _stalled(self) -> None:
-        self._watch = None
-        self._give_up(ConnectionCut(f"Nothing has moved for {self.factory.patience:.0f} s."))
+        self._give_up(
+            ConnectionCut(f"The server has made no progress for {self.factory.patience:.0f} s.")
+        )
 
     def _abort(self) -> None:
         self._aborted = True

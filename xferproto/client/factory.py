@@ -31,6 +31,10 @@ Endpoint = str | IStreamClientEndpoint | Connects
 """Where a depot is: any Twisted client endpoint, or its description, as in C{tcp:depot:9000}."""
 
 
+PATIENCE = 60.0
+"""Seconds without progress after which L{connect} gives a connection up."""
+
+
 class XferClientFactory(ClientFactory):
     """
     Makes an L{XferClientProtocol} for each connection; fits every client endpoint's C{connect}.
@@ -39,8 +43,8 @@ class XferClientFactory(ClientFactory):
     @param prompted: ask for each command's prompt, as a person would, instead of sending its
         argument on the same line.
     @param trace: told each line that goes over the wire.
-    @param patience: seconds without a byte, while an answer is awaited, after which the connection
-        is given up; never where it is None.
+    @param patience: seconds without progress, while an answer is awaited, after which the
+        connection is given up (L{Patience<xferproto.client.patience.Patience>}); None for no limit.
     @param clock: counts them.
     """
 
@@ -73,7 +77,7 @@ def connect(
     endpoint: Endpoint,
     prompted: bool = False,
     trace: Trace | None = None,
-    patience: float | None = None,
+    patience: float | None = PATIENCE,
 ) -> Deferred[XferClientProtocol]:
     """
     Connect to a depot.

@@ -6,7 +6,37 @@ import sys
 from collections.abc import Callable
 
 from xferproto import grammar
-from xferproto.errors import UnexpectedReply
+from xferproto.entry import Entry
+from xferproto.errors import AnswerTooLong, UnexpectedReply
+
+KEPT = 256 * 1024 * 1024
+"""Memory that the entries of one answer may take up, in bytes: about a million of usual names."""
+
+ENTRY_COST = 200
+"""What an entry takes up beside the text of its line, in bytes (CPython 3.11)."""
+
+
+class KeptEntries:
+    """
+    Entries of an answer that are kept until it is complete.
+
+    @ivar entries: those that came.
+    """
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self._room = KEPT
+
+    def add(self, entry: Entry) -> None:
+        """
+        Keep one more.
+
+        @raise AnswerTooLong: they would take up more than L{KEPT}.
+        """
+        self._room -= len(entry.name) + ENTRY_COST
+        if self._room < 0:
+            raise AnswerTooLong()
+        self.entries.append(entry)
 
 
 class Lines:

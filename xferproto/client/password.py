@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import stat
 import sys
 from pathlib import Path
 
-from xferproto import grammar
+from xferproto import grammar, prompt
 from xferproto.details import Login
 from xferproto.errors import BadDetails
 from xferproto.escape import printable
@@ -46,8 +45,8 @@ def _password(user: str, password_file: str | None) -> str:
     if not sys.stdin.isatty():
         raise SystemExit(f"xfer-client: set {VARIABLE}, or give --password-file FILE")
     try:
-        return getpass.getpass(f"Password of {printable(user)}: ")
-    except EOFError:
+        return prompt.ask(f"Password of {printable(user)}: ", shown=False)
+    except (EOFError, UnicodeDecodeError):
         return ""
 
 

@@ -12,6 +12,7 @@ from xferproto import grammar
 from xferproto.client.bulk import BulkConnection
 from xferproto.client.connection import Progress, Waited, to_entry, to_wire
 from xferproto.client.download import DownloadConnection
+from xferproto.client.lines import KeptEntries
 from xferproto.client.writer import Told
 from xferproto.command import Command
 from xferproto.details import Login
@@ -23,6 +24,10 @@ from xferproto.errors import (
 )
 from xferproto.escape import quoted
 from xferproto.peer import is_private
+
+MOST_COMMANDS = 1000
+MOST_FIELDS = 1000
+"""The most lines of HELP, and of STAT beside the entries, that are waited for."""
 
 _HELP = re.compile(rb"[A-Z][A-Z_]*([ :]|$)")
 """How a line of HELP begins: it is for people, but there is one for each command."""
@@ -58,8 +63,13 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         return self._request(self._login(Login(user, password)))
 
     def list_files(self, prefix: str = "") -> Deferred[list[Entry]]:
-        """The entries whose names begin with C{prefix}, in name order."""
-        return self._request(self._list_files(prefix))
+        """
+        The entries whose names begin with C{prefix}, in name order.
+
+        @raise AnswerTooLong: there are more than can be kept, about a million; the connection is
+            closed then.
+        """
+        return self._request(self._list_files(Command.LIST_FILES, prefix))
 
     def each_file(self, prefix: str, told: Callable[[Entry], object]) -> Deferred[None]:
         """
@@ -69,14 +79,32 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         @return: fires when all were told. Fails with what C{told} raised; the connection is closed
             then, for what is still on its way.
         """
-        return self._request(self._each_file(prefix, told))
+        return self._request(self._each_file(Command.LIST_FILES, prefix, told))
+
+    def list_damaged(self, prefix: str = "") -> Deferred[list[Entry]]:
+        """
+        As L{list_files}, the entries whose stored bytes are known to be damaged; they are in no
+        other listing.
+
+        @raise AnswerTooLong: as for L{list_files}.
+        @raise BadCommand: the server is older than this request.
+        """
+        return self._request(self._list_files(Command.LIST_DAMAGED, prefix))
+
+    def each_damaged(self, prefix: str, told: Callable[[Entry], object]) -> Deferred[None]:
+        """As L{each_file}, the entries of L{list_damaged}."""
+        return self._request(self._each_file(Command.LIST_DAMAGED, prefix, told))
 
     def help(self) -> Deferred[list[str]]:
         """What the server says of its commands; needs no right. The lines are the server's."""
         return self._request(self._help())
 
     def stat(self, id: str) -> Deferred[Status]:
-        """All that the depot knows of a content."""
+        """
+        All that the depot knows of a content.
+
+        @raise AnswerTooLong: as for L{list_files}, of its names.
+        """
         return self._request(self._stat(id))
 
     def upload(
@@ -225,19 +253,22 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         await self._expect(grammar.format_welcome(login.user))
         self._in_step = True
 
-    async def _list_files(self, prefix: str) -> list[Entry]:
-        entries: list[Entry] = []
-        await self._each_file(prefix, entries.append)
-        return entries
+    async def _list_files(self, command: Command, prefix: str) -> list[Entry]:
+        kept = KeptEntries()
+        await self._each_file(command, prefix, kept.add)
+        return kept.entries
 
-    async def _each_file(self, prefix: str, told: Callable[[Entry], object]) -> None:
+    async def _each_file(
+        self, command: Command, prefix: str, told: Callable[[Entry], object]
+    ) -> None:
         argument = to_wire(prefix)
         grammar.parse_prefix(argument)
-        self._send_line(b"LIST_FILES" + (b" " + argument if argument else b""))
+        line = command.name.encode()
+        self._send_line(line + (b" " + argument if argument else b""))
         raised: list[Exception] = []
 
         def take(line: bytes) -> None:
-            if line == grammar.NO_FILES:
+            if line in (grammar.NO_FILES, grammar.NO_DAMAGED):
                 return
             entry = to_entry(line)
             try:
@@ -259,9 +290,10 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
 
     async def _help(self) -> list[str]:
         self._send_line(b"HELP")
-        lines = []
+        lines: list[str] = []
         while (line := await self._line()) != grammar.DONE:
-            if not _HELP.match(line):  # else one would wait for the end of anything
+            # Else one would wait for the end of anything.
+            if not _HELP.match(line) or len(lines) == MOST_COMMANDS:
                 raise UnexpectedReply(f"Expected a command, the server says {quoted(line)}.")
             lines.append(line.decode("utf-8", "replace"))
         self._in_step = True
@@ -269,18 +301,22 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
 
     async def _stat(self, id: str) -> Status:
         await self._ask(Command.STAT, grammar.parse_id(to_wire(id)).encode())
-        entries = []
+        kept = KeptEntries()
         fields: dict[bytes, bytes] = {}
+        others = 0
         while (line := await self._line()) != grammar.DONE:
             if b";" in line:
-                entries.append(to_entry(line))
+                kept.add(to_entry(line))
             else:  # a key that a newer server adds is passed over
+                others += 1
+                if others > MOST_FIELDS:
+                    raise UnexpectedReply("The answer to STAT has too many lines.")
                 key, _, value = line.partition(b" ")
                 fields[key] = value
         self._in_step = True
         try:
             return Status(
-                tuple(entries),
+                tuple(kept.entries),
                 grammar.parse_sha256(fields[b"sha256"]),
                 grammar.parse_time(fields[b"stored"]),
                 grammar.parse_time(fields[b"verified"]),

@@ -91,7 +91,7 @@ class RetryingClient:
     @param delay: seconds to wait, from how many tries have failed.
     @param prompted: as for L{connect<xferproto.client.factory.connect>}.
     @param trace: as for L{connect<xferproto.client.factory.connect>}.
-    @param patience: seconds without a byte after which a connection is taken for lost.
+    @param patience: seconds without progress after which a connection is taken for lost.
     @param credentials: the user and password to log in with on every connection, or None.
     """
 
@@ -125,6 +125,21 @@ class RetryingClient:
 
     def each_file(self, prefix: str, told: Callable[[Entry], object]) -> Deferred[None]:
         """As L{XferClientProtocol.each_file}; each entry is told once, on however many tries."""
+        return self._each(lambda client, hear: client.each_file(prefix, hear), told)
+
+    def list_damaged(self, prefix: str = "") -> Deferred[list[Entry]]:
+        """As L{XferClientProtocol.list_damaged}."""
+        return self._until_done(lambda client: client.list_damaged(prefix))
+
+    def each_damaged(self, prefix: str, told: Callable[[Entry], object]) -> Deferred[None]:
+        """As L{XferClientProtocol.each_damaged}; each entry is told once, as by L{each_file}."""
+        return self._each(lambda client, hear: client.each_damaged(prefix, hear), told)
+
+    def _each(
+        self,
+        listing: Callable[[XferClientProtocol, Callable[[Entry], None]], Deferred[None]],
+        told: Callable[[Entry], object],
+    ) -> Deferred[None]:
         last: tuple[str, str] | None = None
         further = False
 
@@ -144,7 +159,7 @@ class RetryingClient:
                     last = place
                     further = True
 
-            return client.each_file(prefix, hear)
+            return listing(client, hear)
 
         return self._until_done(request, came_along=came_along)
 

@@ -62,7 +62,7 @@ class UploadConnection(ClientConnection):
             except RequestError as error:
                 raise UnexpectedReply(f"Expected offset;md5, not {quoted(line)}.") from error
             offset = 0
-            self._unwatch()  # hashing may take long, and lets no byte move
+            self._patience.stop()  # hashing may take long, and lets no byte move
             if 0 < held.offset <= content.size:
                 if await run(content.skip, held.offset) == held.md5:
                     offset = held.offset
@@ -110,7 +110,7 @@ class UploadConnection(ClientConnection):
             if progress is not None:
                 progress(sent, details.size)
             block = await self.factory.executor.run(content.read)
-            self._moved()
+            self._patience.moved(len(block))
             sent += len(block)
             return block
 

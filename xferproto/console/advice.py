@@ -87,7 +87,8 @@ REFUSALS: dict[str, tuple[str, str]] = {
     ),
     "corrupt": (
         "the stored bytes are damaged",
-        "put the file again if you have it: that heals it; and tell whoever runs the depot",
+        "put the file again if you have it, which heals it, or give it up (xfer rm); "
+        "and tell whoever runs the depot",
     ),
     "busy": (
         "the depot is busy, or somebody is sending this very file",

@@ -19,6 +19,7 @@ from xferproto.console.transfers import Transfer, is_of_all
 from xferproto.console.tree import EXCLUDED, matches
 from xferproto.console.wanted import Wanted, wanted
 from xferproto.entry import Entry
+from xferproto.errors import Corrupt
 
 BATCH = 256
 """Files whose places are made and looked at in one go on a thread."""
@@ -126,6 +127,9 @@ class Fetching(Transfer[Fetched]):
         while batch := list(islice(remaining, BATCH)):
             files = []
             for one in batch:
+                if one.damaged:
+                    self._fail(one.entry.name, Corrupt(), **_fields(one))
+                    continue
                 relative = one.relative if only is None else only
                 path = relative if root == "." else os.path.join(root, relative)
                 if (other := every.get(relative)) is not None:
@@ -247,5 +251,5 @@ class Fetching(Transfer[Fetched]):
         )
 
 
-def _fields(file: Fetched) -> dict[str, object]:
+def _fields(file: Fetched | Wanted) -> dict[str, object]:
     return {"id": file.entry.id, "name": file.entry.name}

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Container, Iterable
 
 from xferproto.client.retry import RetryingClient
+from xferproto.console.damage import each_damaged
 from xferproto.entry import Entry
 
 LISTINGS = 32
@@ -18,6 +19,7 @@ class Known:
 
     def __init__(self) -> None:
         self._entries: dict[str, list[Entry]] = {}
+        self._damaged: dict[str, list[Entry]] = {}
 
     async def look_for(
         self, client: RetryingClient, names: Container[str], prefixes: Iterable[str]
@@ -38,14 +40,22 @@ class Known:
             if entry.name in names and entry not in found[entry.name]:
                 found[entry.name].append(entry)
 
+        damaged: dict[str, list[Entry]] = defaultdict(list)
+
+        def take_damaged(entry: Entry) -> None:
+            if entry.name in names and entry not in damaged[entry.name]:
+                damaged[entry.name].append(entry)
+
         for prefix in listed:
             await client.each_file(prefix, take)
-        self._entries = dict(found)
+            await each_damaged(client, prefix, take_damaged)
+        self._entries, self._damaged = dict(found), dict(damaged)
 
     def of_size(self, name: str, size: int) -> list[Entry]:
         """The contents of a name that have this size."""
         return [entry for entry in self._entries.get(name, ()) if entry.size == size]
 
     def besides(self, entry: Entry) -> list[Entry]:
-        """The other contents of an entry's name."""
-        return [one for one in self._entries.get(entry.name, ()) if one.id != entry.id]
+        """The other contents of an entry's name, damaged ones too."""
+        named = [*self._entries.get(entry.name, ()), *self._damaged.get(entry.name, ())]
+        return [one for one in named if one.id != entry.id]

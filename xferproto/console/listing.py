@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,8 +12,11 @@ from xferproto.console.options import Chosen, command
 from xferproto.console.output import Output
 from xferproto.console.session import Session, run
 from xferproto.entry import Entry, Status
-from xferproto.errors import NoSuchFile
+from xferproto.errors import Corrupt, NoSuchFile
 from xferproto.quantity import readable_size
+
+if TYPE_CHECKING:
+    from xferproto.client.retry import RetryingClient
 
 SIZE_COLUMN = 10
 """Characters of a size that is made readable."""
@@ -32,8 +36,9 @@ Examples:
   xfer ls -l --bytes | sort -rnk2 | head
   xfer ls --json | jq .size
 
-A name that stands for several contents is there once, with -l and --json once for each. A content
-that is known to be damaged is not listed. xfer stat tells when something was stored.""",
+A name that stands for several contents is there once, with -l and --json once for each. What is
+damaged can't be fetched, and is told beside the listing. xfer stat tells when something was
+stored.""",
 )
 @click.argument("prefixes", nargs=-1, metavar="[PREFIX]...")
 @click.option("-l", "--long", is_flag=True, help="Show id and size too, and a total.")
@@ -55,6 +60,8 @@ def ls(
 async def _list(
     session: Session, prefixes: tuple[str, ...], long: bool, exact: bool, directories: bool
 ) -> None:
+    from xferproto.console.damage import each_damaged
+
     output = session.output
     listing = _Listing(output, _line(output, long, exact))
     client = session.client()
@@ -62,13 +69,21 @@ async def _list(
         found = listing.files
         tell = listing.level(prefix) if directories else listing.tell
         await client.each_file(prefix, tell)
-        if listing.files == found and prefix:
+        damaged = listing.damaged
+        await each_damaged(client, prefix, listing.tell_damaged)
+        if listing.files == found and listing.damaged == damaged and prefix:
             output.failed(prefix, NoSuchFile("No name begins with this."))
     if long or output.json:
         count = "1 file" if listing.files == 1 else f"{listing.files:,} files"
         size = f"{listing.bytes:,} bytes" if exact else readable_size(listing.bytes)
-        output.summary(f"{count}, {size}", files=listing.files, bytes=listing.bytes)
-    elif not listing.files and not output.failures:
+        damage = f"; {listing.damaged:,} damaged" if listing.damaged else ""
+        output.summary(
+            f"{count}, {size}{damage}",
+            files=listing.files,
+            bytes=listing.bytes,
+            damaged=listing.damaged,
+        )
+    elif not (listing.files or listing.damaged or output.failures):
         output.note("There is nothing here yet that you may see.")
 
 
@@ -99,6 +114,7 @@ class _Listing:
 
     @ivar files: how many entries there were.
     @ivar bytes: their size together.
+    @ivar damaged: how many more are damaged.
     """
 
     def __init__(self, output: Output, line: Callable[[Entry], str | None]) -> None:
@@ -106,6 +122,12 @@ class _Listing:
         self._line = line
         self.files = 0
         self.bytes = 0
+        self.damaged = 0
+
+    def tell_damaged(self, entry: Entry) -> None:
+        """Tell an entry that can't be fetched, beside the others."""
+        self.damaged += 1
+        self._output.damaged(entry)
 
     def tell(self, entry: Entry) -> None:
         """Tell an entry."""
@@ -147,7 +169,7 @@ Examples:
   xfer stat --json report.pdf | jq -r .sha256
 
 The id is the MD5 of the content. `verified` is when the depot last read and hashed it. A name that
-stands for several contents is told with each of them.""",
+stands for several contents is told with each of them. What is damaged is a failure.""",
 )
 @click.argument("whats", nargs=-1, required=True, metavar="ID|NAME...")
 @click.pass_obj
@@ -157,22 +179,52 @@ def stat(chosen: Chosen, whats: tuple[str, ...]) -> None:
 
 
 async def _stat(session: Session, whats: tuple[str, ...]) -> None:
-    from xferproto.console.named import statuses
     from xferproto.console.transfers import is_of_all
 
     client, output = session.client(), session.output
     first = True
     for what in whats:
         try:
-            found = await statuses(client, what)
+            found, damaged = await _known(client, what)
         except Exception as error:
             if is_of_all(error):
                 raise
             output.failed(what, error)
             continue
+        for entry in damaged:
+            output.failed(
+                entry.name, Corrupt(), id=entry.id, name=entry.name, size=entry.size, action="stat"
+            )
         for status in found:
             _tell_status(output, status, first)
             first = False
+
+
+async def _known(client: RetryingClient, what: str) -> tuple[list[Status], list[Entry]]:
+    """
+    All that is known of an id, or else of each content of this name; and the names of the damaged
+    ones, of which no more is told.
+
+    @raise NoSuchFile: there is none.
+    @raise Corrupt: it is damaged, and the depot is too old to tell its names.
+    """
+    from xferproto.console.damage import damaged_entries, damaged_names
+    from xferproto.console.named import statuses
+
+    try:
+        found = await statuses(client, what)
+    except NoSuchFile:
+        found = []
+    except Corrupt:
+        if not (damaged := await damaged_names(client, what)):
+            raise
+        return [], damaged
+    if found and found[0].entries[0].id == what.lower():
+        return found, []
+    damaged = [entry for entry in await damaged_entries(client, what) if entry.name == what]
+    if not found and not damaged:
+        raise NoSuchFile()
+    return found, damaged
 
 
 def _tell_status(output: Output, status: Status, first: bool) -> None:

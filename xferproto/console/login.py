@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from xferproto import prompt
 from xferproto.console.advice import LocalRefusal
 from xferproto.console.options import Chosen, command
 from xferproto.console.output import Output
@@ -59,10 +60,12 @@ def login(chosen: Chosen, forget: bool) -> None:
 
 
 def _ask_user() -> str:
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise click.UsageError("say who logs in: --user NAME")
-    answer: str = click.prompt("User", err=True)
-    return answer.strip()
+    try:
+        return prompt.ask("User: ").strip()
+    except (OSError, EOFError):
+        raise click.UsageError("say who logs in: --user NAME") from None
+    except UnicodeDecodeError:
+        raise click.UsageError("the user is not UTF-8") from None
 
 
 async def _keep(session: Session, package: Any, credentials: tuple[str, str]) -> None:

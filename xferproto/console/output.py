@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
-from xferproto.console.advice import explain
+from xferproto.console.advice import REFUSALS, explain
+from xferproto.entry import Entry
 from xferproto.escape import escaped, printable
 
 Through = Callable[[str, bool], None]
@@ -77,6 +78,15 @@ class Output:
         @param fields: the object instead of it, where JSON is wanted.
         """
         self._write(json_line(fields) if self.json else text, False)
+
+    def damaged(self, entry: Entry) -> None:
+        """Tell of a damaged file where that is no failure. C{--quiet} does not leave it out."""
+        if self.json:
+            fields = {"id": entry.id, "name": entry.name, "size": entry.size}
+            self._write(json_line({"event": "damaged", **fields}), False)
+        else:
+            cause, advice = REFUSALS["corrupt"]
+            self._write(f"xfer: {escaped(entry.name)}: {cause}; {advice}", True)
 
     def note(self, text: str, **fields: object) -> None:
         """Tell something that is no result and no failure."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import click
 
-from xferproto import grammar
+from xferproto import grammar, prompt
 from xferproto.client.password import VARIABLE, others_can_read, read_password_file
 from xferproto.console.settings import Settings
 from xferproto.details import Login
@@ -65,24 +63,21 @@ def _from_file(path: str, note: Callable[[str], None]) -> str:
         raise click.UsageError(f"--password-file: {printable(path)}: {reason}") from None
 
 
-def ask(prompt: str) -> str:
+def ask(question: str) -> str:
     """
     What is typed at the terminal, which need not be standard input.
 
     @raise click.UsageError: there is none.
     """
     try:
-        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+        return prompt.ask(question, shown=False)
     except OSError:
-        if not (sys.stdin is not None and sys.stdin.isatty()):
-            raise click.UsageError(
-                f"there is no terminal to ask for the password at; set {VARIABLE}, give "
-                "--password-file FILE, or keep it in the keyring with xfer login"
-            ) from None
-    else:
-        os.close(terminal)
-    try:
-        return getpass.getpass(prompt)
+        raise click.UsageError(
+            f"there is no terminal to ask for the password at; set {VARIABLE}, give "
+            "--password-file FILE, or keep it in the keyring with xfer login"
+        ) from None
+    except UnicodeDecodeError:
+        raise click.UsageError("the password is not UTF-8") from None
     except EOFError:
         raise click.UsageError("no password was typed") from None
 

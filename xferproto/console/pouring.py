@@ -14,6 +14,8 @@ from xferproto.console.progress import RECEIVING, Bar
 from xferproto.console.session import Session
 from xferproto.console.transfers import new_display
 from xferproto.console.wanted import Wanted, wanted
+from xferproto.errors import Corrupt
+from xferproto.escape import quoted
 from xferproto.transfer.sender import BLOCK
 
 
@@ -48,6 +50,8 @@ class Pouring:
         try:
             display.plan(len(found), sum(one.entry.size for one in found))
             for one in found:
+                if one.damaged:
+                    raise Corrupt(f"The stored bytes of {quoted(one.entry.name)} are damaged.")
                 path = directory / "content"
                 bar = display.bar(one.entry.name, one.entry.size)
                 bar.phase(RECEIVING, one.entry.size)

@@ -115,6 +115,7 @@ class _Removing:
 
         @raise NoSuchFile: nothing.
         """
+        from xferproto.console.damage import each_damaged
         from xferproto.console.wanted import is_id
 
         if is_id(what):
@@ -136,7 +137,9 @@ class _Removing:
             if entry.name == what or (recursive and entry.name.startswith(below)):
                 found.append(entry)
 
+        await each_damaged(client, what, take)
         await client.each_file(what, take)
+        await each_damaged(client, what, take)
         if not found:
             raise NoSuchFile()
         for entry in found:

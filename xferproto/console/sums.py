@@ -8,6 +8,7 @@ import click
 
 from xferproto.console.options import Chosen, command
 from xferproto.console.session import Session, run
+from xferproto.errors import Corrupt
 
 if TYPE_CHECKING:
     from xferproto.client.retry import RetryingClient
@@ -23,8 +24,9 @@ Examples:
   xfer sums --sha256 report.pdf | sha256sum -c
 
 The names are those that xfer get with the same arguments gives the files, below the directory it
-writes to. Without arguments it is all files. An MD5 tells damage; where somebody might have made
-two contents with one MD5 on purpose, take --sha256.""",
+writes to. Without arguments it is all files. What is damaged in the depot has no line, and is a
+failure. An MD5 tells damage; where somebody might have made two contents with one MD5 on purpose,
+take --sha256.""",
 )
 @click.argument("whats", nargs=-1, metavar="[ID|NAME|PREFIX]...")
 @click.option("--md5", "algorithm", flag_value="md5", default="md5", help="MD5; if not given.")
@@ -92,6 +94,10 @@ class _Sums:
     def _take(self, file: Wanted) -> None:
         from xferproto.console.advice import LocalRefusal
 
+        if file.damaged:
+            entry = file.entry
+            self._output.failed(entry.name, Corrupt(), id=entry.id, name=entry.name)
+            return
         other = self._files.setdefault(file.relative, file)
         if other.entry.id != file.entry.id:
             refusal = LocalRefusal(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +11,7 @@ import click
 from xferproto.console.options import Chosen, command
 from xferproto.console.session import Session, run
 from xferproto.entry import Entry
-from xferproto.errors import NoSuchFile
+from xferproto.errors import Corrupt, NoSuchFile
 from xferproto.quantity import readable_size
 
 if TYPE_CHECKING:
@@ -26,12 +27,12 @@ Examples:
   xfer verify --all --jobs 2
   xfer verify --all --quiet || mail -s 'damage in the depot' me
 
-The depot reads each content from its disk and compares MD5 and SHA-256. A damaged one is listed no
-more from then on; putting the same content again heals it. One that is known to be damaged already
-is found by its id only.""",
+The depot reads each content from its disk and compares MD5 and SHA-256. A damaged one fails now and
+each time, also where the depot has found it by itself, until it is mended: putting the same content
+again heals it, xfer rm gives it up.""",
 )
 @click.argument("whats", nargs=-1, metavar="[ID|NAME|PREFIX]...")
-@click.option("--all", "everything", is_flag=True, help="Verify all that is listed.")
+@click.option("--all", "everything", is_flag=True, help="Verify all that is stored.")
 @click.pass_obj
 def verify(chosen: Chosen, whats: tuple[str, ...], everything: bool) -> None:
     """Let the depot hash what it stores again: an id, a name, all of a directory or prefix."""
@@ -54,6 +55,7 @@ class Verifying:
         self._output = session.output
         self._display = new_display(session)
         self._entries: dict[str, Entry] = {}
+        self._names: dict[str, set[str]] = {}  # of contents that have several
         self._queue: deque[Entry] = deque()
         self._verified = self._bytes = 0
 
@@ -94,13 +96,15 @@ class Verifying:
         )
 
     async def _find(self, client: RetryingClient, what: str) -> None:
+        from xferproto.console.damage import list_all
         from xferproto.console.transfers import is_of_all
         from xferproto.console.wanted import among, is_id
 
         try:
             if is_id(what) and await self._find_id(client, what):
                 return
-            found = among(await client.list_files(what), what)
+            # With what is known to be damaged: the depot says so of it each time.
+            found = among((await list_all(client, what))[0], what)
             if what and not found:
                 raise NoSuchFile()
         except Exception as error:
@@ -108,17 +112,31 @@ class Verifying:
                 raise
             self._output.failed(what, error)
             return
-        for entry in found:
-            self._entries.setdefault(entry.id, entry)
+        self._take(found)
         self._display.looking(len(self._entries))
 
+    def _take(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            first = self._entries.setdefault(entry.id, entry)
+            if first.name != entry.name:
+                self._names.setdefault(entry.id, {first.name}).add(entry.name)
+
     async def _find_id(self, client: RetryingClient, id: str) -> bool:
-        """Take the content of an id; whether there is one that is not known to be damaged."""
+        """
+        Take the content of an id; whether there is one.
+
+        @raise Corrupt: it is damaged, and the depot is too old to tell its names.
+        """
+        from xferproto.console.damage import damaged_names
+
         try:
-            status = await client.stat(id)
+            entries = list((await client.stat(id)).entries)
         except NoSuchFile:
             return False
-        self._entries.setdefault(status.entries[0].id, status.entries[0])
+        except Corrupt:
+            if not (entries := await damaged_names(client, id)):
+                raise
+        self._take(entries)
         return True
 
     async def _work(self, client: RetryingClient | None) -> None:
@@ -145,9 +163,10 @@ class Verifying:
             if is_of_all(error):
                 self._queue.appendleft(entry)
                 raise
-            self._output.failed(
-                entry.name, error, action="verify", id=entry.id, name=entry.name, size=entry.size
-            )
+            for name in sorted(self._names.get(entry.id, {entry.name})):
+                self._output.failed(
+                    name, error, action="verify", id=entry.id, name=name, size=entry.size
+                )
         else:
             self._verified += 1
             self._bytes += entry.size

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from xferproto.console.damage import DamageDepot, list_all
 from xferproto.entry import Entry, Status
 from xferproto.errors import NoSuchFile
 from xferproto.escape import quoted
@@ -21,17 +22,16 @@ class Wanted:
     @ivar entry: what the depot knows of it.
     @ivar relative: what it is called below the directory that gets it: its name without the
         directories above the one that was asked for.
+    @ivar damaged: whether its stored bytes are known to be: it can't be fetched.
     """
 
     entry: Entry
     relative: str
+    damaged: bool = False
 
 
-class Depot(Protocol):
+class Depot(DamageDepot, Protocol):
     """What is asked of a client."""
-
-    def list_files(self, prefix: str = "") -> Awaitable[list[Entry]]:
-        """The entries whose names begin so."""
 
     def stat(self, id: str) -> Awaitable[Status]:
         """All that is known of a content."""
@@ -42,26 +42,33 @@ async def wanted(client: Depot, what: str, note: Callable[[str], None]) -> list[
     The files that an argument stands for: those of an id, else of a name, else all that are below
     a directory of this name, else all whose names begin so. Nothing at all stands for every file.
 
-    Where a name has several contents, it is the one whose bytes were stored last.
+    Where a name has several contents, it is the one whose bytes were stored last; but a damaged one
+    where there is one, for nobody knows whether an older one is meant.
 
     @param note: told of names with several contents.
     @return: one for each name, in name order; never empty.
     @raise NoSuchFile: nothing is stored under it.
+    @raise Corrupt: it is the id of a content that is known to be damaged.
     """
     if is_id(what):
         try:
-            entries = (await client.stat(what)).entries
+            named = (await client.stat(what)).entries
         except NoSuchFile:
             pass  # then it may be a name
         else:
-            return [Wanted(entries[0], _last(entries[0].name))]
-    found = among(await client.list_files(what), what)
+            return [Wanted(named[0], _last(named[0].name))]
+    entries, damaged = await list_all(client, what)
+    found = among(entries, what)
     if not found and what:
         raise NoSuchFile(f"Nothing is stored under {quoted(what)}.")
     above = what.rstrip("/").rpartition("/")[0]
     return [
-        Wanted(entry, entry.name.removeprefix(f"{above}/") if above else entry.name)
-        for entry in await _newest(client, found, note)
+        Wanted(
+            entry,
+            entry.name.removeprefix(f"{above}/") if above else entry.name,
+            entry in damaged,
+        )
+        for entry in await _newest(client, found, damaged, note)
     ]
 
 
@@ -85,9 +92,12 @@ def among(entries: Iterable[Entry], what: str) -> list[Entry]:
 
 
 async def _newest(
-    client: Depot, entries: Iterable[Entry], note: Callable[[str], None]
+    client: Depot,
+    entries: Iterable[Entry],
+    damaged: Collection[Entry],
+    note: Callable[[str], None],
 ) -> list[Entry]:
-    """One entry for each name, the one with the content that was stored last."""
+    """One entry for each name: a damaged one, or that of the content that was stored last."""
     contents: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         contents[entry.name].append(entry)
@@ -95,12 +105,16 @@ async def _newest(
     for name, candidates in contents.items():
         entry = candidates[0]
         if len(candidates) > 1:
-            stored = [((await client.stat(one.id)).stored, one.id, one) for one in candidates]
-            entry = max(stored)[2]
+            broken = [one for one in candidates if one in damaged]
+            if broken:
+                entry, which = broken[0], "one is damaged"
+            else:
+                stored = [((await client.stat(one.id)).stored, one.id, one) for one in candidates]
+                entry, which = max(stored)[2], "this is the one stored last"
             others = ", ".join(one.id for one in candidates if one is not entry)
             note(
-                f"{quoted(name)} has {len(candidates)} contents; this is the one stored last, "
-                f"{entry.id}. By their ids there are {others}."
+                f"{quoted(name)} has {len(candidates)} contents; {which}, {entry.id}. "
+                f"By their ids there are {others}."
             )
         chosen.append(entry)
     return chosen

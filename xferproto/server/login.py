@@ -26,6 +26,7 @@ NEEDED: dict[Command, Right] = {
     Command.UPLOAD: Right.WRITE,
     Command.RESUME: Right.WRITE,
     Command.DELETE: Right.DELETE,
+    Command.LIST_DAMAGED: Right.LIST,
 }
 """What one must be allowed for a command; the others are for everybody."""
 

@@ -22,6 +22,7 @@ from xferproto.server.reply import content_blocks, help_lines, listing_pages, st
 from xferproto.server.state import State
 from xferproto.server.upload import OVERHEAD, UploadConnection
 from xferproto.server.wait import Waiting
+from xferproto.store.interface import IListing
 from xferproto.transfer.sender import Sender
 from xferproto.transfer.verify import verify
 
@@ -79,19 +80,25 @@ class XferServerProtocol(UploadConnection):
             return False
         return True
 
-    # LIST_FILES
+    # LIST_FILES, LIST_DAMAGED
 
     def _list_files(self, argument: bytes, prompted: bool) -> None:
-        self._start(self._send_listing(grammar.parse_prefix(argument), self.identity.view))
+        prefix = grammar.parse_prefix(argument)
+        listing = self.factory.store.list(prefix, self.identity.view)
+        self._start(self._send_listing(listing, grammar.NO_FILES))
 
-    async def _send_listing(self, prefix: str, view: View) -> None:
-        listing = self.factory.store.list(prefix, view)
+    def _list_damaged(self, argument: bytes, prompted: bool) -> None:
+        prefix = grammar.parse_prefix(argument)
+        listing = self.factory.store.list_damaged(prefix, self.identity.view)
+        self._start(self._send_listing(listing, grammar.NO_DAMAGED))
+
+    async def _send_listing(self, listing: IListing, nothing: bytes) -> None:
         first = await listing.read()
         if first:
             await self._send(listing_pages(first, listing))
             self._answer(grammar.DONE)
         else:
-            self._answer(grammar.NO_FILES, grammar.DONE)
+            self._answer(nothing, grammar.DONE)
 
     # STAT, VERIFY, DELETE, HELP, QUIT
 
@@ -207,6 +214,7 @@ class XferServerProtocol(UploadConnection):
         Command.LOGIN: UploadConnection._login,
         Command.HELP: _help,
         Command.QUIT: _quit,
+        Command.LIST_DAMAGED: _list_damaged,
     }
     """The method of each command; called with its argument, and whether that was asked for."""
 

@@ -22,6 +22,7 @@ from xferproto.executor import ThreadExecutor
 from xferproto.identity import ANYONE, Identity
 from xferproto.quantity import seconds, size
 from xferproto.server.access import AccessOptions, check_reach
+from xferproto.server.damage import report_damage
 from xferproto.server.door import room_for
 from xferproto.server.factory import XferServerFactory
 from xferproto.server.guard import Guard
@@ -128,6 +129,7 @@ class DepotService(Service):
         self._partial_ttl = partial_ttl
         self._scrub_rate = scrub_rate
         self._scrub: Scrub | None = None
+        self._reporting: Deferred[None] | None = None
         self._storage_lost = False
         self._looked = self._backed_up = time.monotonic()
         self._upkeep = LoopingCall(lambda: Deferred.fromCoroutine(self._look_after()))
@@ -195,6 +197,7 @@ class DepotService(Service):
             raise
         _settle_collector()
         log.info("storing in {path}", path=str(self._storage))
+        self._reporting = Deferred.fromCoroutine(report_damage(self._factory.store))
         self._guard.start()
         self._upkeep_ended = self._upkeep.start(UPKEEP_INTERVAL, now=False)
         self._tending = self._factory.store.tend()
@@ -257,6 +260,9 @@ class DepotService(Service):
     async def _stop(self) -> None:
         if self._hangup is not None:
             self._hangup.stop()
+        if self._reporting is not None:
+            self._reporting.cancel()
+            await self._reporting
         if self._upkeep.running:
             self._upkeep.stop()
             await self._upkeep_ended

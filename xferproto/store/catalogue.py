@@ -21,6 +21,7 @@ from xferproto.errors import Corrupt, NoSuchFile, StorageUnavailable
 from xferproto.executor import Executor
 from xferproto.store.changes import CONTENT, add_content, add_name, delete_names
 from xferproto.store.commits import SharedCommits
+from xferproto.store.pages import index_damaged, page_of
 from xferproto.store.schema import Content, Partial, open_database
 
 R = TypeVar("R")
@@ -87,6 +88,7 @@ class Catalogue:
             self.writing = open_database(path)
             self.writing.execute(f"PRAGMA cache_size = {-CACHE}")
             self._reading = open_database(path)
+            index_damaged(self.writing)
         except (OSError, sqlite3.Error) as error:
             raise StorageUnavailable(f"The catalogue {path} can't be opened: {error}.") from error
         self._commits = SharedCommits(self.writing, writer)
@@ -244,7 +246,11 @@ class Catalogue:
         return self._commits.write(change)
 
     def page(
-        self, prefix: str, after: tuple[str, str] | None, only: str | None = None
+        self,
+        prefix: str,
+        after: tuple[str, str] | None,
+        only: str | None = None,
+        damaged: bool = False,
     ) -> Deferred[bytes]:
         """
         At most L{PAGE} entries with this prefix, in name order, each a line C{id;name;size}; fewer
@@ -252,9 +258,10 @@ class Catalogue:
 
         @param after: name and id of the entry behind which the page begins.
         @param only: the owner whose entries are wanted, or None for all.
+        @param damaged: whether those of damaged contents are wanted, or those of all others.
         """
         entries = min(PAGE, max(SMALLEST_PAGE, FULL_PAGES * PAGE // max(1, len(self.listings))))
-        return self._reader.run(self._page, prefix, after, only, entries)
+        return self._reader.run(page_of, self._reading, prefix, after, only, entries, damaged)
 
     def status(self, id: str, only: str | None = None) -> Deferred[Status]:
         """
@@ -348,30 +355,6 @@ class Catalogue:
         row = self._reading.execute(statement, (key,)).fetchone()
         return None if row is None else kind(*row)
 
-    def _page(
-        self, prefix: str, after: tuple[str, str] | None, only: str | None, entries: int
-    ) -> bytes:
-        end = _behind(prefix)
-        # SQLite makes the text: five times as fast as rows made into Python's objects first, and
-        # other threads run meanwhile. The inner query's order is kept: with a LIMIT it
-        # can't be left out.
-        (text,) = self._reading.execute(
-            "SELECT CAST(group_concat(line, '') AS BLOB) FROM ("
-            " SELECT id || ';' || name || ';' || size || char(10) AS line FROM entry"
-            " WHERE listed AND (name, id) > (?, ?)"
-            + (" AND name < ?" if end else "")
-            + (" GROUP BY name, id" if only is None else " AND owner = ?")
-            + (" AND owner <> ''" if only else "")  # so that the index of owners is used
-            + " ORDER BY name, id LIMIT ?)",
-            (
-                *(after or (prefix, "")),
-                *((end,) if end else ()),
-                *(() if only is None else (only,)),
-                entries,
-            ),
-        ).fetchone()
-        return text or b""
-
     def _status(self, id: str, only: str | None) -> Status:
         # One statement, so that both tables are read at one moment.
         rows = self._reading.execute(
@@ -386,14 +369,3 @@ class Catalogue:
         if rows[0][6] is not None:
             raise Corrupt()
         return Status(tuple(Entry(*row[:3]) for row in rows), *rows[0][3:6])
-
-
-def _behind(prefix: str) -> str | None:
-    """The least text that is greater, in code point order, than all that begin with C{prefix}."""
-    stem = prefix.rstrip("\U0010ffff")
-    if not stem:
-        return None
-    following = ord(stem[-1]) + 1
-    if 0xD800 <= following <= 0xDFFF:  # surrogates are no characters
-        following = 0xE000
-    return stem[:-1] + chr(following)

@@ -55,17 +55,20 @@ class SmallContent:
 
 @implementer(IListing)
 class LocalListing:
-    """The pages of a catalogue."""
+    """The pages of a catalogue; of the damaged entries, or of all others."""
 
-    def __init__(self, catalogue: Catalogue, prefix: str, only: str | None) -> None:
+    def __init__(
+        self, catalogue: Catalogue, prefix: str, only: str | None, damaged: bool = False
+    ) -> None:
         self._catalogue = catalogue
         catalogue.listings.add(self)
         self._only = only
         self._prefix = prefix
+        self._damaged = damaged
         self._last: tuple[str, str] | None = None
 
     async def _read(self) -> bytes:
-        page = await self._catalogue.page(self._prefix, self._last, self._only)
+        page = await self._catalogue.page(self._prefix, self._last, self._only, self._damaged)
         if page:
             last = page[page.rfind(b"\n", 0, -1) + 1 :].decode()
             id, _, rest = last.partition(";")

@@ -156,13 +156,23 @@ class IStore(Interface):
         """
 
     def list(prefix: str, view: View = EVERYTHING) -> IListing:
-        """The entries whose names begin with C{prefix}."""
+        """
+        The entries whose names begin with C{prefix}; without those of contents that are known to be
+        damaged.
+        """
+
+    def list_damaged(prefix: str, view: View = EVERYTHING) -> IListing:
+        """
+        The entries whose names begin with C{prefix} and whose contents are known to be damaged:
+        from when that is found until the content is stored again, or has no name any more.
+        """
 
     def status(id: str, view: View = EVERYTHING) -> Deferred[Status]:
         """
         All that is known of one content.
 
         @raise NoSuchFile: there is none with that id.
+        @raise Corrupt: its bytes are known to be damaged.
         """
 
     def open(id: str, view: View = EVERYTHING) -> Deferred[IContent]:
@@ -208,7 +218,8 @@ class IStore(Interface):
         Tell what the stored bytes of a content hash to now: whether that is right. None where other
         bytes are there since they were opened: then nothing is known, and they are to be read.
 
-        A content that is not right is listed no more, and opened no more, until it is stored again.
+        A content that is not right is listed as damaged, and opened no more, until it is stored
+        again.
 
         @param found: the hashes, or None where the bytes can't be read.
         @param content: what was read; where it is None, it is what is there.

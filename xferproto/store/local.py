@@ -242,6 +242,9 @@ class LocalStore:
     def list(self, prefix: str, view: View = EVERYTHING) -> IListing:
         return LocalListing(self._catalogue, prefix, view.only)
 
+    def list_damaged(self, prefix: str, view: View = EVERYTHING) -> IListing:
+        return LocalListing(self._catalogue, prefix, view.only, damaged=True)
+
     def status(self, id: str, view: View = EVERYTHING) -> Deferred[Status]:
         return self._catalogue.status(id, view.only)
 
@@ -324,7 +327,10 @@ class LocalStore:
             if not await self._catalogue.damaged(row, self._now()):
                 return None
             await self._contents.quarantine(row)
-            log.error("{id} is damaged: quarantined, listed no more", id=id)
+            log.error(
+                "{id} is damaged: quarantined, and listed as damaged until it is stored again",
+                id=id,
+            )
             return False
         finally:
             self._unlock(id, lock)

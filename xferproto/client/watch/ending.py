@@ -128,8 +128,18 @@ class Endings:
             for ended in batch
             if ended.outcome and ended.outcome.end is End.STUCK
         ]
-        if stuck:
-            self._journal.write(stuck)
+        doubtful = [
+            (ended.outcome.where, self._moved(ended))
+            for ended in batch
+            if ended.outcome and ended.outcome.doubtful and ended.outcome.end is End.MOVED
+        ]
+        if stuck or doubtful:
+            self._journal.write(stuck + doubtful)
+
+    def _moved(self, ended: Ended) -> Row:
+        """What the journal keeps of a file that somebody may write to though it is moved."""
+        row = _sent(ended)
+        return row._replace(due=self._clock.seconds(), reason=ended.item.path)
 
     def _reason(self, file: Found, failure: Judgement) -> str:
         return reason_text(

@@ -8,6 +8,7 @@ neither of an overflow nor of why a watch can't be had; so this talks to the C l
 from __future__ import annotations
 
 import ctypes
+import enum
 import errno
 import os
 import struct
@@ -46,17 +47,32 @@ _HEAD = struct.Struct("=iIII")
 _READ = 256 * 1024
 
 
+class Sign(enum.Enum):
+    """
+    How complete a file may be.
+
+    @cvar SEEN: it is there; nothing more is known.
+    @cvar CLOSED: somebody, of whatever user, has written and closed it.
+    @cvar RENAMED: it was renamed to where it is: it was complete before.
+    """
+
+    SEEN = "seen"
+    CLOSED = "closed"
+    RENAMED = "renamed"
+
+
 @dataclass
 class Changes:
     """
     What may have changed.
 
-    @ivar files: paths of entries that appeared or were written, relative to the directory.
+    @ivar files: paths of entries that appeared or were written, relative to the directory, each
+        with the last sign of it.
     @ivar directories: paths of directories that appeared.
     @ivar everything: whether something was lost, or is not as it was: a walk finds out.
     """
 
-    files: list[str] = field(default_factory=list)
+    files: dict[str, Sign] = field(default_factory=dict)
     directories: list[str] = field(default_factory=list)
     everything: bool = False
 
@@ -152,7 +168,10 @@ class Inotify:
             self._paths.pop(watch, None)
         elif name and (known := self._paths.get(watch)) is not None:
             path = f"{known[0]}/{name}" if known[0] else name
-            (changes.directories if mask & IN_ISDIR else changes.files).append(path)
+            if mask & IN_ISDIR:
+                changes.directories.append(path)
+            else:
+                changes.files[path] = _sign(mask)
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         self.close()
@@ -163,6 +182,12 @@ class Inotify:
             fd, self._fd = self._fd, -1
             if fd >= 0:
                 os.close(fd)
+
+
+def _sign(mask: int) -> Sign:
+    if mask & IN_MOVED_TO:
+        return Sign.RENAMED
+    return Sign.CLOSED if mask & IN_CLOSE_WRITE else Sign.SEEN
 
 
 def start_inotify(reactor: Any, root: Path, told: Callable[[Changes], object]) -> Inotify:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from xferproto import grammar
 from xferproto.client.connection import to_wire
 from xferproto.client.watch.ending import Endings
+from xferproto.client.watch.inotify import Sign
 from xferproto.client.watch.journal import Row, State
 from xferproto.client.watch.options import Done
 from xferproto.client.watch.queue import Item, Stage, Tally
@@ -21,7 +22,7 @@ from xferproto.client.watch.settling import Settling
 from xferproto.client.watch.verdict import judge
 from xferproto.client.watch.walk import SLICE, Found, Identity, look
 from xferproto.client.watch.workplace import Workplace
-from xferproto.client.watch.writers import Writers
+from xferproto.client.watch.writers import Writers, Writing
 from xferproto.errors import BadName
 from xferproto.escape import quoted
 from xferproto.lane import Lane
@@ -34,13 +35,15 @@ class _Check:
     """
     A file that has settled, but for what can only be seen on the disk.
 
+    @ivar patient: whether it has settled for as long as one whose writers are not known.
     @ivar reason: whether it is the reason of another one's failure; then it is gone by now.
-    @ivar written: whether somebody has it open for writing.
+    @ivar writing: whether somebody has it open for writing.
     """
 
     item: Item
+    patient: bool = False
     reason: bool = False
-    written: bool = False
+    writing: Writing = Writing.UNKNOWN
 
 
 class Intake:
@@ -58,7 +61,11 @@ class Intake:
         self._failed = place.failed
         self._done = place.settings.done
         self._prefix = place.settings.prefix
-        self._settling = Settling(place.settings.settle)
+        self._returned = place.returned
+        settings = place.settings
+        self._settling = Settling(settings.settle)
+        # Those that have settled, and whose writers are not known, for the rest of their time.
+        self._unclosed = Settling(max(0.0, settings.settle_unclosed - settings.settle))
         self._endings = endings
         self._writers = Writers(place.clock.seconds)
         self._checks: Lane[_Check] = Lane(
@@ -74,7 +81,7 @@ class Intake:
     @property
     def settling(self) -> int:
         """How many files settle."""
-        return len(self._settling)
+        return len(self._settling) + len(self._unclosed)
 
     def stop(self) -> None:
         """Nothing settles any more."""
@@ -84,12 +91,13 @@ class Intake:
         if self._look_ended is not None:
             self._look_ended.cancel()
 
-    def take(self, file: Found, row: Row | None, tally: Tally) -> None:
+    def take(self, file: Found, row: Row | None, tally: Tally, sign: Sign = Sign.SEEN) -> None:
         """
         A file was seen.
 
         @param row: what the journal knows of its path.
         @param tally: counts it, if it waits and is not held.
+        @param sign: how complete it may be.
         """
         item = self._queue.items.get(file.path)
         if item is not None and item.identity == file.identity and item.stage is Stage.READY:
@@ -109,9 +117,29 @@ class Intake:
             item = self._queue.hold(file, Stage.SETTLING, doubtful=row is not None)
             if row is not None and row.state is State.LATER:
                 item.doubtful, item.tries = False, row.tries
-        if self._settling.settled(file, self._now(), self._clock.seconds()):
-            self._settled(item)
+        self._settle(item, sign)
+
+    def _settle(self, item: Item, sign: Sign) -> None:
+        file, now, wall = item.file, self._now(), self._clock.seconds()
+        inode = (file.identity.device, file.identity.inode)
+        if sign is Sign.RENAMED and inode in self._returned:
+            sign = Sign.SEEN  # it was this process that has moved it, since it had changed
+        if sign is not Sign.SEEN:
+            item.closed = True
+            self._unclosed.drop(file.path)
+        if sign is Sign.RENAMED:
+            self._settling.drop(file.path)
+            self._check_soon(item)
+        elif sign is Sign.CLOSED:  # some writers open and close a file for each row
+            self._settling.begin(file, now)
+            self._schedule()
+        elif self._unclosed.holds(file):
+            if self._unclosed.settled(file, now, wall):
+                self._check_soon(item, patient=True)
+        elif self._settling.settled(file, now, wall):
+            self._check_soon(item)
         else:
+            self._unclosed.drop(file.path)
             self._schedule()
 
     def _known(self, file: Found, row: Row, tally: Tally) -> bool:
@@ -129,14 +157,9 @@ class Intake:
                 self._endings.again(self._queue.hold(file, Stage.ENDING), row)
         return True
 
-    def _settled(self, item: Item) -> None:
-        try:
-            grammar.parse_name(to_wire(self._prefix + item.path))
-        except BadName as error:
-            self._endings.failed(item, judge(error))
-        else:
-            item.stage = Stage.READY
-            self._checks.put(_Check(item))
+    def _check_soon(self, item: Item, patient: bool = False) -> None:
+        item.stage = Stage.READY
+        self._checks.put(_Check(item, patient))
 
     def _check(self, checks: list[_Check]) -> None:
         """On a thread."""
@@ -146,7 +169,7 @@ class Intake:
                 path.unlink(missing_ok=True)
                 check.reason = True
             else:
-                check.written = self._writers.has(path, check.item.identity)
+                check.writing = self._writers.of(path, check.item.identity)
 
     def _fail(self, failure: Failure) -> None:
         error = failure.value
@@ -160,33 +183,54 @@ class Intake:
             if check.reason:  # it came along with the file that it was about
                 self._queue.drop(item.path)
                 log.info("{name} was the reason of a failure: deleted", name=quoted(item.path))
-            elif check.written:
+            elif check.writing is Writing.SOMEBODY:
                 item.stage = Stage.SETTLING
                 self._settling.begin(item.file, self._now())
                 self._schedule()
+            elif self._is_complete(check):
+                self._returned.discard((item.identity.device, item.identity.inode))
+                self._ready(item)
             else:
-                self._queue.put(item)
+                item.stage = Stage.SETTLING
+                self._schedule()
+
+    def _is_complete(self, check: _Check) -> bool:
+        """Whether a file that has settled is taken now; else it settles on."""
+        item = check.item
+        if check.patient or item.closed or check.writing is Writing.NOBODY:
+            return True
+        return self._unclosed.settled(item.file, self._now(), self._clock.seconds())
+
+    def _ready(self, item: Item) -> None:
+        try:
+            grammar.parse_name(to_wire(self._prefix + item.path))
+        except BadName as error:
+            self._endings.failed(item, judge(error))
+        else:
+            self._queue.put(item)
 
     # Looks at some files
 
-    async def look(self, paths: Sequence[str]) -> None:
-        """See what has become of these files."""
-        for path, identity, row in await self._disk.run(self._look, paths):
+    async def look(self, signs: Mapping[str, Sign]) -> None:
+        """See what has become of files, of which there were these signs."""
+        for path, identity, row in await self._disk.run(self._look, list(signs)):
             if identity is not None:
-                self.take(Found(path, identity), row, Tally())
+                self.take(Found(path, identity), row, Tally(), signs[path])
                 continue
             self._settling.drop(path)
+            self._unclosed.drop(path)
             item = self._queue.items.get(path)
             if item is not None and item.stage is Stage.SETTLING:
                 self._queue.drop(path)
 
-    def _look(self, paths: Sequence[str]) -> list[tuple[str, Identity | None, Row | None]]:
+    def _look(self, paths: list[str]) -> list[tuple[str, Identity | None, Row | None]]:
         self._directory.check()
         rows = self._journal.rows(paths)
         return [(path, look(self._directory.path, path), rows.get(path)) for path in paths]
 
     def _schedule(self) -> None:
-        due = self._settling.next_due()
+        dues = [settling.next_due() for settling in (self._settling, self._unclosed)]
+        due = min((due for due in dues if due is not None), default=None)
         if due is not None and self._call is None and not self._looking:
             self._call = self._clock.callLater(max(0.0, due - self._now()), self._look_again)
 
@@ -207,5 +251,6 @@ class Intake:
         self._schedule()
 
     async def _look_at_all_due(self) -> None:
-        while paths := self._settling.due(self._now(), SLICE):
-            await self.look(paths)
+        for settling in (self._settling, self._unclosed):
+            while paths := settling.due(self._now(), SLICE):
+                await self.look(dict.fromkeys(paths, Sign.SEEN))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from xferproto.client.watch.directory import DirectoryUnusable
+from xferproto.client.watch.directory import SENT, DirectoryUnusable
 from xferproto.client.watch.walk import Found, Identity
 
 APPLICATION_ID = 0x78666577
@@ -182,6 +182,23 @@ class Journal:
             (State.SENT, identity.fingerprint),
         ).fetchone()
         return found is not None
+
+    def moved(self, after: str, most: int) -> list[tuple[str, Row]]:
+        """
+        The next rows of files that were moved to L{SENT}, and whose path there, relative to the
+        watched directory, is behind another one; in order. The row's C{reason} is where the file
+        was, its C{due} when it was moved, seconds since the epoch.
+        """
+        begin, end = os.fsencode(f"{SENT}/"), os.fsencode(f"{SENT}0")
+        found = self._connection.execute(
+            "SELECT path, fingerprint, changed, state, id, tries, due, reason FROM file "
+            "WHERE path > ? AND path < ? AND state = ? ORDER BY path LIMIT ?",
+            (max(begin, os.fsencode(after)), end, State.SENT, most),
+        )
+        return [
+            (os.fsdecode(path), Row(fingerprint, changed, State(state), *rest))
+            for path, fingerprint, changed, state, *rest in found
+        ]
 
     def after(self, number: int, most: int) -> list[tuple[int, str]]:
         """The next rows behind a number: their numbers and paths, in order."""

@@ -6,7 +6,7 @@ import contextlib
 import enum
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xferproto.client.watch.directory import ASIDE, FAILED, SENT
@@ -14,7 +14,7 @@ from xferproto.client.watch.options import Done
 from xferproto.client.watch.reason import REASON, is_reason
 from xferproto.client.watch.rename import make_directories, names, rename
 from xferproto.client.watch.walk import Found, Identity, look
-from xferproto.client.watch.writers import Writers
+from xferproto.client.watch.writers import Writers, Writing
 from xferproto.store.incoming import sync_path
 
 WRITTEN = ".xfer-watch.reason"
@@ -48,12 +48,17 @@ class End(enum.Enum):
 @dataclass(frozen=True)
 class Outcome:
     """
-    What became of a file, and where it is now, relative to the directory; or why it is stuck.
+    What became of a file.
+
+    @ivar where: where it is now, relative to the directory.
+    @ivar reason: why it is stuck.
+    @ivar doubtful: whether somebody may have it open for writing, and write to it where it is now.
     """
 
     end: End
     where: str = ""
     reason: str = ""
+    doubtful: bool = False
 
 
 class Mover:
@@ -66,9 +71,17 @@ class Mover:
     @param root: the watched directory.
     @param done: what becomes of files that were sent.
     @param writers: who may be writing them.
+    @param returned: gets device and inode of what is moved back.
     """
 
-    def __init__(self, root: Path, done: Done, writers: Writers) -> None:
+    def __init__(
+        self,
+        root: Path,
+        done: Done,
+        writers: Writers,
+        returned: set[tuple[int, int]] | None = None,
+    ) -> None:
+        self._returned = set() if returned is None else returned
         self._root = root
         self._writers = writers
         self._done = done
@@ -87,10 +100,12 @@ class Mover:
             return Outcome(End.CHANGED)
         if self._done is Done.LEAVE:
             return Outcome(End.LEFT)
-        if self._writers.has(self._root / file.path, now):
+        writing = self._writers.of(self._root / file.path, now)
+        if writing is Writing.SOMEBODY:
             return Outcome(End.STUCK, reason=WRITTEN_STILL)
         if self._done is Done.MOVE:
-            return self._tried(file, lambda: self._move(file, SENT, id))
+            outcome = self._tried(file, lambda: self._move(file, SENT, id))
+            return replace(outcome, doubtful=writing is Writing.UNKNOWN)
         return self._tried(file, lambda: self._delete(file))
 
     def failed(self, file: Found, reason: str) -> Outcome:
@@ -178,11 +193,33 @@ class Mover:
         rename(source, target)
         if Identity.of(target.lstat()).same_bytes(file.identity):
             return True
-        for name in names(source.name):  # one that came just now must not be lost
+        self._back(target, source)  # one that came just now must not be lost
+        return False
+
+    def _back(self, target: Path, source: Path) -> Path:
+        """Move a file back to where it was, or beside that: its path."""
+        status = target.lstat()
+        self._returned.add((status.st_dev, status.st_ino))
+        for name in names(source.name):
             with contextlib.suppress(FileExistsError):
                 rename(target, source.with_name(name))
-                break
-        return False
+                return source.with_name(name)
+        raise AssertionError("there is always another name")
+
+    def bring_back(self, where: str, path: str) -> str:
+        """
+        Move a file back that was written to after it was moved.
+
+        @param where: where it is, relative to the directory.
+        @param path: where it was.
+        @return: where it is then: there, or beside that.
+        @raise OSError: it can't be moved.
+        """
+        parent, _, name = path.rpartition("/")
+        directory = make_directories(self._root, parent)
+        back = self._back(self._root / where, directory / name)
+        self._touched |= {(self._root / where).parent, directory}
+        return str(back.relative_to(self._root))
 
     def _delete(self, file: Found) -> Outcome:
         aside = make_directories(self._root, ASIDE)

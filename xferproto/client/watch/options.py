@@ -38,6 +38,8 @@ class WatchSettings:
     @ivar directory: the absolute path.
     @ivar done: what becomes of a file that is stored.
     @ivar settle: seconds for which a file has to be unchanged before it is taken.
+    @ivar settle_unclosed: the same for one of which it is not known whether its writer has closed
+        it.
     @ivar poll: seconds between two looks at the whole directory; None for what is usual.
     @ivar inotify: whether the system is asked to tell of changes.
     @ivar prefix: goes before the names, as it is.
@@ -49,6 +51,7 @@ class WatchSettings:
     directory: Path
     done: Done = Done.MOVE
     settle: float = 2.0
+    settle_unclosed: float = 0.0
     poll: float | None = None
     inotify: bool = True
     prefix: str = ""
@@ -70,6 +73,10 @@ def done(value: str) -> Done:
 
 
 settle = quantity.seconds
+
+SETTLE = 10.0
+SETTLE_UNCLOSED = 30.0
+"""Seconds that the command line takes where it is given none."""
 
 
 def poll(value: str) -> float:
@@ -109,7 +116,14 @@ class WatchOptions(usage.Options):
             "What becomes of what is stored: move (to sent/), delete, leave.",
             done,
         ],
-        ["settle", None, None, "How long a file must not change, to be taken [2s].", settle],
+        ["settle", None, None, "How long a file must not change, to be taken [10s].", settle],
+        [
+            "settle-unclosed",
+            None,
+            None,
+            "The same where nothing says that its writer has closed it [30s, or --settle].",
+            settle,
+        ],
         ["poll", None, None, "Time between looks at the whole directory [60s; 5s alone].", poll],
         [
             "prefix",
@@ -135,7 +149,7 @@ class WatchOptions(usage.Options):
     def postOptions(self) -> None:
         super().postOptions()
         if self["watch"] is None:
-            for name in ("done", "settle", "poll", "prefix", "state", "status"):
+            for name in ("done", "settle", "settle-unclosed", "poll", "prefix", "state", "status"):
                 if self[name] is not None:
                     raise usage.UsageError(f"--{name} goes with --watch")
             if self["ignore"]:
@@ -155,10 +169,12 @@ class WatchOptions(usage.Options):
         def path(value: str) -> Path:
             return Path(value).absolute()
 
+        settle = given("settle", SETTLE)
         return WatchSettings(
             directory,
             given("done", Done.MOVE),
-            given("settle", WatchSettings.settle),
+            settle,
+            max(settle, given("settle-unclosed", SETTLE_UNCLOSED if settle else 0.0)),
             self["poll"],
             not self["no-inotify"],
             given("prefix", ""),

@@ -44,6 +44,7 @@ class Item:
     @ivar cuts: how many connections in a row were lost over it, without a byte more.
     @ivar mismatches: how often its hashes differed.
     @ivar sent: how many of its bytes are through.
+    @ivar closed: whether its writer is known to have closed it as it is.
     """
 
     file: Found
@@ -53,6 +54,7 @@ class Item:
     cuts: int = 0
     mismatches: int = 0
     sent: int = 0
+    closed: bool = False
 
     @property
     def path(self) -> str:

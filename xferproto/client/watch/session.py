@@ -24,6 +24,7 @@ from xferproto.client.watch.moves import Mover
 from xferproto.client.watch.options import POLL, POLL_ALONE, Done, WatchSettings
 from xferproto.client.watch.queue import Queue
 from xferproto.client.watch.reach import Reach
+from xferproto.client.watch.recheck import Recheck
 from xferproto.client.watch.sending import Sending
 from xferproto.client.watch.survey import Survey
 from xferproto.client.watch.workplace import Workplace
@@ -81,7 +82,7 @@ class Session:
         )
         try:
             _check_marker(settings, directory, journal)
-            mover = Mover(directory.path, settings.done, Writers(clock.seconds))
+            mover = Mover(directory.path, settings.done, Writers(clock.seconds), place.returned)
             back = mover.recover(journal.was_sent)
             self.inotify = self._inotify() if settings.inotify else None
         except BaseException:
@@ -93,6 +94,7 @@ class Session:
         self._endings = Endings(place, mover, lambda path: self.survey.look_at(path))
         self.intake = Intake(place, self._endings)
         self.survey = Survey(place, self.intake, self.poll)
+        self._recheck = Recheck(place, mover, self.survey.look_at)
         self.sending = Sending(place, client, self._endings, self.survey.look_at)
 
     def _inotify(self) -> Inotify | None:
@@ -115,11 +117,13 @@ class Session:
             self.place.clock.addReader(self.inotify)
         self.survey.start(self.inotify)
         self.sending.start()
+        self._recheck.start()
 
     async def stop(self) -> None:
         """Work no more; what was acknowledged is still moved. The directory stays open."""
         self.survey.stop()
         self.intake.stop()
+        self._recheck.stop()
         self.sending.stop()
         self.place.reach.stop()
         self._endings.stop()

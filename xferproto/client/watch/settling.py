@@ -52,6 +52,11 @@ class Settling:
         self._files.pop(file.path, None)
         self._files[file.path] = (file.identity, now)
 
+    def holds(self, file: Found) -> bool:
+        """Whether a file is one of these, as it is."""
+        known = self._files.get(file.path)
+        return known is not None and known[0] == file.identity
+
     def due(self, now: float, most: int) -> list[str]:
         """Files that are to be looked at now, at most so many."""
         found: list[str] = []

@@ -11,7 +11,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from xferproto.client.watch.directory import FAILED, SENT, DirectoryGone
-from xferproto.client.watch.inotify import Changes, Inotify
+from xferproto.client.watch.inotify import Changes, Inotify, Sign
 from xferproto.client.watch.intake import Intake
 from xferproto.client.watch.journal import Row
 from xferproto.client.watch.queue import HELD, Tally
@@ -65,7 +65,7 @@ class Survey:
         self._tasks: list[Deferred[None]] = []
         self._everything = False
         self._pause: Deferred[None] | None = None
-        self._changed: dict[str, None] = {}
+        self._changed: dict[str, Sign] = {}
         self._entered: dict[str, None] = {}
         self._more: Deferred[None] | None = None
 
@@ -239,8 +239,9 @@ class Survey:
         if len(self._changed) > HELD:
             changes.everything = True
         else:
-            files = (path for path in changes.files if not self._ignored(path))
-            self._changed.update(dict.fromkeys(files))
+            for path, sign in changes.files.items():
+                if not self._ignored(path):
+                    self._changed[path] = sign
             for path in changes.directories:
                 if path not in (SENT, FAILED) and not self._ignored(path):
                     self._entered[path] = None
@@ -252,15 +253,13 @@ class Survey:
 
     def look_at(self, path: str) -> None:
         """One file may have changed."""
-        self.changed(Changes(files=[path]))
+        self.changed(Changes(files={path: self._changed.get(path, Sign.SEEN)}))
 
     async def _follow_changes(self) -> None:
         while True:
             while self._changed:
                 paths = list(self._changed)[:SLICE]
-                for path in paths:
-                    del self._changed[path]
-                await self._intake.look(paths)
+                await self._intake.look({path: self._changed.pop(path) for path in paths})
             while self._entered:
                 path = next(iter(self._entered))
                 del self._entered[path]

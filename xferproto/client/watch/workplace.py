@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from xferproto.client.watch.directory import WatchedDirectory
@@ -26,6 +26,8 @@ class Workplace:
     @ivar queue: the files that are held.
     @ivar reach: whether the depot is there.
     @ivar figures: what was done.
+    @ivar returned: device and inode of files that this process has moved back, because they had
+        changed: that they were renamed is no sign that they are complete.
     @ivar failed: told what ends the work: L{DirectoryGone
         <xferproto.client.watch.directory.DirectoryGone>}, or what should not have happened.
     """
@@ -40,3 +42,4 @@ class Workplace:
     reach: Reach
     figures: Figures
     failed: Callable[[Exception], object]
+    returned: set[tuple[int, int]] = field(default_factory=set)
