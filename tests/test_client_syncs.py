@@ -42,7 +42,8 @@ class DownloadTests(SyncCase):
     def test_download(self) -> None:
         """The bytes are synced, then the directory with the name; then it is told of."""
         for content in (b"hello", LARGE):
-            for options in ({}, {"replace": True}, {"resume": True}):
+            every: list[dict[str, Any]] = [{}, {"replace": True}, {"resume": True}]
+            for options in every:
                 pair = Pair(self)
                 storing = pair.client.upload(content, "name")
                 pair.flush()

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from twisted.internet.defer import Deferred
@@ -813,7 +814,7 @@ class SpaceTests(PartialTestCase):
     def test_nothing_is_held(self) -> None:
         """However an upload ends, nothing is promised to it any more: not even no bytes."""
         space = self.space
-        ends: list[Callable[[IUpload], Deferred[object]]] = [
+        ends: list[Callable[[IUpload], Deferred[Any]]] = [
             lambda upload: upload.abort(),
             lambda upload: upload.commit(digests_of(b"content")),
             lambda upload: upload.commit(digests_of(FIRST)),  # which is another content's

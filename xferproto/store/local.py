@@ -286,10 +286,8 @@ class LocalStore:
                 gone = await self._upkeep.with_room(
                     lambda: self._catalogue.delete(id, name, view.only)
                 )
-            except CommitInDoubt:  # the mark stays, and the next start looks
-                raise
-            except BaseException:
-                if marked:
+            except BaseException as error:
+                if marked and not isinstance(error, CommitInDoubt):  # else the next start looks
                     await self.files.run(self.objects.confirm, id)
                 raise
             try:
