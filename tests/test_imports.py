@@ -29,7 +29,7 @@ VALUES = ("command", "details", "entry", "errors", "escape", "grammar", "identit
 TLS = ("certificates", "tls")
 """What knows of certificates, and what is negotiated."""
 
-SIDE = (*VALUES, *TLS, "executor", "peer", "store", "transfer", "twistd")
+SIDE = (*VALUES, *TLS, "executor", "peer", "signals", "store", "transfer", "twistd")
 """What the server and the client have in common; neither knows of the other."""
 
 ARROWS: Mapping[str, tuple[str, ...]] = {
@@ -41,6 +41,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "identity": (),
     "peer": (),
     "prompt": (),
+    "signals": (),
     "version": (),
     # what stands on them
     "certificates": ("errors", "escape"),

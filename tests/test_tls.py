@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
 from pathlib import Path
@@ -32,7 +31,7 @@ from xferproto.errors import TooLarge
 from xferproto.server import service as server_service
 from xferproto.server.connection import DISCARD_LIMIT
 from xferproto.server.listen import Wrapped, parse_endpoint
-from xferproto.server.tls import Hangup, ServerCertificate
+from xferproto.server.tls import ServerCertificate
 from xferproto.tls import failure_of
 
 reactor: Any = _reactor
@@ -426,20 +425,6 @@ class ReloadTests(TLSCase):
         files = write(self.directory, "weak", Credential(certificate, (), key))
         error = self.assertRaises(CertificateError, ServerCertificate, files.cert, files.key, None)
         self.assertIn("key too small", str(error))
-
-    async def test_signal(self) -> None:
-        """SIGHUP calls in the reactor's thread, and what it did before it still does."""
-        before: list[int] = []
-        original = signal.signal(signal.SIGHUP, lambda number, frame: before.append(number))
-        self.addCleanup(signal.signal, signal.SIGHUP, original)
-        called: Deferred[None] = Deferred()
-        hangup = Hangup(reactor, lambda: called.callback(None))
-        hangup.start()
-        signal.raise_signal(signal.SIGHUP)
-        await called
-        hangup.stop()
-        signal.raise_signal(signal.SIGHUP)
-        self.assertEqual(before, [signal.SIGHUP, signal.SIGHUP])
 
 
 class OptionsTests(SynchronousTestCase):

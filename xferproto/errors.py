@@ -35,6 +35,12 @@ class BadCommand(RequestError):
     advice = "This is not a command; send HELP for the list of commands."
 
 
+class OtherProtocol(BadCommand):
+    """A line that another protocol begins with; what follows it must not be read."""
+
+    advice = "This begins another protocol; connect again and send HELP for the list of commands."
+
+
 class BadDetails(RequestError):
     symbol = "bad-details"
     advice = "The details are not of the form that this command takes; send HELP to see it."

@@ -119,6 +119,11 @@ class RetryingClient:
         self._client: XferClientProtocol | None = None
         self._connecting = DeferredLock()
 
+    def renew(self, endpoint: Endpoint, credentials: tuple[str, str] | None) -> None:
+        """Connect so from the next connection on."""
+        self._endpoint = endpoint
+        self._credentials = credentials
+
     def list_files(self, prefix: str = "") -> Deferred[list[Entry]]:
         """As L{XferClientProtocol.list_files}."""
         return self._until_done(lambda client: client.list_files(prefix))

@@ -17,7 +17,7 @@ from xferproto.client.password import credentials
 from xferproto.client.transcript import ExchangeService, TranscriptObserver
 from xferproto.client.trust import TLSOptions
 from xferproto.client.watch.options import WatchOptions
-from xferproto.client.watch.service import WatchService
+from xferproto.client.watch.service import Renewal, WatchService
 from xferproto.errors import XferError
 from xferproto.twistd import ExitStatus, port, tell_failed_start
 from xferproto.twistd import Options as OneLineOptions
@@ -30,6 +30,9 @@ OUTPUT = "received"
 
 _OF_AN_EXCHANGE = {"file": None, "output": OUTPUT, "tries": 1, "verify": 0, "delete": 0}
 """The options that a watched directory has no use for, and what they are if they are not given."""
+
+_READ_AGAIN = ("ca", "cert", "key", "password-file")
+"""The options that name files which are read again on SIGHUP."""
 
 
 def tries(value: str) -> int:
@@ -82,6 +85,9 @@ class Options(OneLineOptions, TLSOptions, WatchOptions):
             for name, unset in _OF_AN_EXCHANGE.items():
                 if self[name] != unset:
                     raise usage.UsageError(f"--{name} does not go with --watch")
+            for name in _READ_AGAIN:
+                if self[name] is not None:  # a daemon changes its directory
+                    self[name] = str(Path(self[name]).absolute())
         if self["file"] is None:
             self["file"] = resources.files("xferproto.client").joinpath("picture.png")
         self["file"] = Path(str(self["file"])).absolute()
@@ -123,6 +129,26 @@ def chosen_depot(reactor: Any, options: Options) -> tuple[str, IStreamClientEndp
     return description, endpoint
 
 
+def renewal_of(reactor: Any, options: Options, login: tuple[str, str] | None) -> Renewal | None:
+    """What a client that watches reads again on SIGHUP; None where it has read no file."""
+    password_file = options["password-file"]
+    what = ["the certificates"] if options["tls"] else []
+    if password_file is not None:
+        what.append("the password file")
+    if not what:
+        return None
+
+    def read() -> tuple[IStreamClientEndpoint, tuple[str, str] | None]:
+        try:
+            _, endpoint = chosen_depot(reactor, options)
+            again = login if password_file is None else credentials(options["user"], password_file)
+        except SystemExit as error:
+            raise ValueError(str(error).removeprefix("xfer-client: ")) from None
+        return endpoint, again
+
+    return Renewal(" and ".join(what), read)
+
+
 def makeService(options: Options) -> Service:
     """
     The service for these options.
@@ -139,7 +165,8 @@ def makeService(options: Options) -> Service:
     login = credentials(options["user"], options["password-file"])
     if watching:
         tell_failed_start("xfer-client")
-        return WatchService(reactor, depot, options.watch_settings(), login)
+        renewal = renewal_of(reactor, options, login)
+        return WatchService(reactor, depot, options.watch_settings(), login, renewal=renewal)
     return ExchangeService(
         reactor,
         depot,

@@ -28,6 +28,7 @@ from xferproto.client.protocol import XferClientProtocol
 from xferproto.client.retry import RetryingClient
 from xferproto.errors import RequestError, XferError
 from xferproto.escape import printable
+from xferproto.signals import OperatorSignals
 from xferproto.twistd import ExitStatus
 
 SHOWN_ENTRIES = 20
@@ -86,13 +87,19 @@ class ExchangeService(Service):
         self._delete = delete
         self._exit_status = exit_status
         self._entries = 0
+        self._signals = OperatorSignals(reactor, self._say, {})
 
     def startService(self) -> None:
         super().startService()
+        self._signals.start()
         self._exit_status.code = 1  # until it is known better
         self._reactor.callWhenRunning(
             lambda: Deferred.fromCoroutine(self._run()).addErrback(self._failed).addBoth(self._end)
         )
+
+    def stopService(self) -> None:
+        self._signals.stop()
+        super().stopService()
 
     def _say(self, line: str) -> None:
         self.log.info("{line}", line=line)

@@ -75,7 +75,7 @@ def is_near(description: str) -> bool:
     Whether nobody but this machine can come in at an endpoint, as far as its description shows: a
     UNIX socket, or TCP or TLS on a loopback address.
     """
-    kind, *fields = _fields(description)
+    kind, *fields = endpoint_fields(description)
     if kind == (None, "unix"):
         return True
     if kind[0] is not None or kind[1] not in _INTERFACE:
@@ -88,7 +88,7 @@ def is_near(description: str) -> bool:
     return len(positional) > place and is_loopback(positional[place])
 
 
-def _fields(description: str) -> list[tuple[str | None, str]]:
+def endpoint_fields(description: str) -> list[tuple[str | None, str]]:
     """The fields of an endpoint's description, each with its key where it has one."""
     fields: list[tuple[str | None, str]] = []
     key: str | None = None

@@ -19,6 +19,7 @@ from xferproto.server.limits import DEFAULTS, Limits
 from xferproto.server.pace import Bandwidth
 from xferproto.server.protocol import XferServerProtocol
 from xferproto.server.quota import Quota
+from xferproto.server.turns import HashingTurns
 from xferproto.server.watch import Watch
 from xferproto.store.interface import IStore
 from xferproto.transfer.budget import MemoryBudget
@@ -53,6 +54,7 @@ class XferServerFactory(ServerFactory):
     @ivar budget: how many bytes all uploads together may hold in memory.
     @ivar small: how many bytes all pipelined small files together may hold in memory.
     @ivar outgoing: how many bytes all downloads together may read ahead.
+    @ivar turns: when contents are hashed that a client asks for.
     """
 
     noisy = False
@@ -79,6 +81,7 @@ class XferServerFactory(ServerFactory):
         self.budget = MemoryBudget()
         self.small = MemoryBudget()
         self.outgoing = MemoryBudget(largest=BLOCK, smallest=16 * 1024)
+        self.turns = HashingTurns(clock, self._transfers)
         self.sending: dict[tuple[str, str], FramedConnection] = {}
         self._connections: set[FramedConnection] = set()
         self._watch = Watch(clock, self._connections)
@@ -103,6 +106,10 @@ class XferServerFactory(ServerFactory):
             return refused
         self._made += 1
         return XferServerProtocol(self, self._made)
+
+    def _transfers(self) -> bool:
+        """Whether any transfer runs."""
+        return self.budget.used or self.small.used or self.outgoing.used
 
     def opened(self, connection: FramedConnection) -> None:
         """A connection was made."""

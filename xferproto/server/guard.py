@@ -222,14 +222,18 @@ class Guard:
 
     # The users file
 
-    async def look(self) -> None:
-        """Put the users file in force if it has changed."""
+    async def look(self, again: bool = False) -> None:
+        """Put the users file in force if it has changed, or if it is to be read again."""
         if self.users.path is None:
             return
         try:
-            (await self._executor.run(self.users.look))()
+            (await self._executor.run(self.users.look, again))()
         except Exception:
             log.failure("looking at the users file failed")
+
+    def reload(self) -> None:
+        """Read the users file again, changed or not; the log says what came of it."""
+        Deferred.fromCoroutine(self.look(again=True))
 
     def start(self) -> None:
         """Look at the users file from now on."""

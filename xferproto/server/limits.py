@@ -13,6 +13,10 @@ MAX_ERRORS = 20
 """So many errors in a row close the connection, unless the operator says otherwise."""
 
 
+BACKLOG = 1024
+"""So many connections may wait to be accepted, unless the operator says otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
@@ -75,6 +79,13 @@ class LimitOptions(OneLineOptions):
             None,
             DEFAULTS.per_peer,
             "Connections at once from one address; this machine's own are not counted.",
+            count,
+        ],
+        [
+            "backlog",
+            None,
+            BACKLOG,
+            "Connections that may wait to be accepted, as far as the system lets so many.",
             count,
         ],
         [

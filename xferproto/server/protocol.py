@@ -13,10 +13,20 @@ from xferproto import grammar
 from xferproto.command import Command, parse_command
 from xferproto.details import Range
 from xferproto.entry import Entry
-from xferproto.errors import BadDetails, ConnectionCut, Corrupt, RequestError
+from xferproto.errors import (
+    BadDetails,
+    BadId,
+    BadName,
+    BadRange,
+    BadToken,
+    Corrupt,
+    OtherProtocol,
+    RequestError,
+)
 from xferproto.escape import quoted
 from xferproto.identity import View
 from xferproto.server.answers import Answer, Transferred
+from xferproto.server.foreign import ends_as_http, is_foreign, is_http_request, is_signature
 from xferproto.server.pace import paced
 from xferproto.server.reply import content_blocks, help_lines, listing_pages, status_lines
 from xferproto.server.state import State
@@ -28,28 +38,56 @@ from xferproto.transfer.verify import verify
 
 log = Logger("xfer")
 
+MALFORMED = (BadDetails, BadId, BadName, BadRange, BadToken)
+"""What an argument is refused with that is of none of our forms."""
+
 
 class XferServerProtocol(UploadConnection):
     """One connection of a server; made by L{XferServerFactory}."""
+
+    _signature = False  # whether the last line is another protocol's, if it is of no form of ours
 
     def lineReceived(self, line: bytes) -> None:
         self._lines += 1
         line = line.removesuffix(b"\r")
         if self.state is State.ARGUMENT:
-            try:
-                self._asked(line)
-            except RequestError as error:
-                self._refuse(error)
+            self._take_argument(line)
             return
         try:
             command, argument = parse_command(line)
         except RequestError as error:
-            self._in_turn(partial(self._refuse, error))
+            if is_foreign(line):
+                self._in_turn(self._refuse_protocol)
+            else:
+                self._in_turn(partial(self._refuse, error))
+            return
+        self._signature = ends_as_http(line)  # DELETE is a method of both
+        if self._signature and is_http_request(line):
+            self._in_turn(self._refuse_protocol)
             return
         if self._answers and (command is not self._answers.command or argument is None):
             self._in_turn(lambda: self._begin(command, argument))
         else:
             self._begin(command, argument)
+
+    def _take_argument(self, line: bytes) -> None:
+        self._signature = is_signature(line)  # of another protocol, unless it is a good argument
+        try:
+            self._asked(line)
+        except RequestError as error:
+            self._refuse(error)
+        finally:
+            self._signature = False
+
+    def _refuse(self, error: RequestError, skip: int | None = 0) -> None:
+        if self._signature and isinstance(error, MALFORMED):
+            self._refuse_protocol()
+        else:
+            super()._refuse(error, skip)
+
+    def _refuse_protocol(self) -> None:
+        """Close, so that nothing of what follows is taken for a command."""
+        super()._refuse(OtherProtocol(), skip=None)
 
     def _begin(self, command: Command, argument: bytes | None) -> None:
         try:
@@ -114,14 +152,15 @@ class XferServerProtocol(UploadConnection):
 
     async def _hash_again(self, id: str, view: View) -> None:
         size = (await self.factory.store.status(id, view)).entries[0].size
+        turn = self.factory.turns.turn(size, lambda: self._lost)
         with Waiting(self.factory.clock, self.sendLine, "verifying", size) as waiting:
 
             async def pace(done: int) -> None:
                 waiting.progressed(done)
-                if self._lost:
-                    raise ConnectionCut("The connection was lost.")
+                await turn.progressed(done)
 
-            good = await verify(self.factory.store, id, self.factory.executor, pace, view)
+            async with turn:
+                good = await verify(self.factory.store, id, self.factory.executor, pace, view)
         if not good:
             raise Corrupt()
         self._answer(id.encode("ascii"))

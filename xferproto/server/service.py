@@ -6,6 +6,7 @@ import gc
 import os
 import shlex
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,11 @@ from xferproto.server.door import room_for
 from xferproto.server.factory import XferServerFactory
 from xferproto.server.guard import Guard
 from xferproto.server.limits import LimitOptions, Limits, limits_of
-from xferproto.server.listen import listening_endpoints, trial_line
+from xferproto.server.listen import allowed_backlog, listening_endpoints, trial_line
 from xferproto.server.scrub import Scrub
-from xferproto.server.tls import Hangup, ServerCertificate, TLSOptions
+from xferproto.server.tls import ServerCertificate, TLSOptions
 from xferproto.server.users import Users
+from xferproto.signals import OperatorSignals
 from xferproto.store.local import LocalStore
 from xferproto.twistd import ExitStatus, port, tell_failed_start
 
@@ -104,7 +106,7 @@ class DepotService(Service):
     @param exit_status: set to 1 when listening fails after the start.
     @param users: the users file, or None where there is none.
     @param strangers: what those may do who have not logged in.
-    @param certificate: what C{endpoints} use for TLS, read again on SIGHUP; or None.
+    @param certificate: what C{endpoints} use for TLS; or None.
     """
 
     def __init__(
@@ -123,7 +125,6 @@ class DepotService(Service):
     ) -> None:
         self._reactor = reactor
         self._certificate = certificate
-        self._hangup = None if certificate is None else Hangup(reactor, certificate.reload)
         self._storage = storage
         self._endpoints = endpoints
         self._partial_ttl = partial_ttl
@@ -143,7 +144,17 @@ class DepotService(Service):
         self._factory = XferServerFactory(
             self._executor("files"), reactor, max_file_size, guard=self._guard, limits=limits
         )
+        self._signals = OperatorSignals(reactor, _say, self._read_again())
         self._ports: list[IListeningPort] = []
+
+    def _read_again(self) -> dict[str, Callable[[], None]]:
+        """What SIGHUP reads again."""
+        again: dict[str, Callable[[], None]] = {}
+        if self._certificate is not None:
+            again["the certificate"] = self._certificate.reload
+        if self._guard.users.path is not None:
+            again["the users file"] = self._guard.reload
+        return again
 
     def _executor(self, pool: str) -> ThreadExecutor:
         return ThreadExecutor(self._reactor, self._pools[pool])
@@ -180,6 +191,14 @@ class DepotService(Service):
         @raise StorageUnavailable: it can't be opened.
         """
         super().startService()
+        self._signals.start()
+        try:
+            self._start()
+        except BaseException:
+            self._signals.stop()
+            raise
+
+    def _start(self) -> None:
         self._guard.users.read()
         self._make_room()
         for pool in self._pools.values():
@@ -206,9 +225,8 @@ class DepotService(Service):
             store, executor = self._factory.store, self._executor("files")
             self._scrub = Scrub(store, executor, self._reactor, self._scrub_rate)
             self._scrub.start()
-        if self._certificate is not None and self._hangup is not None:
+        if self._certificate is not None:
             self._certificate.announce()
-            self._hangup.start()
         for listening_port in self._ports:
             self._announce(listening_port)
 
@@ -258,8 +276,6 @@ class DepotService(Service):
             log.failure("upkeep failed")
 
     async def _stop(self) -> None:
-        if self._hangup is not None:
-            self._hangup.stop()
         if self._reporting is not None:
             self._reporting.cancel()
             await self._reporting
@@ -274,6 +290,7 @@ class DepotService(Service):
         await self._factory.stop()
         await self._factory.store.close()
         self._stop_pools()
+        self._signals.stop()  # last: systemd may send SIGHUP behind its SIGTERM
 
     def stopService(self) -> Deferred[None]:
         """Listen no more, let running transfers finish for a few seconds, close the store."""
@@ -283,6 +300,10 @@ class DepotService(Service):
     def _stop_pools(self) -> None:
         for pool in self._pools.values():
             pool.stop()
+
+
+def _say(line: str) -> None:
+    log.info("{line}", line=line)
 
 
 def _settle_collector() -> None:
@@ -319,6 +340,12 @@ def makeService(options: Options) -> DepotService:
         raise SystemExit(f"xfer: {error}") from None
     endpoints = listening_endpoints(reactor, options, certificate)
     check_reach(options)
+    if (backlog := allowed_backlog(options["backlog"])) < options["backlog"]:
+        log.warn(
+            "{backlog} connections can wait to be accepted, not {wanted}: net.core.somaxconn",
+            backlog=backlog,
+            wanted=options["backlog"],
+        )
     tell_failed_start("xfer")
     return DepotService(
         reactor,

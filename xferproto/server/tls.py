@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from OpenSSL import SSL
@@ -114,30 +111,3 @@ class ServerCertificate:
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         return SSL.Connection(self._context, None)
-
-
-class Hangup:
-    """
-    Calls something on SIGHUP, in the reactor's thread, after what the signal did before.
-
-    @param reactor: runs the call.
-    @param call: takes nothing and raises nothing.
-    """
-
-    def __init__(self, reactor: Any, call: Callable[[], None]) -> None:
-        self._reactor = reactor
-        self._call = call
-        self._before: Any = None
-
-    def start(self) -> None:
-        """Listen for the signal; only in the main thread."""
-        self._before = signal.signal(signal.SIGHUP, self._received)
-
-    def stop(self) -> None:
-        """Let the signal do what it did before."""
-        signal.signal(signal.SIGHUP, self._before or signal.SIG_DFL)
-
-    def _received(self, number: int, frame: FrameType | None) -> None:
-        if callable(self._before):
-            self._before(number, frame)
-        self._reactor.callFromThread(self._call)

@@ -205,14 +205,15 @@ class UploadConnection(ClaimingConnection):
 
     async def _hash_held(self, partial: IPartial) -> ContentDigest:
         length = partial.offset
+        turn = self.factory.turns.turn(length, lambda: self._lost, for_upload=True)
         with Waiting(self.factory.clock, self.sendLine, "hashing", length) as waiting:
 
             async def pace(done: int) -> None:
                 waiting.progressed(done)
-                if self._lost:
-                    raise ConnectionCut("The connection was lost.")
+                await turn.progressed(done)
 
-            return await hash_stored(partial.read, length, self.factory.executor, pace)
+            async with turn:
+                return await hash_stored(partial.read, length, self.factory.executor, pace)
 
     def _offset_told(self, line: bytes) -> None:
         partial, details = self._partial, self._resumed

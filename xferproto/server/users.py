@@ -245,16 +245,17 @@ class Users:
         self._seen = seen
         return True
 
-    def look(self) -> Callable[[], None]:
+    def look(self, again: bool = False) -> Callable[[], None]:
         """
         Read the file if it has changed. Blocks.
 
+        @param again: read it in any case.
         @return: to be called on the reactor's thread: puts the new users in force, or logs why the
             old ones stay.
         """
         assert self.path is not None
         try:
-            if not self.changed():
+            if not self.changed() and not again:
                 return lambda: None
             users, status = read_users(self.path)
         except UsersUnreadable as error:

@@ -42,6 +42,11 @@ class MemoryBudget:
             self.leave()
 
     @property
+    def used(self) -> bool:
+        """Whether there are members."""
+        return self._members > 0
+
+    @property
     def share(self) -> int:
         """Bytes that each member may hold now."""
         return max(self._smallest, min(self._largest, self._total // max(1, self._members)))

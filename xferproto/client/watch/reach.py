@@ -128,6 +128,12 @@ class Reach:
         self.next_try = None
         self._wake()
 
+    def try_now(self) -> None:
+        """Do not wait any longer until it is tried again: something may have been mended."""
+        if self._call is not None:
+            self._cancel()
+            self._due()
+
     def _wake(self) -> None:
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:

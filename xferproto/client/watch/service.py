@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
@@ -24,6 +26,7 @@ from xferproto.client.watch.session import Session, watched_directory
 from xferproto.escape import printable, quoted
 from xferproto.executor import Executor, ThreadExecutor
 from xferproto.quantity import duration
+from xferproto.signals import OperatorSignals
 
 LOOK = 5.0
 """Seconds between two looks at whether a directory that is gone is back."""
@@ -31,6 +34,20 @@ LOOK = 5.0
 _DONE = {Done.MOVE: "moved to sent/", Done.DELETE: "deleted", Done.LEAVE: "left where it is"}
 
 log = Logger()
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """
+    What is read again on SIGHUP, for the connections that are made from then on.
+
+    @ivar what: which files, in words.
+    @ivar read: gives where the depot is, and the user and password; it raises where a file can't be
+        used.
+    """
+
+    what: str
+    read: Callable[[], tuple[IStreamClientEndpoint, tuple[str, str] | None]]
 
 
 class WatchService(Service):
@@ -43,6 +60,7 @@ class WatchService(Service):
     @param disk: where all work on the directory is done, one after the other; a thread of its own
         where it is None.
     @param now: a time that only goes forward, in seconds.
+    @param renewal: what is read again on SIGHUP, or None where there is nothing.
     """
 
     def __init__(
@@ -53,8 +71,13 @@ class WatchService(Service):
         credentials: tuple[str, str] | None = None,
         disk: Executor | None = None,
         now: Callable[[], float] = time.monotonic,
+        renewal: Renewal | None = None,
     ) -> None:
         self._reactor = reactor
+        self._renewal = renewal
+        again = {} if renewal is None else {renewal.what: self._renew}
+        self._signals = OperatorSignals(reactor, _say, again)
+        self._clients: WeakSet[RetryingClient] = WeakSet()
         self._depot, self._endpoint = depot
         self._settings = settings
         self._credentials = credentials
@@ -69,7 +92,22 @@ class WatchService(Service):
         self._waiting: Deferred[None] | None = None
 
     def _client(self) -> RetryingClient:
-        return RetryingClient(self._reactor, self._endpoint, tries=1, credentials=self._credentials)
+        client = RetryingClient(
+            self._reactor, self._endpoint, tries=1, credentials=self._credentials
+        )
+        self._clients.add(client)
+        return client
+
+    def _renew(self) -> None:
+        assert self._renewal is not None
+        try:
+            self._endpoint, self._credentials = self._renewal.read()
+        except Exception as error:
+            log.error("the files stay what they were: {error}", error=printable(str(error)))
+            return
+        for client in self._clients:
+            client.renew(self._endpoint, self._credentials)
+        self._reach.try_now()
 
     def startService(self) -> None:
         """
@@ -78,6 +116,14 @@ class WatchService(Service):
         @raise DirectoryUnusable: it can't be watched.
         """
         super().startService()
+        self._signals.start()
+        try:
+            self._start()
+        except BaseException:
+            self._signals.stop()
+            raise
+
+    def _start(self) -> None:
         self._figures = figures = Figures(self._reactor.seconds)
         self._reach = Reach(self._reactor, self._depot, figures.changed)
         self._report = Report(
@@ -181,3 +227,8 @@ class WatchService(Service):
         await self._disk.run(self._directory.close)
         if self._pool is not None:
             self._pool.stop()
+        self._signals.stop()  # last: systemd may send SIGHUP behind its SIGTERM
+
+
+def _say(line: str) -> None:
+    log.info("{line}", line=line)
