@@ -194,6 +194,39 @@ class FullTests(DiskCase):
         self.assertEqual(listed(connection), [self.entry("after", after), *stored])
         self.assertEqual(list((storage / "incoming").iterdir()), [])
 
+    def test_no_byte_left(self) -> None:
+        """With no byte left, files are deleted; killed then, the server starts, and goes on."""
+        storage = self.small_disk("8m")
+        contents = [os.urandom(20_000) for _ in range(20)] + [os.urandom(500) for _ in range(20)]
+        ids = [md5(content).hexdigest().encode() for content in contents]
+        server = Server(self, self.directory)
+        connection = server.connect(self)
+        self.assertEqual(upload(connection, b"kept", CONTENT), ID + b"\n")
+        for id, content in zip(ids, contents, strict=True):
+            self.assertEqual(upload(connection, id, content), id + b"\n")
+        for killed in (False, True):
+            if killed:
+                server.kill()
+                self.fill(storage)
+                server = Server(self, self.directory)
+                connection = server.connect(self)
+            for id in ids[killed::2]:
+                self.fill(storage)  # the room of what was deleted before is taken at once
+                connection.sendall(b"DELETE %s\n" % id)
+                self.assertEqual(read_line(connection), id + b"\n")
+            self.assertEqual(fetched(connection, ID, len(CONTENT)), CONTENT)
+        self.assertEqual(listed(connection), [self.entry("kept")])
+
+    def fill(self, storage: Path) -> None:
+        """Leave no byte on the disk."""
+        with (storage / "filler").open("ab", buffering=0) as filler:
+            for size in (65536, 512):
+                try:
+                    while True:
+                        filler.write(bytes(size))
+                except OSError:
+                    pass
+
     def test_limited_files(self) -> None:
         """A limit on the size of files is no-space for the file above it, and nothing else."""
         shell = shutil.which("sh")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from random import Random
 
 from twisted.internet import reactor, tcp
@@ -9,14 +11,16 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
-from tests.drills import flip, kill, net
+from tests.drills import flip, kill, net, power
 from tests.drills.__main__ import arguments
-from tests.drills.depot import content
+from tests.drills.depot import Failed, content
 from tests.drills.fault import Fault, Kind, Way
 from tests.drills.journal import Journal
 from tests.drills.proxy import Proxy
+from tests.drills.strict import StrictDisk
+from tests.drills.trace import calls
 from tests.drills.wire import in_parallel
 
 SEED = 20
@@ -148,6 +152,75 @@ class JournalTests(SynchronousTestCase):
         self.assertEqual(asked.depot, ("depot", 9000))
 
 
+STRICT = """\
+7 mkdir("/d/a", 0700) = 0
+7 openat(AT_FDCWD</>, "/d/a/f", O_RDWR|O_CREAT, 0600) = 3</d/a/f>
+7 write(3</d/a/f>, "12", 2) = 2
+8 fsync(3</d/a/f> <unfinished ...>
+7 pwrite64(3</d/a/f>, "3", 1, 2) = 1
+8 <... fsync resumed>) = 0
+7 rename("/d/a/f", "/d/a/g") = 0
+7 sendto(9<TCP:[127.0.0.1:1->127.0.0.1:77]>, "ok", 2, 0, NULL, 0) = 2
+7 openat(AT_FDCWD</>, "/d/a", O_RDONLY) = 4</d/a>
+7 fsync(4</d/a>) = 0
+7 unlink("/d/a/g") = 0
+7 openat(AT_FDCWD</>, "/d", O_RDONLY) = 5</d>
+7 fsync(5</d>) = 0
+"""
+"""A trace, with its texts as they are."""
+
+
+class StrictDiskTests(SynchronousTestCase):
+    """What a disk keeps that was synced, and what it need not keep."""
+
+    def disk(self) -> StrictDisk:
+        text = re.sub(
+            '"[^"]*"',
+            lambda match: '"{}"'.format("".join(f"\\x{ord(one):02x}" for one in match[0][1:-1])),
+            STRICT,
+        )
+        return StrictDisk(Path("/d"), calls(text.splitlines()))
+
+    def test_safe(self) -> None:
+        """Bytes and names are safe from the sync on that began behind them; in line numbers."""
+        safe = [(change.ended, change.safe) for change in self.disk().changes]
+        self.assertEqual(safe, [(0, 12), (1, 9), (2, 5), (4, None), (6, 9), (10, None)])
+
+    def test_told(self) -> None:
+        """What each client was sent is counted."""
+        self.assertEqual(self.disk().told, {77: [(0, 0), (7, 2)]})
+
+    def test_written(self) -> None:
+        """A directory is as the changes leave it that are kept."""
+        disk = self.disk()
+        changes = disk.changes
+        for kept, expected in (
+            (changes[:3], {"a/f": b"12"}),
+            (changes[:4], {"a/f": b"123"}),
+            ([*changes[:2], changes[3]], {"a/f": b"\0\0" + b"3"}),
+            (changes[:5], {"a/g": b"123"}),
+            ([changes[0], changes[4]], {"a/g": b""}),
+            (changes, {}),
+            (changes[1:3], {}),
+        ):
+            target = Path(self.mktemp())
+            disk.write(kept, target)
+            files = [path for path in target.rglob("*") if path.is_file()]
+            found = {str(path.relative_to(target)): path.read_bytes() for path in files}
+            self.assertEqual(found, expected)
+
+    def test_left(self) -> None:
+        """Whatever is left has what was safe, and nothing that comes behind the cut."""
+        disk = self.disk()
+        for seed in range(50):
+            for cut in range(disk.length + 1):
+                left = disk.left(cut, Random(seed))
+                for change in disk.changes:
+                    if change.safe is not None and change.safe < cut:
+                        self.assertIn(change, left)
+                self.assertTrue(all(change.ended < cut for change in left))
+
+
 class DrillTests(TestCase):
     """Each drill, small: no promise is broken."""
 
@@ -173,6 +246,17 @@ class DrillTests(TestCase):
         self.assertEqual(tally.failures, [])
         self.assertEqual(tally.verified.total(), 40)
         self.assertGreater(tally.resumed, 0)
+
+    async def test_power(self) -> None:
+        """After each power cut, all is there that was acknowledged, and nothing else."""
+        try:
+            tally = await power.drill(reactor, 15, SEED, clients=2)
+        except Failed as error:
+            raise SkipTest(str(error)) from None
+        self.assertEqual(tally.failures, [])
+        self.assertEqual(tally.cuts, 15)
+        self.assertGreater(tally.stored, 0)
+        self.assertGreater(tally.unsynced, 0)
 
     async def test_parallel_failure(self) -> None:
         """A failure among things that run side by side is told when all have ended."""

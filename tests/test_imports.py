@@ -67,6 +67,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
         "peer",
         "prompt",
         "quantity",
+        "store.directories",
         "transfer.sender",
         "version",
     ),

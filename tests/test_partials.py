@@ -388,21 +388,6 @@ class CrashTests(PartialTestCase):
             self.failureResultOf(store.delete(id, name), NoSuchFile)
             self.assert_holds(store, self.root, {"name": b"content"})
 
-    def test_deletion_on_full_disk(self) -> None:
-        """A deletion that the disk has no room for is NoSpace, and changes nothing."""
-        store = self.open()
-        entry = self.put(store, "name", b"content")
-
-        def fail(step: str) -> None:
-            if step == "open mark":
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-        with watched_calls(self.root, fail):
-            self.failureResultOf(store.delete(entry.id, None), NoSpace)
-        self.assert_holds(store, self.root, {"name": b"content"})
-        self.successResultOf(store.delete(entry.id, None))
-        self.assert_holds(store, self.root, {})
-
     def test_deletion_of_missing_bytes(self) -> None:
         """A content whose file is gone already can be deleted."""
         store = self.open()
@@ -708,8 +693,8 @@ class SpaceTests(PartialTestCase):
         self.root = Path(self.mktemp()).absolute()
         inline = InlineExecutor()
         files = inline if files is None else files
-        space = Space(self.root, self.disk, lambda path: self.inodes, lambda: self.time)
-        store = LocalStore(self.root, files, inline, inline, lambda: 1e9, space, NO_SMALL)
+        self.space = Space(self.root, self.disk, lambda path: self.inodes, lambda: self.time)
+        store = LocalStore(self.root, files, inline, inline, lambda: 1e9, self.space, NO_SMALL)
         self.addCleanup(store.close)
         return store
 
@@ -861,6 +846,35 @@ class SpaceTests(PartialTestCase):
         self.assert_room(0)
         self.successResultOf(partial.abort())
         self.assert_room(1000)
+
+    def test_nothing_is_held(self) -> None:
+        """However an upload ends, nothing is promised to it any more: not even no bytes."""
+        space = self.space
+        ends: list[Callable[[IUpload], Deferred[Any]]] = [
+            lambda upload: upload.abort(),
+            lambda upload: upload.commit(digests_of(b"content")),
+            lambda upload: upload.commit(digests_of(FIRST)),  # which is another content's
+        ]
+        self.put(self.store, "first", SECOND)
+        for number, end in enumerate(ends):
+            partial = self.resume(self.store, token=f"token{number}")
+            for upload in (self.create(7), partial):
+                upload.write([b"content"[getattr(upload, "offset", 0) :]])
+                self.assertGreater(len(space.held), 0)
+                end(upload).addErrback(lambda failure: failure.trap(Collision))
+            self.assertEqual(space.held, set())
+        known = self.resume(self.store, sha256=digests_of(b"content").sha256)
+        self.successResultOf(known.commit(digests_of(b"content")))
+        self.successResultOf(self.store.delete(digests_of(b"content").md5, None))
+        restarted = self.resume(self.store)
+        self.successResultOf(restarted.restart())
+        self.assertEqual(len(space.held), 1)
+        self.successResultOf(restarted.abort())
+        for broken in (None, OSError(errno.EIO, os.strerror(errno.EIO))):
+            self.disk.free, self.disk.broken = 0, broken
+            self.failureResultOf(self.store.create("name", 7))
+            self.failureResultOf(self.store.resume("name", 7, "new", None))
+        self.assertEqual(space.held, set())
 
     def test_restart_without_room(self) -> None:
         """Starting over without room is NoSpace, and the token is free once that is aborted."""

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
 import tests.drills
-from tests.drills import flip, kill, net
+from tests.drills import flip, kill, net, power
 from tests.drills.depot import tell
 
 
@@ -35,13 +35,14 @@ def arguments(argv: list[str]) -> argparse.Namespace:
         ("kill", "rounds", 300),
         ("flip", "transfers", 2000),
         ("net", "transfers", 500),
+        ("power", "cuts", 100),
     ):
         one = drills.add_parser(name)
         one.add_argument(f"--{unit}", dest="count", type=int, default=count, metavar="N")
         one.add_argument("--seed", type=int, default=1)
         one.add_argument("--directory", type=Path, help="where temporary files go, storage too")
         one.add_argument("--clients", type=int, default=6, help="connections at a time")
-        if name != "kill":
+        if name in ("flip", "net"):
             one.add_argument("--depot", type=address, metavar="HOST:PORT", help="a running server")
     return parser.parse_args(argv)
 
@@ -51,7 +52,9 @@ async def main(reactor: Any, asked: argparse.Namespace) -> None:
     started = time.monotonic()
     common = (reactor, asked.count, asked.seed, asked.directory, asked.clients)
     work: Coroutine[Deferred[Any], Any, Any]
-    if asked.drill == "kill":
+    if asked.drill == "power":
+        work = power.drill(*common, say=tell)
+    elif asked.drill == "kill":
         work = kill.drill(*common, say=tell)
     else:
         work = (flip if asked.drill == "flip" else net).drill(*common, asked.depot, tell)

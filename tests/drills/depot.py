@@ -55,13 +55,21 @@ class DepotProcess:
 
     @param directory: gets its storage and its log.
     @param options: further ones of C{twistd xfer}.
+    @param under: a command that runs it, as C{strace} does.
     @ivar port: where it listens now.
     @ivar storage: its storage directory.
     @ivar log: what it has printed, in all its lives.
     """
 
-    def __init__(self, reactor: Any, directory: Path, options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        directory: Path,
+        options: tuple[str, ...] = (),
+        under: tuple[str, ...] = (),
+    ) -> None:
         self.port = 0
+        self._under = under
         self.storage = directory / "storage"
         self.log = directory / "log"
         self.log.touch()
@@ -81,10 +89,13 @@ class DepotProcess:
         search = os.pathsep.join(filter(None, (str(SOURCE_TREE), os.environ.get("PYTHONPATH"))))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                command(
-                    *("-n", "--pidfile=", "xfer", "--storage", self.storage),
-                    *("--port", "0", *self._options),
-                ),
+                [
+                    *self._under,
+                    *command(
+                        *("-n", "--pidfile=", "xfer", "--storage", self.storage),
+                        *("--port", "0", *self._options),
+                    ),
+                ],
                 cwd=self._directory,
                 env={**os.environ, "PYTHONPATH": search},
                 stdin=subprocess.DEVNULL,

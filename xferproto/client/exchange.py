@@ -11,6 +11,7 @@ from xferproto.client.retry import RetryingClient
 from xferproto.client.target import local_name
 from xferproto.entry import Entry
 from xferproto.errors import HashMismatch, XferError
+from xferproto.store.directories import make_directories
 
 Say = Callable[[str], None]
 """Writes one line of the transcript."""
@@ -53,7 +54,7 @@ async def exchange(
     target = output / local_name(stored.name)
     if target.exists() and target.samefile(source):
         raise ExchangeFailed(f"{target} is the file that was sent; choose another --output.")
-    output.mkdir(parents=True, exist_ok=True)
+    make_directories(output)
     fetching = client.download(stored.id, target, replace=True, progress=_told(say, "received"))
     fetched = await _verified(fetching, say)
     if fetched is not None:

@@ -149,6 +149,7 @@ class Fetching(Transfer[Fetched]):
                     self._fail(one.entry.name, refusal, id=one.entry.id)
                     continue
                 files.append(Fetched(one.entry, path))
+            await run(places.sync)
             here = await run(small_hashes, [file.path for file in files], ONE_LINE)
             for file, (size, md5) in zip(files, here, strict=True):
                 file.size = size

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
+from pathlib import Path
 
 from xferproto.console.advice import LocalRefusal
 from xferproto.console.hashing import hash_small
 from xferproto.errors import XferError
 from xferproto.escape import quoted
+from xferproto.store.directories import make_directories, sync_directory
 
 
 class Places:
@@ -23,6 +25,7 @@ class Places:
         self._root = root
         self._real = ""
         self._made: dict[str, Exception | None] = {}
+        self._unsynced: set[str] = set()
 
     def make(self, relative: str) -> Exception | None:
         """
@@ -42,13 +45,14 @@ class Places:
 
     def _make(self, above: str) -> None:
         if not self._real:
-            os.makedirs(self._root, exist_ok=True)
+            make_directories(Path(self._root))
             self._real = os.path.realpath(self._root)
         path = self._real
         for component in above.split("/") if above else ():
             path = os.path.join(path, component)
             try:
                 os.mkdir(path)
+                self._unsynced.add(os.path.dirname(path))
             except FileExistsError:
                 if not os.path.isdir(path):
                     text = "there is a file where a directory has to be"
@@ -59,6 +63,12 @@ class Places:
                         f"{quoted(above)} leads out of {self._root} by a symbolic link",
                         "choose another place with -o",
                     ) from None
+
+    def sync(self) -> None:
+        """Make the names of the directories durable that were made since the last call."""
+        unsynced, self._unsynced = self._unsynced, set()
+        for directory in unsynced:
+            sync_directory(Path(directory))
 
 
 def sizes(paths: Sequence[str]) -> list[int | None]:

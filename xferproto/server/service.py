@@ -233,6 +233,8 @@ class DepotService(Service):
         self._reporting = Deferred.fromCoroutine(report_damage(self._factory.store))
         self._guard.start()
         self._upkeep_ended = self._upkeep.start(UPKEEP_INTERVAL, now=False)
+        self._tending = self._factory.store.tend()
+        self._tending.addErrback(lambda failure: log.failure("upkeep failed", failure))
         if self._scrub_rate:
             store, executor = self._factory.store, self._executor("files")
             self._scrub = Scrub(store, executor, self._reactor, self._scrub_rate)
@@ -280,6 +282,7 @@ class DepotService(Service):
         elapsed, self._looked = now - self._looked, now
         try:
             await store.age_partials(elapsed, self._partial_ttl)
+            await store.tend()
             if now >= self._backup_due:
                 self._backup_due = now + BACKUP_INTERVAL / 60  # should it fail
                 size = await store.backup()

@@ -4,6 +4,7 @@ Commits that writers share: what gathers while one is on its way to the disk goe
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,10 @@ from xferproto.executor import Executor
 from xferproto.lane import Lane
 
 R = TypeVar("R")
+
+
+class CommitInDoubt(Exception):
+    """A commit failed, and it is not known whether it is on the disk after a crash all the same."""
 
 
 @dataclass(slots=True)
@@ -57,7 +62,10 @@ class SharedCommits:
 
     def _commit(self, batch: list[_Write[Any]]) -> None:
         connection = self._connection
+        committing = False
         try:
+            if connection.in_transaction:  # what could not be rolled back when it failed
+                connection.rollback()
             connection.execute("BEGIN IMMEDIATE")
             for write in batch:
                 connection.execute("SAVEPOINT change")
@@ -69,10 +77,10 @@ class SharedCommits:
                     write.outcome = Failure(NoSpace() if is_full(error) else error)
                     connection.execute("ROLLBACK TO change")
                 connection.execute("RELEASE change")
+            committing = True
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.rollback()
+            roll_back(connection, committing, error)
             if is_full(error):
                 raise NoSpace() from error
             raise
@@ -88,5 +96,56 @@ def _refuse(failure: Failure, batch: list[_Write[Any]]) -> None:
         write.committed.errback(failure)
 
 
-def is_full(error: Exception) -> bool:
-    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+_NOT_WRITTEN = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY)
+"""Where a COMMIT fails so, its last page has not been written, and nothing is in doubt."""
+
+
+def roll_back(connection: sqlite3.Connection, committing: bool, error: Exception) -> None:
+    """
+    Undo a transaction that failed, so that it is undone after a crash too.
+
+    @param committing: whether the COMMIT has failed, and not a statement before it.
+    @raise CommitInDoubt: that can't be done.
+    """
+    certain = not committing or _code(error) in _NOT_WRITTEN
+    try:
+        if connection.in_transaction:
+            connection.rollback()
+        if not certain:
+            settle(connection)
+    except sqlite3.Error:
+        if not certain:
+            raise CommitInDoubt(str(error)) from error
+
+
+def settle(connection: sqlite3.Connection) -> None:
+    """
+    Write over what a failed commit may have left in the write-ahead log. Without this a recovery
+    could find it there, whole: it was written, and only its sync has failed.
+
+    @raise sqlite3.Error: this fails too.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute(f"PRAGMA user_version = {version}")  # writes a page, and changes nothing
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.rollback()
+
+
+def checkpoint(connection: sqlite3.Connection) -> None:
+    """Let the write-ahead log begin anew, so that what comes finds room in it on a full disk."""
+    with contextlib.suppress(sqlite3.Error):
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a database error says that the disk is full."""
+    return _code(error) == sqlite3.SQLITE_FULL
+
+
+def _code(error: BaseException) -> int:
+    """The primary result code of SQLite; 0 where the error is none of its."""
+    return 0xFF & (getattr(error, "sqlite_errorcode", None) or 0)

@@ -96,6 +96,18 @@ class IncomingFile:
         """Bytes that were written already."""
         return read_exactly(self._fd, offset, length)
 
+    def is_shared(self) -> bool:
+        """Whether the file has another name too: then its bytes are not ours to change."""
+        return os.fstat(self._fd).st_nlink > 1
+
+    def replace(self) -> None:
+        """Start over in a new file, and leave this one to its other name."""
+        self.path.unlink()
+        os.close(self._fd)
+        self._fd = -1
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE)
+        self.size = self._written_back = 0
+
     def empty(self) -> None:
         """Start over."""
         os.ftruncate(self._fd, 0)

@@ -272,6 +272,11 @@ class IStore(Interface):
         @param ttl: how long one may be idle, in seconds.
         """
 
+    def tend() -> Deferred[None]:
+        """
+        Do what the store does beside its requests; to be called after the start, and now and then.
+        """
+
     def check() -> Deferred[None]:
         """
         Whether the storage is there.

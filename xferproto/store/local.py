@@ -12,15 +12,18 @@ acknowledged and lists nothing that was not:
 Deleting removes all but the last of many names in commits of their own; then it sets the mark, then
 removes the row, then the bytes, then the mark. The next start removes what is in C{incoming/}, and
 a marked object that has no row. Small contents go the same way, many at once, as rows of a database
-of their own instead of files.
+of their own instead of files. What can't be committed goes back, so that the store is as before and
+an upload under a token can go on. No mark is synced: what a power cut leaves without one is found
+by L{LocalStore.tend}.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection, Coroutine, Hashable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList, DeferredLock, succeed
 from twisted.logger import Logger
@@ -28,11 +31,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from xferproto.entry import ContentStatus, Digests, Entry, PartialStatus
-from xferproto.errors import Collision, Corrupt, NoSpace, NoSuchFile, StorageUnavailable
+from xferproto.errors import Corrupt, NoSpace, NoSuchFile, StorageUnavailable
 from xferproto.executor import Executor
 from xferproto.identity import EVERYTHING, View
 from xferproto.store.backup import Backup
 from xferproto.store.catalogue import Catalogue
+from xferproto.store.commits import CommitInDoubt
 from xferproto.store.content import LocalContent, LocalListing, SmallContent
 from xferproto.store.contents import Contents
 from xferproto.store.direct import WORTH_IT
@@ -51,14 +55,19 @@ from xferproto.store.lock import lock_directory
 from xferproto.store.names import LocalNames
 from xferproto.store.objects import Objects
 from xferproto.store.preflight import advice, check_whole
+from xferproto.store.publish import Publisher
 from xferproto.store.puts import SmallPuts
 from xferproto.store.schema import CATALOGUE
 from xferproto.store.small import SMALL_SIZE, SmallObjects
 from xferproto.store.space import Space
+from xferproto.store.spare import Spare
 from xferproto.store.tokens import Tokens
+from xferproto.store.upkeep import Upkeep
 from xferproto.store.upload import LocalUpload, translated
 
 log = Logger("xfer")
+
+R = TypeVar("R")
 
 
 @implementer(IStore)
@@ -99,8 +108,10 @@ class LocalStore:
         self._space = space or Space(root)
         self._id_locks: dict[str, DeferredLock] = {}
         self._closed = False
-        self._finishing: set[Deferred[Entry]] = set()
+        self._finishing: set[Deferred[Any]] = set()
         self._lock = lock_directory(root)
+        spare = Spare(root)
+        spare.give_up_if_full()
         try:
             check_whole(root)
             self._small = SmallObjects(root)
@@ -117,8 +128,20 @@ class LocalStore:
             self._gets = Gets(self._catalogue, self._small, reader)
             self.objects = Objects(root)
             self._contents = Contents(self.objects, self._small, files, writer, reader, now)
+            self._publisher = Publisher(self.objects, self._contents, self._catalogue, files, now)
+            self._upkeep = Upkeep(
+                spare,
+                self.objects,
+                self._catalogue,
+                root / CATALOGUE,
+                self._small,
+                files,
+                writer,
+                now,
+                self._put_aside,
+            )
             self.tokens = Tokens(self, self._catalogue, self._contents, self._space, now, tokens)
-            self._tidy_up()
+            self._upkeep.tidy_up()
         except (OSError, sqlite3.Error) as error:
             self._lock.close()
             reason = getattr(error, "strerror", None) or error
@@ -128,16 +151,6 @@ class LocalStore:
         except StorageUnavailable:
             self._lock.close()
             raise
-
-    def _tidy_up(self) -> None:
-        for id in list(self.objects.marked()):
-            if self._catalogue.has_file(id):
-                self.objects.confirm(id)
-            else:
-                self.objects.remove(id)
-        self.objects.clean()
-        self.objects.clean_partials(self._catalogue.partial_tokens())
-        self._small.tidy_up(self._catalogue.small)
 
     # Uploads
 
@@ -201,12 +214,12 @@ class LocalStore:
     ) -> Deferred[IPartial]:
         return Deferred.fromCoroutine(self.tokens.resume(name, size, token, sha256, view, claim))
 
-    def finish(self, commit: Coroutine[Deferred[Any], Any, Entry]) -> Deferred[Entry]:
-        """Let an upload be committed; L{close} waits for it."""
+    def finish(self, commit: Coroutine[Deferred[Any], Any, R]) -> Deferred[R]:
+        """Let an upload be committed, or the like; L{close} waits for it."""
         finishing = Deferred.fromCoroutine(commit)
         self._finishing.add(finishing)
 
-        def finished(outcome: Entry | Failure) -> Entry | Failure:
+        def finished(outcome: R | Failure) -> R | Failure:
             self._finishing.discard(finishing)
             return outcome
 
@@ -223,22 +236,7 @@ class LocalStore:
         """Steps 2 to 4 for a file whose bytes are all written and whose hashes are known."""
         lock = await self._locked(entry.id)
         try:
-            known = await self._catalogue.content(entry.id)
-            if known is not None and known.sha256 != digests.sha256:
-                raise Collision()
-            # Also where the content is known: who knows what has become of its bytes since.
-            try:
-                await self.files.run(translated, self.objects.publish, incoming, entry.id)
-                small = await self._catalogue.add(entry, digests, self._now(), token, owner)
-            except (OSError, NoSpace):
-                if known is None or known.small is not None:  # the file was none of a content's yet
-                    await self.files.run(self.objects.take_back, entry.id, incoming.path)
-                raise
-            # After any other failure the row may yet be there: the mark stays, and the next start
-            # looks.
-            await self.files.run(self.objects.confirm, entry.id)
-            if small is not None:
-                await self._contents.remove(entry.id, small)
+            await self._publisher.publish(incoming, entry, digests, token, owner)
         finally:
             self._unlock(entry.id, lock)
 
@@ -307,24 +305,32 @@ class LocalStore:
         # Before anything else: what is not seen takes no other way than what is not there.
         deletion = await self._catalogue.deletion(id, name, view.only)
         while deletion.many:  # at least one name stays, and so do the bytes
-            deletion = await self._catalogue.thin_out(deletion)
+            deletion = await self._upkeep.with_room(partial(self._catalogue.thin_out, deletion))
         lock = await self._locked(id)
         try:
             # A file is marked first, for the case that the server is killed before it is removed.
             known = await self._catalogue.content(id)
             marked = known is not None and known.small is None
             if marked:
-                await self.files.run(translated, self.objects.mark, id)
+                try:
+                    await self._upkeep.with_room(
+                        lambda: self.files.run(translated, self.objects.mark, id)
+                    )
+                except NoSpace:
+                    marked = False  # then what a kill leaves is found by L{tend}
             try:
-                gone = await self._catalogue.delete(deletion)
-            except BaseException:
-                if marked:
+                gone = await self._upkeep.with_room(lambda: self._catalogue.delete(deletion))
+            except BaseException as error:
+                if marked and not isinstance(error, CommitInDoubt):  # else the next start looks
                     await self.files.run(self.objects.confirm, id)
                 raise
-            if marked and (gone is None or gone.small is not None):  # it was stored anew meanwhile
-                await self.files.run(self.objects.confirm, id)
-            if gone is not None:
-                await self._contents.remove(id, gone.small)
+            try:
+                if marked and (gone is None or gone.small is not None):  # stored anew meanwhile
+                    await self.files.run(self.objects.confirm, id)
+                if gone is not None:
+                    await self._contents.remove(id, gone.small)
+            except Exception:  # it is deleted all the same; the next start looks for what is left
+                log.failure("not all of {id} could be removed", id=id)
         finally:
             self._unlock(id, lock)
 
@@ -380,6 +386,20 @@ class LocalStore:
 
     # The whole
 
+    def tend(self) -> Deferred[None]:
+        return self.finish(self._upkeep.tend())
+
+    async def _put_aside(self, id: str) -> None:
+        """Put an object aside that has no name, if it has none now."""
+        lock = await self._locked(id)
+        try:
+            row = await self._catalogue.content(id)
+            if row is None or row.small is not None:
+                await self.files.run(self.objects.put_unnamed_aside, id, self._now())
+                log.warn("{id} has no name: a crash has left it; it is kept aside", id=id)
+        finally:
+            self._unlock(id, lock)
+
     def check(self) -> Deferred[None]:
         return self.files.run(self._check_directory)
 
@@ -397,6 +417,7 @@ class LocalStore:
         if self._closed:
             return
         self._closed = True
+        self._upkeep.stop()
         await self._puts.when_idle()
         while self._finishing:
             await DeferredList(list(self._finishing))

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from xferproto.errors import StorageUnavailable
+from xferproto.store.directories import make_directories
 from xferproto.store.incoming import FILE_MODE
 from xferproto.store.objects import DIRECTORY_MODE
 
@@ -83,7 +84,7 @@ def lock_directory(root: Path) -> DirectoryLock:
     @raise StorageUnavailable: it can't be made or opened, or another server has it.
     """
     try:
-        root.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        make_directories(root, DIRECTORY_MODE)
         return DirectoryLock(root)
     except BlockingIOError as error:
         raise StorageUnavailable(

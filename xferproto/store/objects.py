@@ -8,6 +8,7 @@ Layout below the storage directory::
     incoming/ID.commit   an empty mark: this object may lack its catalogue row
     partial/HASH         what has come of an upload under a token; named by the token's SHA-256
     quarantine/ID.TIME   bytes that no longer hashed to their id, kept for whoever investigates
+    quarantine/ID.TIME.unnamed   an object that nothing named, kept for a week
 
 Everything here blocks. A content is made visible as tahoe-lafs, restic and the like do it: written
 aside, synced, renamed, the directory synced.
@@ -18,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterable, Iterator
@@ -32,11 +34,16 @@ from xferproto.store.layout import (
     OBJECTS,
     PARTIAL,
     QUARANTINE,
+    UNNAMED,
+    is_id,
     object_files,
     own_files,
 )
 
 DIRECTORY_MODE = 0o700
+
+
+_UNNAMED_NAME = re.compile(rf"[0-9a-f]{{32}}\.([0-9]+){re.escape(UNNAMED)}")
 
 
 class Objects:
@@ -80,6 +87,23 @@ class Objects:
         """The ids of all objects, in no order; what else lies there is passed over."""
         for path in object_files(self._root):
             yield path.name
+
+    def folders(self) -> list[str]:
+        """The names of the folders of objects."""
+        self.check()
+        names = (path.name for path in self._objects.iterdir())
+        return sorted(name for name in names if re.fullmatch("[0-9a-f]{2}", name))
+
+    def ids_in(self, folder: str) -> set[str]:
+        """The ids of the objects in a folder; what is no object's is passed over."""
+        with os.scandir(self._objects / folder) as found:
+            return {
+                one.name
+                for one in found
+                if one.name.startswith(folder)
+                and is_id(one.name)
+                and one.is_file(follow_symlinks=False)
+            }
 
     def marked(self) -> Iterator[str]:
         """The ids whose objects may lack a row: their server was killed before it could tell."""
@@ -151,9 +175,22 @@ class Objects:
         with os.fdopen(fd, "wb") as file:
             file.write(content)
 
-    def _aside(self, id: str, now: float) -> Path:
+    def put_unnamed_aside(self, id: str, now: float) -> None:
+        """Put an object aside that nothing names, for a while; with its mark, if it has one."""
+        with contextlib.suppress(FileNotFoundError):
+            self.path(id).rename(self._aside(id, now, UNNAMED))
+        self.confirm(id)
+
+    def remove_unnamed(self, before: float) -> None:
+        """Remove what was put aside so before a time, in seconds since the epoch."""
+        for path in own_files(self._root, QUARANTINE):
+            match = _UNNAMED_NAME.fullmatch(path.name)
+            if match and float(match[1]) < before:
+                path.unlink(missing_ok=True)
+
+    def _aside(self, id: str, now: float, suffix: str = "") -> Path:
         """A place in the quarantine where nothing is yet."""
-        while os.path.lexists(path := self._quarantine / f"{id}.{now:.0f}"):
+        while os.path.lexists(path := self._quarantine / f"{id}.{now:.0f}{suffix}"):
             now += 1
         return path
 
@@ -167,6 +204,12 @@ class Objects:
             with contextlib.suppress(FileNotFoundError):
                 self.path(id).rename(path)
         self.confirm(id)
+
+    def share(self, id: str, path: Path) -> None:
+        """Let what came under a token be found there again, and stay the object that it became."""
+        if not path.exists():
+            with contextlib.suppress(FileNotFoundError):
+                os.link(self.path(id), path)
 
     def remove(self, id: str) -> None:
         """Remove an object that has no row, and its mark; a directory of its name stays."""

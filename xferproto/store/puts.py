@@ -15,7 +15,7 @@ from xferproto.entry import Digests, Entry
 from xferproto.errors import Collision, NoSpace
 from xferproto.executor import Executor
 from xferproto.lane import Lane
-from xferproto.store.commits import is_full
+from xferproto.store.commits import is_full, roll_back, settle
 from xferproto.store.small import SmallObjects, insert
 
 
@@ -83,14 +83,24 @@ class SmallPuts:
     def _commit(self, batch: list[_Put]) -> None:
         try:
             self._check()
-            if self._unsure:
-                self._small.tidy_up(self._number_of, self._unsure)
-                self._unsure = []
-            self._store(batch)
+            self._tidy_up()
+            try:
+                self._store(batch)
+            except BaseException:
+                with contextlib.suppress(Exception):  # then the next commit does, or the next start
+                    self._tidy_up()
+                raise
         except sqlite3.Error as error:
             if is_full(error):
                 raise NoSpace() from error
             raise
+
+    def _tidy_up(self) -> None:
+        """Remove the rows of a commit that failed."""
+        if self._unsure:
+            settle(self._catalogue)  # a crash must not bring its names back without them
+            self._small.tidy_up(self._number_of, self._unsure)
+            self._unsure = []
 
     def _store(self, batch: list[_Put]) -> None:
         now = self._now()
@@ -130,7 +140,10 @@ class SmallPuts:
         self._small.add(contents, [number for number, _ in replaced])
         self._unsure = [first, *(number for number, _ in replaced)]
         connection = self._catalogue
+        committing = False
         try:
+            if connection.in_transaction:  # what could not be rolled back when it failed
+                connection.rollback()
             connection.execute("BEGIN IMMEDIATE")
             insert(connection, "content (id, sha256, size, stored, verified, small)", sorted(new))
             for row in anew:
@@ -147,10 +160,10 @@ class SmallPuts:
                 entries,
                 "ON CONFLICT DO NOTHING",
             )
+            committing = True
             connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.rollback()
+        except Exception as error:
+            roll_back(connection, committing, error)
             raise
         self._unsure = []
         self._small.confirm(first)

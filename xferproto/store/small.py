@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from xferproto.store.commits import checkpoint
 from xferproto.store.schema import open_durable
 
 SMALL = "small.sqlite"
@@ -168,6 +169,10 @@ class SmallObjects:
                 if known(id) != number:
                     connection.execute("DELETE FROM small WHERE number = ?", (number,))
             connection.execute(f"DELETE FROM unsure {these}", value)
+
+    def checkpoint(self) -> None:
+        """As L{commits.checkpoint<xferproto.store.commits.checkpoint>}."""
+        checkpoint(self._writing)
 
     def read(self, rows: Mapping[int, str]) -> dict[int, bytes]:
         """

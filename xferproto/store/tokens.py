@@ -113,7 +113,10 @@ class Tokens:
         incoming = await self._store.files.run(translated, self._store.objects.partial, token)
         reservation = None
         try:
-            if anew or incoming.size > size:  # of another file that had the token
+            shared = await self._store.files.run(incoming.is_shared)
+            if shared and (anew or await self._is_object(incoming, size, token)):
+                await self._store.files.run(translated, incoming.replace)
+            elif anew or incoming.size > size:  # of another file that had the token
                 await self._store.files.run(incoming.empty)
             reservation = self._space.reserve(size - incoming.size)
             await self._store.files.run(translated, self._space.check)
@@ -139,6 +142,13 @@ class Tokens:
 
     async def _held(self, token: str) -> int:
         return await self._store.files.run(self._store.objects.partial_size, token)
+
+    async def _is_object(self, incoming: IncomingFile, size: int, token: str) -> bool:
+        """
+        Whether a file of another size may be an object too: a commit that failed has left both.
+        """
+        partial = await self._catalogue.partial(token)
+        return partial is not None and partial.size == incoming.size != size
 
     def ended(self, token: str) -> None:
         """An upload under a token has ended, well or not."""

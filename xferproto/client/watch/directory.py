@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xferproto.errors import XferError
+from xferproto.store.directories import make_directory
 
 SENT = "sent"
 """Gets the files that are stored."""
@@ -131,7 +132,7 @@ class WatchedDirectory:
         path = self.path / name
         try:
             with contextlib.suppress(FileExistsError):
-                path.mkdir()
+                make_directory(path)
             status = path.lstat()
         except OSError as error:
             raise self._unusable("be written to", error) from None

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from xferproto.store.directories import make_directory
+
 RENAME_NOREPLACE = 1
 """From C{<linux/fs.h>}."""
 
@@ -89,7 +91,7 @@ def names(name: str, mark: str | None = None, spare: int = 0) -> Iterator[str]:
 def make_directories(root: Path, path: str) -> Path:
     """
     The directory for a relative path, made as far as it is not there; where a file has the name of
-    one, it gets another name. Symbolic links are not followed. Blocks.
+    one, it gets another name. Each is durable. Symbolic links are not followed. Blocks.
 
     @param root: where it begins; never made.
     """
@@ -97,7 +99,7 @@ def make_directories(root: Path, path: str) -> Path:
     for component in path.split("/") if path else ():
         for name in names(component):
             try:
-                (directory / name).mkdir()
+                make_directory(directory / name)
             except FileExistsError:
                 if not stat.S_ISDIR((directory / name).lstat().st_mode):
                     continue
