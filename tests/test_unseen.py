@@ -20,7 +20,6 @@ from tests.depot import Depot, Session, make_store, overwrite
 from tests.visitors import PASSWORD, peer, user
 from xferproto.errors import NoSuchFile
 from xferproto.grammar import format_error
-from xferproto.store.local import LocalStore
 from xferproto.store.small import SMALL_SIZE
 
 LARGE = bytes(SMALL_SIZE + 1)
@@ -214,10 +213,11 @@ class SamePathTests(UnseenCase):
     def test_busy(self) -> None:
         """What another does with a file at the moment makes nobody wait who does not see it."""
         id = self.store(self.theirs, LARGE, "their name")
-        lock = self.successResultOf(_locked(self.depot.store, id))
+        lock = self.depot.store._locks.held(id)
+        self.successResultOf(Deferred.fromCoroutine(lock.__aenter__()))
         for command in ("DELETE", "STAT", "VERIFY", "DOWNLOAD"):
             self.assertEqual(self.mine.send(f"{command} {id}\n".encode()), NO_SUCH_FILE)
-        self.depot.store._unlock(id, lock)
+        self.successResultOf(Deferred.fromCoroutine(lock.__aexit__(None, None, None)))
 
 
 class OthersTests(UnseenCase):
@@ -300,7 +300,3 @@ def _replaced(done: list[object], before: str, after: str) -> list[object]:
         else str(one).replace(before, after)
         for one in done
     ]
-
-
-def _locked(store: LocalStore, id: str) -> Deferred[Any]:
-    return Deferred.fromCoroutine(store._locked(id))

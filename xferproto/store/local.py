@@ -21,22 +21,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection, Coroutine, Hashable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, DeferredList, DeferredLock, succeed
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from xferproto.entry import ContentStatus, Digests, Entry, PartialStatus
-from xferproto.errors import Corrupt, NoSpace, NoSuchFile, StorageUnavailable
+from xferproto.errors import Corrupt, NoSuchFile, StorageUnavailable
 from xferproto.executor import Executor
 from xferproto.identity import EVERYTHING, View
 from xferproto.store.backup import Backup
 from xferproto.store.catalogue import Catalogue
-from xferproto.store.commits import CommitInDoubt
 from xferproto.store.content import LocalContent, LocalListing, SmallContent
 from xferproto.store.contents import Contents
 from xferproto.store.direct import WORTH_IT
@@ -52,11 +50,13 @@ from xferproto.store.interface import (
     IUpload,
 )
 from xferproto.store.lock import lock_directory
+from xferproto.store.locks import ContentLocks
 from xferproto.store.names import LocalNames
 from xferproto.store.objects import Objects
 from xferproto.store.preflight import advice, check_whole
 from xferproto.store.publish import Publisher
 from xferproto.store.puts import SmallPuts
+from xferproto.store.removal import Remover
 from xferproto.store.schema import CATALOGUE
 from xferproto.store.small import SMALL_SIZE, SmallObjects
 from xferproto.store.space import Space
@@ -106,7 +106,7 @@ class LocalStore:
         self._root = root
         self._now = now
         self._space = space or Space(root)
-        self._id_locks: dict[str, DeferredLock] = {}
+        self._locks = ContentLocks()
         self._closed = False
         self._finishing: set[Deferred[Any]] = set()
         self._lock = lock_directory(root)
@@ -139,6 +139,9 @@ class LocalStore:
                 writer,
                 now,
                 self._put_aside,
+            )
+            self._remover = Remover(
+                self.objects, self._contents, self._catalogue, files, self._upkeep, self._locks
             )
             self.tokens = Tokens(self, self._catalogue, self._contents, self._space, now, tokens)
             self._upkeep.tidy_up()
@@ -234,11 +237,8 @@ class LocalStore:
         owner: str = "",
     ) -> None:
         """Steps 2 to 4 for a file whose bytes are all written and whose hashes are known."""
-        lock = await self._locked(entry.id)
-        try:
+        async with self._locks.held(entry.id):
             await self._publisher.publish(incoming, entry, digests, token, owner)
-        finally:
-            self._unlock(entry.id, lock)
 
     async def name_known(
         self, entry: Entry, digests: Digests, token: str, view: View = EVERYTHING
@@ -249,8 +249,7 @@ class LocalStore:
         @raise NoSuchFile: it is not, any more, or not to be seen.
         @raise Corrupt: its bytes are not right, any more.
         """
-        lock = await self._locked(entry.id)
-        try:
+        async with self._locks.held(entry.id):
             known = await self._catalogue.content(entry.id)
             while True:
                 if (
@@ -267,8 +266,6 @@ class LocalStore:
             await self._catalogue.add_name(entry, self._now(), token, view.owner)
             await self.files.run(self.objects.remove_partial, token)
             return entry
-        finally:
-            self._unlock(entry.id, lock)
 
     # Contents
 
@@ -300,42 +297,8 @@ class LocalStore:
     def open(self, id: str, view: View = EVERYTHING) -> Deferred[IContent]:
         return Deferred.fromCoroutine(self._open(id, view))
 
-    async def _delete(self, id: str, name: str | None, view: View) -> None:
-        await self.files.run(self.objects.check)
-        # Before anything else: what is not seen takes no other way than what is not there.
-        deletion = await self._catalogue.deletion(id, name, view.only)
-        while deletion.many:  # at least one name stays, and so do the bytes
-            deletion = await self._upkeep.with_room(partial(self._catalogue.thin_out, deletion))
-        lock = await self._locked(id)
-        try:
-            # A file is marked first, for the case that the server is killed before it is removed.
-            known = await self._catalogue.content(id)
-            marked = known is not None and known.small is None
-            if marked:
-                try:
-                    await self._upkeep.with_room(
-                        lambda: self.files.run(translated, self.objects.mark, id)
-                    )
-                except NoSpace:
-                    marked = False  # then what a kill leaves is found by L{tend}
-            try:
-                gone = await self._upkeep.with_room(lambda: self._catalogue.delete(deletion))
-            except BaseException as error:
-                if marked and not isinstance(error, CommitInDoubt):  # else the next start looks
-                    await self.files.run(self.objects.confirm, id)
-                raise
-            try:
-                if marked and (gone is None or gone.small is not None):  # stored anew meanwhile
-                    await self.files.run(self.objects.confirm, id)
-                if gone is not None:
-                    await self._contents.remove(id, gone.small)
-            except Exception:  # it is deleted all the same; the next start looks for what is left
-                log.failure("not all of {id} could be removed", id=id)
-        finally:
-            self._unlock(id, lock)
-
     def delete(self, id: str, name: str | None, view: View = EVERYTHING) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._delete(id, name, view))
+        return Deferred.fromCoroutine(self._remover.delete(id, name, view.only))
 
     # Checks
 
@@ -343,8 +306,7 @@ class LocalStore:
         return self._catalogue.least_recently_verified(self._now(), besides)
 
     async def _checked(self, id: str, found: Digests | None, read: Hashable | None) -> bool | None:
-        lock = await self._locked(id)
-        try:
+        async with self._locks.held(id):
             row = await self._catalogue.content(id)
             if row is None:  # deleted meanwhile
                 return True
@@ -364,8 +326,6 @@ class LocalStore:
                 id=id,
             )
             return False
-        finally:
-            self._unlock(id, lock)
 
     def checked(
         self, id: str, found: Digests | None, content: IContent | None = None
@@ -391,14 +351,11 @@ class LocalStore:
 
     async def _put_aside(self, id: str) -> None:
         """Put an object aside that has no name, if it has none now."""
-        lock = await self._locked(id)
-        try:
+        async with self._locks.held(id):
             row = await self._catalogue.content(id)
             if row is None or row.small is not None:
                 await self.files.run(self.objects.put_unnamed_aside, id, self._now())
                 log.warn("{id} has no name: a crash has left it; it is kept aside", id=id)
-        finally:
-            self._unlock(id, lock)
 
     def check(self) -> Deferred[None]:
         return self.files.run(self._check_directory)
@@ -428,13 +385,3 @@ class LocalStore:
 
     def close(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._close())
-
-    async def _locked(self, id: str) -> DeferredLock:
-        lock = self._id_locks.setdefault(id, DeferredLock())
-        await lock.acquire()
-        return lock
-
-    def _unlock(self, id: str, lock: DeferredLock) -> None:
-        lock.release()
-        if not lock.locked:
-            self._id_locks.pop(id, None)
