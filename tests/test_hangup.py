@@ -31,6 +31,7 @@ from xferproto.server.limits import Limits
 from xferproto.server.state import State
 from xferproto.server.throttle import FIRST_DELAY, LONGEST_DELAY, MOST_WAITING
 from xferproto.server.watch import INTERVAL
+from xferproto.store.interface import FLAT_COST
 
 reactor: Any = _reactor
 
@@ -166,7 +167,7 @@ class HangupCase(SynchronousTestCase):
         self.assertEqual([record.charges for record in records if record.charges], [])
         self.assertEqual(factory.quota._all.reserved, 0)
         self.assertEqual(factory.sending, {})
-        self.assertEqual(self.depot.store.tokens._active, set())
+        self.assertEqual(list(self.depot.store.tokens._active), [])
         self.assertEqual((len(factory.admission._inside), len(factory.admission._waiting)), (0, 0))
         for budget in (factory.budget, factory.small, factory.outgoing):
             self.assertEqual(budget._members, 0)
@@ -317,7 +318,7 @@ class LostTests(HangupCase):
         self.begin_admission(session)
         session.lose()
         size = len(CONTENT)
-        self.assertEqual(self.depot.factory.quota._all.reserved, PLACES * size)
+        self.assertEqual(self.depot.factory.quota._all.reserved, PLACES * (size + FLAT_COST))
         self.assertEqual(len(self.depot.factory.admission._waiting), 0)
         for other in self.others:
             other.lose()

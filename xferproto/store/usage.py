@@ -20,22 +20,22 @@ def begin_partial(connection: sqlite3.Connection, partial: Partial, most: int) -
         for a stored content longest unused.
     @raise QuotaExceeded: there are so many, and none stands for a content.
     """
+    # Counted also where the token is known: that it is must not show in what is done.
+    owned = partial.token[: partial.token.find("/") + 1]
+    query = f"SELECT count(*) FROM partial WHERE {OWNED} = ?"
+    (count,) = connection.execute(query, (owned,)).fetchone()
     known = connection.execute("SELECT 1 FROM partial WHERE token = ?", (partial.token,))
-    if known.fetchone() is None:
-        owned = partial.token[: partial.token.find("/") + 1]
-        query = f"SELECT count(*) FROM partial WHERE {OWNED} = ?"
-        (count,) = connection.execute(query, (owned,)).fetchone()
-        if count >= most:
-            gone = connection.execute(
-                "DELETE FROM partial WHERE token IN (SELECT token FROM partial"
-                f" WHERE {OWNED} = ? AND id IS NOT NULL ORDER BY idle DESC, started LIMIT ?)",
-                (owned, count - most + 1),
+    if known.fetchone() is None and count >= most:
+        gone = connection.execute(
+            "DELETE FROM partial WHERE token IN (SELECT token FROM partial"
+            f" WHERE {OWNED} = ? AND id IS NOT NULL ORDER BY idle DESC, started LIMIT ?)",
+            (owned, count - most + 1),
+        )
+        if gone.rowcount <= count - most:
+            raise QuotaExceeded(
+                f"There are {most} unfinished uploads under tokens already; finish some, or "
+                "ask for more."
             )
-            if gone.rowcount <= count - most:
-                raise QuotaExceeded(
-                    f"There are {most} unfinished uploads under tokens already; finish some, or "
-                    "ask for more."
-                )
     connection.execute(
         "INSERT INTO partial VALUES (?, ?, ?, ?, 0, NULL) ON CONFLICT DO UPDATE"
         " SET name = excluded.name, size = excluded.size, idle = 0, id = NULL",
