@@ -112,12 +112,13 @@ class ReachTests(SynchronousTestCase):
         for told in (("--users", "x"), ("--anonymous", "list")):
             check_reach(parsed("--interface", "0.0.0.0", *told))
             for text in self.FAR:
-                check_reach(parsed("--endpoint", text, *told))
+                if text:  # an empty option is wrong usage before
+                    check_reach(parsed("--endpoint", text, *told))
 
     def test_refused(self) -> None:
         """Else it says in one line what to give."""
-        far = [["--interface", host] for host in ("", "0.0.0.0", "::", "192.0.2.1", "example.org")]
-        far += [["--endpoint", text] for text in self.FAR]
+        far = [["--interface", host] for host in ("0.0.0.0", "::", "192.0.2.1", "example.org")]
+        far += [["--endpoint", text] for text in self.FAR if text]
         far += [["--endpoint", self.NEAR[0], "--endpoint", "tcp:9000"]]
         for arguments in far:
             error = self.assertRaises(SystemExit, check_reach, parsed(*arguments))

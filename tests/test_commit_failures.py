@@ -369,7 +369,7 @@ class SettleTests(CommitFailureCase):
             wal = self.root / f"{CATALOGUE}-wal"
             size = wal.stat().st_size
             connection.execute("BEGIN")
-            connection.execute("INSERT INTO usage VALUES ('x', 1)")
+            connection.execute("INSERT INTO usage VALUES ('x', 1, 1)")
             connection.execute("ROLLBACK")
             settle(connection)
             self.assertEqual(wal.stat().st_size, size + 24 + 4096)

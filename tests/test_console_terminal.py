@@ -132,9 +132,11 @@ class ProgressTests(TerminalCase):
         """A depot that has one file, says how far it is with it, and then what else is given."""
 
         def script(connection: socket.socket) -> None:
-            read_line(connection)
-            connection.sendall(f"{HELLO};large.bin;4000000000\nDONE\n".encode())
-            read_line(connection)
+            while not (line := read_line(connection)).startswith(b"VERIFY"):
+                if line.startswith(b"LIST_FILES"):
+                    connection.sendall(f"{HELLO};large.bin;4000000000\nDONE\n".encode())
+                else:  # an older one knows no LIST_DAMAGED
+                    connection.sendall(b"ERROR bad-command This is not a command.\n")
             connection.sendall(b"WAIT 25 hashing\n")
             for line in more:
                 connection.sendall(line)

@@ -24,6 +24,7 @@ from xferproto.executor import Executor
 from xferproto.server.limits import DEFAULTS
 from xferproto.server.service import UPKEEP_INTERVAL, DepotService
 from xferproto.store.local import LocalStore
+from xferproto.store.preflight import FIRST_WAL
 from xferproto.store.schema import BACKUP, CATALOGUE, open_database
 from xferproto.store.small import SMALL, SMALL_SIZE
 from xferproto.twistd import ExitStatus
@@ -138,10 +139,27 @@ class MissingTests(LostCase):
             lambda root: (remove(root, "catalogue*"), remove(root, f"{SMALL}*")),
             lambda root: (remove(root, "catalogue*"), remove(root, "objects")),
             lambda root: (empty(root, CATALOGUE), (root / f"{CATALOGUE}-wal").write_bytes(b"x")),
-            lambda root: (remove(root, "*"), (root / f"{CATALOGUE}-wal").write_bytes(b"x")),
+            lambda root: (
+                remove(root, "*"),
+                (root / f"{CATALOGUE}-wal").write_bytes(bytes(FIRST_WAL + 1)),
+            ),
             lambda root: (root / CATALOGUE).write_bytes(GARBAGE),
         ):
             self.assert_told(change, CATALOGUE)
+
+    def test_first_start(self) -> None:
+        """What a power cut in the very first start leaves is no lost catalogue: it starts."""
+        make_store(self, self.root)
+        wal = (self.root / f"{CATALOGUE}-wal").read_bytes()
+        self.assertLess(len(wal), FIRST_WAL / 2)
+        for catalogue in (None, b""):
+            root = self.root.with_name(f"first-{catalogue is None}")
+            for name in ("objects", "incoming", "partial", "quarantine"):
+                (root / name).mkdir(parents=True)
+            (root / f"{CATALOGUE}-wal").write_bytes(wal)
+            if catalogue is not None:
+                (root / CATALOGUE).write_bytes(catalogue)
+            self.successResultOf(make_store(self, root).close())
 
     def test_made_anew(self) -> None:
         """Nor with a new one, as earlier versions made it, or with a stopped rebuild's."""

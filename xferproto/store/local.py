@@ -53,7 +53,7 @@ from xferproto.store.lock import lock_directory
 from xferproto.store.locks import ContentLocks
 from xferproto.store.names import LocalNames
 from xferproto.store.objects import Objects
-from xferproto.store.preflight import advice, check_whole
+from xferproto.store.preflight import advice, check_whole, is_used
 from xferproto.store.publish import Publisher
 from xferproto.store.puts import SmallPuts
 from xferproto.store.removal import Remover
@@ -127,6 +127,7 @@ class LocalStore:
             self._puts = SmallPuts(self._small, self._catalogue.writing, writer, self._check, now)
             self._gets = Gets(self._catalogue, self._small, reader)
             self.objects = Objects(root)
+            self.objects.first = not is_used(root / CATALOGUE)
             self._contents = Contents(self.objects, self._small, files, writer, reader, now)
             self._publisher = Publisher(self.objects, self._contents, self._catalogue, files, now)
             self._upkeep = Upkeep(

@@ -51,7 +51,11 @@ class Objects:
     The object files of one storage directory.
 
     @param root: the storage directory; it is there.
+    @ivar first: whether nothing was ever committed here. Until then marks are durable too, so that
+        an object without a row and a mark is one whose catalogue was lost.
     """
+
+    first = False
 
     def __init__(self, root: Path) -> None:
         self._objects = root / OBJECTS
@@ -147,6 +151,8 @@ class Objects:
         incoming.sync()
         self.check()
         self.mark(id)
+        if self.first:
+            sync_path(self._incoming)
         path = self.path(id)
         if path.parent not in self._synced or not path.parent.is_dir():
             path.parent.mkdir(mode=DIRECTORY_MODE, exist_ok=True)

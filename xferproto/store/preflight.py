@@ -26,6 +26,13 @@ _SMALL = "SELECT 1 FROM content WHERE small IS NOT NULL AND damaged IS NULL LIMI
 """Whether there is a small row; whether a catalogue knows sound contents with a file, and small."""
 
 
+FIRST_WAL = 256 * 1024
+"""
+Bytes of a journal without its catalogue that are no trace of files: the very first start writes
+fewer (49,472), and a power cut in it may leave them alone.
+"""
+
+
 def put_aside(root: Path) -> list[Path]:
     """The catalogues that rebuilds of the past have put aside, the oldest first."""
     return sorted(root.glob(f"{Path(CATALOGUE).stem}.*.damaged"))
@@ -111,7 +118,7 @@ def _is_there(path: Path) -> bool:
 def _is_any_trace(root: Path) -> bool:
     """Whether there are remains of a catalogue, beside itself."""
     wal = root / f"{CATALOGUE}-wal"
-    if wal.is_file() and wal.stat().st_size:
+    if wal.is_file() and wal.stat().st_size > FIRST_WAL:
         return True
     return _names(root / BACKUP) or any(map(_names, put_aside(root)))
 

@@ -73,6 +73,7 @@ class Publisher:
             except Exception:  # the mark stays, and the next start looks
                 log.failure("{id} could not be taken back", id=id)
             raise
+        self._objects.first = False
         try:
             await self._files.run(self._objects.confirm, id)
             if small is not None:
