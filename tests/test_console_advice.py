@@ -148,6 +148,7 @@ class ExplainTests(SynchronousTestCase):
             (TargetExists("x"), ("already", "--replace")),
             (TargetIsNoFile("x"), ("no regular file", "never replaced", "another place")),
             (UnexpectedReply("Expected x."), ("does not speak xfer", SERVER, "--tls")),
+            (AnswerTooLong(), ("too long to be kept", SERVER, "fewer names")),
             (ConnectionCut("The connection was lost."), ("connection was lost", "goes on")),
             (HungUp(), ("hangs up", "--tls")),
             (LocalRefusal("the cause", "the advice"), ("the cause", "the advice")),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from xferproto.errors import (
     REQUEST_ERRORS,
+    AnswerTooLong,
     CertificateError,
     ConnectionCut,
     HashMismatch,
@@ -238,6 +239,11 @@ def _told(error: XferError, server: str) -> tuple[str, str]:
         return (
             f"what is at {server} hangs up without a word",
             "if it speaks TLS, give --tls; else check host and port",
+        )
+    if isinstance(error, AnswerTooLong):
+        return (
+            f"the answer of {server} is too long to be kept in memory",
+            "ask for fewer names at a time, as in a directory or with a longer beginning",
         )
     if isinstance(error, UnexpectedReply):
         return (

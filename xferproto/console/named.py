@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from xferproto.client.lines import KeptEntries
 from xferproto.console.meant import Meant, status_of
 from xferproto.entry import Entry, Status
 from xferproto.errors import NoSuchFile
@@ -14,15 +15,19 @@ if TYPE_CHECKING:
 
 
 async def named(client: RetryingClient, name: str) -> list[Entry]:
-    """The entries of exactly this name, one for each content; maybe none."""
-    entries: list[Entry] = []
+    """
+    The entries of exactly this name, one for each content; maybe none.
+
+    @raise AnswerTooLong: there are more than can be kept.
+    """
+    kept = KeptEntries()
 
     def take(entry: Entry) -> None:
         if entry.name == name:
-            entries.append(entry)
+            kept.add(entry)
 
     await client.each_file(name, take)
-    return entries
+    return kept.entries
 
 
 async def statuses(
@@ -34,11 +39,16 @@ async def statuses(
     @param note: told where an id is a name too.
     @param meant: what the argument is, where it may not be either.
     @raise NoSuchFile: there is none.
+    @raise AnswerTooLong: they have more names than can be kept.
     @raise Corrupt: it is the id of a content that is known to be damaged.
     """
     if (status := await status_of(client, what, meant, note)) is not None:
         return [status]
-    found = [await client.stat(entry.id) for entry in await named(client, what)]
+    found, kept = [], KeptEntries()
+    for entry in await named(client, what):
+        found.append(await client.stat(entry.id))
+        for one in found[-1].entries:
+            kept.add(one)
     if not found:
         raise NoSuchFile()
     return found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from xferproto.client.lines import KeptEntries
 from xferproto.console.meant import Meant, id_or_name, is_name_too, may_be_id
 from xferproto.console.options import Chosen, command
 from xferproto.console.session import Session, run
@@ -135,6 +136,7 @@ class _Removing:
         Find what an argument stands for; whether that has to be asked about.
 
         @raise NoSuchFile: nothing.
+        @raise AnswerTooLong: more than can be kept.
         @raise LocalRefusal: an id, or a name, and nobody says which.
         """
         from xferproto.console.damage import each_damaged
@@ -155,16 +157,17 @@ class _Removing:
                 names = tuple(entry.name for entry in entries)
                 self._take(_Victim(entries[0].id, None, names))
                 return len(names) > 1
-        found: list[Entry] = []
+        kept = KeptEntries()
         below = what if what.endswith("/") else f"{what}/"
 
         def take(entry: Entry) -> None:
             if entry.name == what or (self._recursive and entry.name.startswith(below)):
-                found.append(entry)
+                kept.add(entry)
 
         await each_damaged(client, what, take)
         await client.each_file(what, take)
         await each_damaged(client, what, take)
+        found = kept.entries
         if not found:
             raise NoSuchFile()
         for entry in found:
