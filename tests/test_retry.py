@@ -733,6 +733,20 @@ class TransferTests(RetryCase):
         self.wire.to_client(said)
         self.failureResultOf(request, SourceChanged)
 
+    def test_upload_growing_stopped(self) -> None:
+        """Who stops it while what came is discarded is not told of the file, but stops."""
+        source = self.file(LARGE, "name")
+        request = self.client(self.endpoint).upload(source)
+        self.wire.to_server(self.talk(1))
+        said = self.wire.down()
+        source.write_bytes(LARGE + b"more")
+        growing = self.wire
+        self.wire.to_client(said)
+        growing.cut()
+        self.assertNoResult(request)  # a new connection is asked to discard
+        request.cancel()
+        self.failureResultOf(request, CancelledError)
+
     def test_upload_gone(self) -> None:
         """A file that is gone by the next try is told, and not looked for again."""
         source = self.file(LARGE, "name")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from twisted.application.internet import backoffPolicy
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.task import deferLater
 
@@ -238,10 +237,14 @@ class RetryingClient:
     async def discard(self, name: str, token: str) -> None:
         """
         Let the depot drop what it holds of an upload under a token, if it can be reached; else it
-        does so when the time of the upload is up. Never fails.
+        does so when the time of the upload is up. Never fails, unless it is cancelled.
         """
-        with contextlib.suppress(Exception):
+        try:
             await (await self._connected()).discard(name, token)
+        except CancelledError:  # else who is to stop would go on
+            raise
+        except Exception:
+            pass
 
     def download(
         self,

@@ -167,12 +167,12 @@ class Sending:
             await self._refused(client, isinstance(error, RequestError))
         else:
             self._begun.pop(item.path, None)
-            while self._stale:  # the depot is there now
-                await client.discard(*self._stale.pop())
             await self._refused(client, 0)
             self._reach.worked()
             sent = entry.size - (offset or 0)
             self._endings.sent(item, entry.id, sent, self._clock.seconds() - started)
+            while self._stale:  # the depot is there now
+                await client.discard(*self._stale.pop())
         finally:
             self.under_way.remove(item)
 
