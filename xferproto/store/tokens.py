@@ -109,7 +109,7 @@ class Tokens:
     ) -> tuple[IncomingFile, Reservation]:
         """The file of an upload under a token, perhaps emptied, and room for what it lacks."""
         if not await self._held(token):
-            await self._store.files.run(translated, self._space.check_files)
+            await self._store.files.run(translated, self._check_files)
         incoming = await self._store.files.run(translated, self._store.objects.partial, token)
         reservation = None
         try:
@@ -128,6 +128,10 @@ class Tokens:
             await self._store.files.run(incoming.close if incoming.size else incoming.discard)
             raise
         return incoming, reservation
+
+    def _check_files(self) -> None:
+        self._store.objects.check()  # before anything is asked of a directory that may be gone
+        self._space.check_files()
 
     async def usage(self, owner: str | None) -> int:
         """How many bytes count as an owner's, or in all, as C{IStore.usage} says."""
