@@ -609,7 +609,12 @@ class SmallDiskTests(BadInputCase):
         session = self.depot.connect()
         session.send(b"UPLOAD a;5\nhello")
         away = self.depot.root.rename(self.depot.root.with_name("away"))
-        for request in (b"UPLOAD b;5\nworld", b"UPLOAD a;5\nhello", b"DELETE %s\n" % HELLO):
+        for request in (
+            b"UPLOAD b;5\nworld",
+            b"UPLOAD a;5\nhello",
+            b"DELETE %s\n" % HELLO,
+            b"RESUME c;5;token\n",
+        ):
             self.assert_refused(session.send(request), "internal")
         away.rename(self.depot.root)
         self.assertEqual(len(self.flushLoggedErrors(StorageLost)), 0)

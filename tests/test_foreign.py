@@ -12,7 +12,7 @@ from tests.executors import GatedExecutor
 from tests.visitors import PASSWORD, peer, user
 from xferproto import grammar
 from xferproto.errors import BadCommand, OtherProtocol
-from xferproto.identity import ANYONE, NOBODY
+from xferproto.identity import ANYONE, NOBODY, Identity, Right
 from xferproto.server.state import State
 
 HELLO = md5(b"hello").hexdigest().encode()
@@ -302,6 +302,23 @@ class PlaceTests(ForeignCase):
             session = strict.connect(peer("127.0.0.1"))
             login = b"LOGIN alice;%s\n" % PASSWORD.encode()
             self.assertEqual(session.send(line + b"\r\n" + login), CLOSED)
+
+    def test_denied(self) -> None:
+        """From one who may not do what the line asks for, and from one who could be read along."""
+        stranger = Identity(rights=frozenset({Right.LIST, Right.WRITE}))
+        lines = (b"DELETE a HTTP/1.1", b"DOWNLOAD a HTTP/1.1", b"VERIFY a HTTP/1.1")
+        for address, more in (("127.0.0.1", ()), ("192.0.2.1", (b"LOGIN a HTTP/1.1",))):
+            for line in (*lines, *more):
+                with self.subTest(line):
+                    depot = Depot(self, users=[user("alice")], strangers=stranger)
+                    session = depot.connect(peer(address))
+                    self.assertEqual(session.send(line + b"\r\nUPLOAD a;5\nhello"), CLOSED)
+                    listed = depot.connect().send(b"LIST_FILES\n")
+                    self.assertEqual(listed, grammar.NO_FILES + b"\nDONE\n")
+        session = depot.connect(peer("192.0.2.1"))
+        for line in (b"DELETE %s;a HTTP/1.1" % HELLO, b"LOGIN a;b HTTP/1.1"):  # good ones
+            self.assertNotEqual(session.send(line + b"\n"), CLOSED)
+            self.assertIs(session.protocol.state, State.COMMAND)
 
     def test_unfinished(self) -> None:
         """As an unfinished last line."""

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 
 from tests.collision import FIRST, SECOND
 from tests.depot import NO_SMALL
-from tests.executors import InlineExecutor, SteppedExecutor
+from tests.executors import GatedExecutor, InlineExecutor, SteppedExecutor
 from tests.store_contract import begin, digests_of, entry_of, go_on, hold, listed
 from tests.test_local_store import (
     LocalStoreTestCase,
@@ -36,7 +36,7 @@ from xferproto.errors import (
 from xferproto.executor import Executor
 from xferproto.identity import View
 from xferproto.store import catalogue
-from xferproto.store.interface import IPartial, IUpload
+from xferproto.store.interface import FLAT_COST, IPartial, IUpload
 from xferproto.store.local import LocalStore
 from xferproto.store.objects import Objects
 from xferproto.store.promise import HORIZON, WINDOW
@@ -117,6 +117,20 @@ class PersistenceTests(PartialTestCase):
         partial = self.resume(self.open())
         self.assertEqual((partial.offset, partial.known), (7, digests_of(b"content")))
         self.successResultOf(partial.abort())
+
+    def test_finished_while_counted(self) -> None:
+        """What is held counts, also where the upload ends between the two looks of a count."""
+        files = GatedExecutor()
+        store = self.open(files=files)
+        self.hold(store, b"cont")
+        partial = self.resume(store)
+        files.open = False
+        counting = store.usage(None)
+        files.open = True
+        self.successResultOf(go_on(partial, b"content"))
+        files.run_all()
+        self.assertEqual(self.successResultOf(counting), 4 + FLAT_COST)  # the rest is claimed
+        self.assertEqual(self.successResultOf(store.usage(None)), 7 + 2 * FLAT_COST)
 
     def test_killed_while_active(self) -> None:
         """What was written when the server was killed is held; the token is free."""

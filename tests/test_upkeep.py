@@ -79,6 +79,19 @@ class UnnamedTests(LocalStoreTestCase):
         self.successResultOf(store.tend())
         self.assertEqual(len(list(folder.iterdir())), before - 1)
 
+    def test_foreign_folders(self) -> None:
+        """What is in the place of a folder keeps nothing else from being looked at."""
+        store = self.open()
+        self.litter(b"litter")
+        folder = (self.root / object_path(b"litter")).parent
+        others = [name for name in ("00", "5a", "ff") if name != folder.name]
+        (folder.parent / others[0]).symlink_to("/nowhere")
+        (folder.parent / others[1]).touch()
+        os.mkfifo(folder.parent / others[2])
+        self.successResultOf(store.tend())
+        self.assertEqual(len(self.aside()), 1)
+        self.assertEqual(names_in(self.root, "objects"), sorted([*others, folder.name]))
+
     def test_many(self) -> None:
         """More than a power cut leaves stay: the catalogue is older than they are."""
         self.patch(unnamed, "MOST", 3)

@@ -39,6 +39,19 @@ from xferproto.transfer.verify import verify
 
 log = Logger("xfer")
 
+_FORMS: dict[Command, Callable[[bytes], object]] = {
+    Command.LIST_FILES: grammar.parse_prefix,
+    Command.UPLOAD: grammar.parse_upload,
+    Command.RESUME: grammar.parse_resume,
+    Command.DOWNLOAD: grammar.parse_range,
+    Command.STAT: grammar.parse_id,
+    Command.VERIFY: grammar.parse_id,
+    Command.DELETE: grammar.parse_deletion,
+    Command.LOGIN: grammar.parse_login,
+    Command.LIST_DAMAGED: grammar.parse_prefix,
+}
+"""What tells whether an argument is of a command's form; the others take none."""
+
 MALFORMED = (BadDetails, BadId, BadName, BadRange, BadToken)
 """What an argument is refused with that is of none of our forms."""
 
@@ -110,6 +123,9 @@ class XferServerProtocol(UploadConnection):
         try:
             self._authorize(command)
         except RequestError as error:
+            if self._signature and not _is_of_form(command, argument):
+                self._in_turn(self._refuse_protocol)
+                return False
             skip: int | None = 0
             if command is Command.UPLOAD and not prompted:
                 skip = grammar.payload_size(argument)
@@ -267,3 +283,12 @@ class XferServerProtocol(UploadConnection):
 def _no_argument(argument: bytes) -> None:
     if argument:
         raise BadDetails("This command takes no argument; send it alone on its line.")
+
+
+def _is_of_form(command: Command, argument: bytes) -> bool:
+    """Whether an argument is of the form that a command asks for."""
+    try:
+        _FORMS.get(command, _no_argument)(argument)
+    except MALFORMED:
+        return False
+    return True

@@ -53,6 +53,7 @@ class Tokens:
         self._now = now
         self._most = most
         self._active: dict[str, int | None] = {}  # and the bytes that count for it meanwhile
+        self._counting: list[dict[str, int]] = []  # what has ended while usage is counted
 
     async def resume(
         self,
@@ -109,7 +110,7 @@ class Tokens:
     ) -> tuple[IncomingFile, Reservation]:
         """The file of an upload under a token, perhaps emptied, and room for what it lacks."""
         if not await self._held(token):
-            await self._store.files.run(translated, self._space.check_files)
+            await self._store.files.run(translated, self._check_files)
         incoming = await self._store.files.run(translated, self._store.objects.partial, token)
         reservation = None
         try:
@@ -129,16 +130,34 @@ class Tokens:
             raise
         return incoming, reservation
 
+    def _check_files(self) -> None:
+        self._store.objects.check()  # before anything is asked of a directory that may be gone
+        self._space.check_files()
+
     async def usage(self, owner: str | None) -> int:
         """How many bytes count as an owner's, or in all, as C{IStore.usage} says."""
-        counted, tokens = await self._catalogue.usage(owner)
-        return counted + await self._store.files.run(self._counted, tokens)
+        ended: dict[str, int] = {}
+        self._counting.append(ended)
+        try:
+            counted, tokens = await self._catalogue.usage(owner)
+            return counted + await self._store.files.run(self._counted, tokens, ended)
+        finally:
+            self._counting = [one for one in self._counting if one is not ended]
 
-    def _counted(self, tokens: Sequence[str]) -> int:
-        """The bytes that unfinished uploads hold, of running ones those before. Blocks."""
-        size = self._store.objects.partial_size
-        running = ((token, self._active.get(token)) for token in tokens)
-        return sum(size(token) if held is None else held for token, held in running)
+    def _counted(self, tokens: Sequence[str], ended: dict[str, int]) -> int:
+        """
+        The bytes that unfinished uploads hold, of running ones those before. Blocks.
+
+        @param ended: those before of uploads that have ended since the tokens were looked up: the
+            file of one that is stored is gone, and the tokens' look-up did not see its content.
+        """
+        total = 0
+        for token in tokens:
+            held = self._active.get(token)
+            if held is None:
+                held = ended.get(token)  # in this order: it is there before it is active no more
+            total += self._store.objects.partial_size(token) if held is None else held
+        return total
 
     async def _held(self, token: str) -> int:
         return await self._store.files.run(self._store.objects.partial_size, token)
@@ -152,6 +171,10 @@ class Tokens:
 
     def ended(self, token: str) -> None:
         """An upload under a token has ended, well or not."""
+        held = self._active.get(token)
+        if held is not None:
+            for ended in self._counting:
+                ended.setdefault(token, held)
         self._active.pop(token, None)
 
     async def forget_empty(self, token: str) -> None:

@@ -81,7 +81,11 @@ class Unnamed:
 
     def _look(self, folder: str) -> list[str]:
         """The ids in one folder that the catalogue does not know now."""
-        ids = self._objects.ids_in(folder)
+        try:
+            ids = self._objects.ids_in(folder)
+        except OSError as error:  # nothing of the depot's is in its place, or the disk is bad
+            log.warn("{folder} of the objects can't be read: {error}", folder=folder, error=error)
+            return []
         if not ids:
             return []
         uri = f"{self._catalogue.absolute().as_uri()}?mode=ro"
