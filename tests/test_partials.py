@@ -234,6 +234,17 @@ class PersistenceTests(PartialTestCase):
             self.successResultOf(stored_bytes(store, entry_of("", b"content").id)), b"content"
         )
 
+    def test_known_is_another(self) -> None:
+        """A known content that another one with its MD5 has replaced meanwhile gets no name."""
+        store = self.open()
+        self.put(store, "stored", FIRST)
+        partial = self.resume(store, len(FIRST), sha256=digests_of(FIRST).sha256)
+        self.assertEqual(partial.known, digests_of(FIRST))
+        self.successResultOf(store.delete(entry_of("", FIRST).id, None))
+        self.put(store, "stored", SECOND)
+        self.failureResultOf(partial.commit(digests_of(FIRST)), NoSuchFile)
+        self.assertEqual(self.successResultOf(listed(store)), [entry_of("stored", SECOND)])
+
     def test_usage(self) -> None:
         """What a running upload has added counts when it has ended, and not before."""
         store = self.open()
