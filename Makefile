@@ -21,8 +21,9 @@ demo: $(VENV)/run.stamp
 test: $(VENV)/test.stamp
 	$(BIN)/trial -j 2 tests
 
+# PYTEST=--in-process leaves out the modules that start other programs.
 pytest: $(VENV)/test.stamp
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 $(PYTEST)
 
 # The programs that tests/test_peers.py talks to; without them, or without root, those tests are skipped.
 peers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import threading
 from hashlib import md5
@@ -82,6 +83,17 @@ class DamagedTests(CommandCase):
         ended = self.xfer("get", "other", "-o", "-")
         self.assertEqual((ended.status, ended.out), (1, ""))
         self.assertIn('"other" are damaged', ended.err)
+
+    def test_found_by_get(self) -> None:
+        """Damage that nobody has found yet is found by C{xfer get}, and known from then on."""
+        fresh = self.serve("--storage", self.directory / "fresh", "--scrub-rate", "0")
+        store(self.port, ("small", b"hello"), ("large", BIG), ("good", b"good"))
+        for id, content in ((HELLO, b"hullo"), (BIG_ID, bytes(len(BIG)))):
+            overwrite(self.directory / "fresh", id, content)
+        self.assertEqual(sorted(self.corrupt("get", "--all", "-o", "all")), ["all/large", "all/small"])
+        self.assertEqual(sorted(self.corrupt("verify", "--all")), ["large", "small"])
+        self.assertIn("small: the stored bytes are damaged", self.xfer("ls").err)
+        fresh.signal(signal.SIGTERM)
 
     def test_get_one_of_two(self) -> None:
         """What may be the newest content of a name is not replaced by another one, nor in sums."""

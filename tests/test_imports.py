@@ -7,7 +7,7 @@ A new module gets its place in L{ARROWS}, and where it needs them a line in the 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,6 +112,34 @@ ENDPOINTS = (
 REACTOR = ("client.service", "console.session", "server.service")
 """These alone know of the one and only reactor, and import it only inside of functions."""
 
+CIRCLES = (
+    {
+        "client.batch",
+        "client.bulk",
+        "client.connection",
+        "client.download",
+        "client.factory",
+        "client.protocol",
+        "client.upload",
+        "client.writer",
+    },
+    {
+        "server.claims",
+        "server.connection",
+        "server.factory",
+        "server.framing",
+        "server.login",
+        "server.protocol",
+        "server.upload",
+        "server.watch",
+    },
+    {"store.local", "store.tokens", "store.upload"},
+)
+"""
+Modules that import each other in a circle, imports for types alone counted. There are no others;
+a module that is out of its circle is taken out here too, so the list only becomes shorter.
+"""
+
 VAGUE = ("common", "engine", "handler", "helper", "manager", "misc", "util")
 """What a module is not named, be it one or several: it would say nothing of what is in it."""
 
@@ -187,6 +215,37 @@ def read_package() -> list[Module]:
     return modules
 
 
+def graph(modules: Iterable[Module]) -> dict[str, set[str]]:
+    """The modules that each module imports, of the package, by their names."""
+    names = {module.name for module in modules}
+    found: dict[str, set[str]] = {}
+    for module in modules:
+        found[module.name] = set()
+        for imported_name in module.imports:
+            if within(imported_name, PACKAGE):
+                target = imported_name.removeprefix(PACKAGE).removeprefix(".")
+                while target not in names:  # what is imported of a module, and not itself one
+                    target = target.rpartition(".")[0]
+                found[module.name].add(target)
+        found[module.name].discard(module.name)
+    return found
+
+
+def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """The largest sets of nodes from each of which one gets to every other one, sorted."""
+    reached: dict[str, set[str]] = {}
+    for node in graph:
+        found: set[str] = set()
+        further = [node]
+        while further:
+            new = graph[further.pop()] - found
+            found |= new
+            further += new
+        reached[node] = found
+    both = ({other for other in reached[node] if node in reached[other]} for node in graph)
+    return [list(circle) for circle in sorted({tuple(sorted(circle)) for circle in both if circle})]
+
+
 class ArrowTests(SynchronousTestCase):
     """The package."""
 
@@ -218,6 +277,10 @@ class ArrowTests(SynchronousTestCase):
                 ):
                     offences.append(f"{module.name or PACKAGE} imports {name}")
         self.assert_none(offences, "the arrows of ARROWS")
+
+    def test_circles(self) -> None:
+        """No modules import each other in a circle, but for those that are known to."""
+        self.assertEqual(circles(graph(self.modules)), sorted(map(sorted, CIRCLES)))
 
     def test_ends_apart(self) -> None:
         """The table itself keeps the server and the client apart, and the inner parts from both."""
@@ -337,6 +400,12 @@ async def q():
         self.assertEqual(
             list(imported(tree, "x.y", functions=True)), [*at_start, "p", "r.s", "r.t"]
         )
+
+    def test_circles(self) -> None:
+        """Circles are found, whatever hangs on them."""
+        nodes = {"a": {"b"}, "b": {"c", "x"}, "c": {"a"}, "d": {"a"}, "x": set(), "y": {"z"}}
+        self.assertEqual(circles({**nodes, "z": {"y", "x"}}), [["a", "b", "c"], ["y", "z"]])
+        self.assertEqual(circles({**nodes, "z": set()}), [["a", "b", "c"]])
 
     def test_within(self) -> None:
         """A name is within itself and what it is below, not what it merely begins with."""

@@ -348,12 +348,14 @@ class BackupTests(SynchronousTestCase):
 
     def test_first(self) -> None:
         """The first copy is made within a minute after the first file, and again when more came."""
+        self.addCleanup(os.umask, os.umask(0))
         self.reactor.advance(UPKEEP_INTERVAL)
         self.assertIsNone(self.copied())
         self.put("a")
         self.reactor.advance(UPKEEP_INTERVAL)
         self.assertEqual(self.copied(), ["a"])
         before = (self.root / BACKUP).stat()
+        self.assertEqual(before.st_mode & 0o777, 0o600)
         self.reactor.advance(UPKEEP_INTERVAL)
         self.assertTrue(os.path.samestat((self.root / BACKUP).stat(), before))
 

@@ -831,6 +831,7 @@ class TransferTests(RetryCase):
             self.assertNoResult(request)
             self.wire.to_server(self.wire.up())
             self.wire.to_client(self.wire.down()[:-1] + b"x")
+            self.wire.pump.flush()  # the depot is asked to verify it
             self.assertEqual(len(self.said), min(number, 2))
             self.reactor.advance(100)
         self.failureResultOf(request, HashMismatch)
@@ -852,6 +853,7 @@ class TransferTests(RetryCase):
         request = self.client(self.endpoint).download(HASH, target)
         self.wire.to_server(self.wire.up())
         self.wire.to_client(self.wire.down()[:-1] + b"x")
+        self.wire.pump.flush()  # the depot is asked to verify it
         self.assertNoResult(request)
         self.assertFalse(target.exists())
         self.reactor.advance(10)

@@ -99,7 +99,7 @@ class AtOnceTests(TurnsCase):
             self.held(number)
         sessions = [self.resume(number) for number in range(count)]
         opening = 0  # by each of them, before any is hashed
-        while len(self.files) > self.few and opening < 6 * count:
+        while len(self.files) > self.few and opening < 16 * count:
             self.files.step()
             opening += 1
         while len(self.files):

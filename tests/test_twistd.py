@@ -738,6 +738,19 @@ class FakeDepotTests(ProcessCase):
 class DaemonTests(ProcessCase):
     """Server and client in the background."""
 
+    def test_not_started(self) -> None:
+        """Why a daemon can't start stands in its log, where its parent says to look."""
+        storage = self.directory / "storage"
+        (storage / "objects/aa").mkdir(parents=True)
+        (storage / "objects/aa" / ("a" * 32)).write_bytes(b"x")
+        server = Daemon(self, self.directory, "twistd.pid", "xfer", "--port", "0")
+        self.assertEqual(server.started.status, 1, server.started)
+        log = (self.directory / "twistd.log").read_text()
+        self.assertIn("catalogue.sqlite is missing or empty", log)
+        self.assertIn("xfer-depot rebuild", log)
+        self.assertNotIn("Traceback", log)
+        self.assertEqual(self.pid_files(), [])
+
     def test_side_by_side(self) -> None:
         """Both run as daemons in one directory, each with its own pid file and log."""
         server = Daemon(self, self.directory, "twistd.pid", "xfer", "--port", "0")

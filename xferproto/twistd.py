@@ -7,11 +7,16 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
+from typing import TextIO
 
+from twisted.logger import Logger
 from twisted.python import usage
 
 from xferproto.errors import XferError
+
+log = Logger("xfer")
 
 
 class Options(usage.Options):
@@ -67,10 +72,22 @@ def tell_failed_start(command: str) -> None:
     ) -> None:
         if isinstance(error, XferError):
             print(f"{command}: {error}", file=sys.__stderr__)
+            if is_nowhere(sys.__stderr__):  # that of a daemon; its parent says to look at the log
+                log.critical("{error}", error=error)
         else:
             usual(kind, error, traceback)
 
     sys.excepthook = hook
+
+
+def is_nowhere(stream: TextIO | None) -> bool:
+    """Whether what is written to a stream goes to the null device, or there is none."""
+    try:
+        return stream is None or os.path.samestat(
+            os.fstat(stream.fileno()), Path(os.devnull).stat()
+        )
+    except (OSError, ValueError):
+        return False
 
 
 class ExitStatus:

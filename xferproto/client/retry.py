@@ -250,12 +250,22 @@ class RetryingClient:
         replace: bool = False,
         progress: Progress | None = None,
     ) -> Deferred[Entry]:
-        """As L{XferClientProtocol.download}, resumed."""
+        """
+        As L{XferClientProtocol.download}, resumed. Where what came is not the content, the depot is
+        asked to verify it, which records damage there.
+
+        @raise Corrupt: the depot's bytes are damaged.
+        """
         headway = Headway(progress, kept=True)
-        return self._until_done(
-            lambda client: client.download(id, target, replace, headway.told, resume=True),
-            came_along=headway.came_along,
-        )
+
+        async def request(client: XferClientProtocol) -> Entry:
+            try:
+                return await client.download(id, target, replace, headway.told, resume=True)
+            except HashMismatch:
+                await client.verify(id)
+                raise
+
+        return self._until_done(request, came_along=headway.came_along)
 
     def upload_many(
         self, files: Iterable[tuple[Path | str | bytes, str]], told: Told

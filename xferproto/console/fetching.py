@@ -20,7 +20,7 @@ from xferproto.console.transfers import Transfer, is_of_all
 from xferproto.console.tree import EXCLUDED, matches
 from xferproto.console.wanted import Wanted, wanted
 from xferproto.entry import Entry
-from xferproto.errors import Corrupt
+from xferproto.errors import Corrupt, HashMismatch
 
 BATCH = 256
 """Files whose places are made and looked at in one go on a thread."""
@@ -187,6 +187,7 @@ class Fetching(Transfer[Fetched]):
 
     async def _fetch_many(self, client: RetryingClient, files: Iterator[Fetched]) -> None:
         under_way: dict[str, Fetched] = {}
+        wrong: list[Fetched] = []
 
         def asked() -> Iterator[tuple[str, str]]:
             for file in files:
@@ -198,10 +199,14 @@ class Fetching(Transfer[Fetched]):
             self._display.through(file.entry.size)
             if isinstance(outcome, Entry):
                 self._fetched(file, outcome.size)
+            elif isinstance(outcome, HashMismatch):
+                wrong.append(file)
             else:
                 self._failed(file.path, file.path, outcome, **_fields(file))
 
         await client.download_many(asked(), told, self._wish.replace)
+        for file in wrong:  # by itself: it may be the depot's bytes that are damaged
+            await self._fetch_one(client, file)
 
     async def _fetch_one(self, client: RetryingClient, file: Fetched) -> None:
         bar = self._display.bar(file.path, file.entry.size)

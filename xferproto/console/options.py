@@ -15,6 +15,9 @@ from xferproto.console.settings import Settings, choose
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+STDIN = "-"
+"""What stands for standard input, or standard output, in place of a path."""
+
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 

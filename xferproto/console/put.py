@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import click
 
-from xferproto.console.options import Chosen, command
+from xferproto.console.options import STDIN, Chosen, command
 from xferproto.console.session import run
-
-STDIN = "-"
 
 
 @command(

@@ -15,8 +15,8 @@ from xferproto.console.advice import LocalRefusal
 from xferproto.console.carrier import Carrier
 from xferproto.console.hashing import hash_file, hash_small
 from xferproto.console.known import Known
+from xferproto.console.options import STDIN
 from xferproto.console.progress import COMPARING, HASHING, SENDING, SERVER_CHECKS, Bar
-from xferproto.console.put import STDIN
 from xferproto.console.session import Session
 from xferproto.console.spool import Spool
 from xferproto.console.transfers import Transfer

@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from xferproto.store.incoming import sync_path
+from xferproto.store.incoming import FILE_MODE, sync_path
 from xferproto.store.preflight import is_used
 from xferproto.store.schema import BACKUP, CATALOGUE
 
@@ -51,6 +51,7 @@ def _copy(path: Path, copy: Path) -> int:
     uri = f"{path.absolute().as_uri()}?mode=ro"
     part.unlink(missing_ok=True)
     try:
+        part.touch(mode=FILE_MODE)  # names are nobody else's business, whatever the umask
         with (
             contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as old,
             contextlib.closing(sqlite3.connect(part)) as new,

@@ -40,7 +40,7 @@ _FILES = {
 """The names of the files in the directories that have no folders."""
 
 _TOP = re.compile(
-    r"lock|spare"
+    r"lock|spare|README\.md"
     r"|(catalogue|small)\.(sqlite|rebuild\.part|[0-9T]+\.damaged)(-wal|-shm|-journal)?"
     r"|catalogue\.backup\.(sqlite|part)(-wal|-shm|-journal)?"
 )

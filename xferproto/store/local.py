@@ -59,11 +59,11 @@ from xferproto.store.puts import SmallPuts
 from xferproto.store.removal import Remover
 from xferproto.store.schema import CATALOGUE
 from xferproto.store.small import SMALL_SIZE, SmallObjects
-from xferproto.store.space import Space
+from xferproto.store.space import Space, translated
 from xferproto.store.spare import Spare
 from xferproto.store.tokens import Tokens
 from xferproto.store.upkeep import Upkeep
-from xferproto.store.upload import LocalUpload, translated
+from xferproto.store.upload import LocalUpload
 
 log = Logger("xfer")
 

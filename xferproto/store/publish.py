@@ -15,7 +15,7 @@ from xferproto.store.commits import CommitInDoubt
 from xferproto.store.contents import Contents
 from xferproto.store.incoming import IncomingFile
 from xferproto.store.objects import Objects
-from xferproto.store.upload import translated
+from xferproto.store.space import translated
 
 log = Logger("xfer")
 

@@ -13,8 +13,8 @@ from xferproto.store.commits import CommitInDoubt
 from xferproto.store.contents import Contents
 from xferproto.store.locks import ContentLocks
 from xferproto.store.objects import Objects
+from xferproto.store.space import translated
 from xferproto.store.upkeep import Upkeep
-from xferproto.store.upload import translated
 
 log = Logger("xfer")
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from xferproto.errors import NoSpace
 from xferproto.store.promise import Promise
@@ -31,6 +33,26 @@ def free_files(path: Path) -> tuple[int, int]:
     """
     status = os.statvfs(path)
     return status.f_favail, status.f_files
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def translated(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """
+    Call C{work}; that the disk is full is an error of ours.
+
+    @raise NoSpace: it is.
+    """
+    try:
+        return work(*args, **kwargs)
+    except OSError as error:
+        if error.errno in _FULL:
+            raise NoSpace() from error
+        raise
 
 
 class Reservation:

@@ -16,8 +16,8 @@ from xferproto.store.contents import Contents
 from xferproto.store.incoming import IncomingFile
 from xferproto.store.interface import FLAT_COST, MOST_TOKENS, Claiming
 from xferproto.store.schema import Content, Partial
-from xferproto.store.space import Reservation, Space
-from xferproto.store.upload import LocalPartial, translated
+from xferproto.store.space import Reservation, Space, translated
+from xferproto.store.upload import LocalPartial
 
 if TYPE_CHECKING:
     from xferproto.store.local import LocalStore

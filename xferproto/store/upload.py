@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from xferproto.entry import Digests, Entry
-from xferproto.errors import Collision, NoSpace
+from xferproto.errors import Collision
 from xferproto.identity import View
 from xferproto.store.incoming import IncomingFile
 from xferproto.store.interface import FLAT_COST, IPartial, IUpload
-from xferproto.store.space import Reservation
+from xferproto.store.space import Reservation, translated
 
 if TYPE_CHECKING:
     from xferproto.store.local import LocalStore
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-def translated(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """
-    Call C{work}; that the disk is full is an error of ours.
-
-    @raise NoSpace: it is.
-    """
-    try:
-        return work(*args, **kwargs)
-    except OSError as error:
-        if error.errno in _FULL:
-            raise NoSpace() from error
-        raise
 
 
 @implementer(IUpload)
