@@ -90,7 +90,9 @@ class DamagedTests(CommandCase):
         store(self.port, ("small", b"hello"), ("large", BIG), ("good", b"good"))
         for id, content in ((HELLO, b"hullo"), (BIG_ID, bytes(len(BIG)))):
             overwrite(self.directory / "fresh", id, content)
-        self.assertEqual(sorted(self.corrupt("get", "--all", "-o", "all")), ["all/large", "all/small"])
+        self.assertEqual(
+            sorted(self.corrupt("get", "--all", "-o", "all")), ["all/large", "all/small"]
+        )
         self.assertEqual(sorted(self.corrupt("verify", "--all")), ["large", "small"])
         self.assertIn("small: the stored bytes are damaged", self.xfer("ls").err)
         fresh.signal(signal.SIGTERM)
