@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.executors import InlineExecutor
+from tests.held import assert_nothing_held, close_store, end_sessions, run_out
 from tests.visitors import make_guard
 from xferproto.executor import Executor
 from xferproto.identity import NOBODY, Identity
@@ -58,7 +59,7 @@ def make_store(
         scans=scans,
         small=small,
     )
-    case.addCleanup(store.close)
+    case.addCleanup(close_store, case, store, files, database, scans)
     return store
 
 
@@ -175,7 +176,7 @@ class Depot:
     """
     A server without a network.
 
-    @param case: its clean-up closes the store.
+    @param case: its clean-up ends the sessions, sees that nothing is held, and closes the store.
     @param executor: hashes, writes and reads; everything at once where it is None.
     @param database: runs the store's commits and queries; at once where it is None.
     @param small: the most bytes of a small content.
@@ -209,6 +210,9 @@ class Depot:
             limits=limits,
         )
         self.factory.store = self.store
+        self._case = case
+        self._executors = executor, database
+        case.addCleanup(self.close)
 
     @classmethod
     def over(
@@ -221,6 +225,12 @@ class Depot:
 
     def connect(self, peer: IAddress | None = None) -> Session:
         return Session(self.factory, peer)
+
+    def close(self) -> None:
+        """Every connection is lost, its work ends: nothing is held for anybody then."""
+        end_sessions(self.factory)
+        run_out(*self._executors, self.factory.guard._executor)
+        assert_nothing_held(self._case, self.factory.store, self.factory)
 
     def timers(self) -> list[IDelayedCall]:
         """What waits for the clock, beside the watch that looks at all connections."""
@@ -235,14 +245,3 @@ class Depot:
             for path in (self.root / folder).rglob("*")
             if path.is_file()
         )
-
-
-def assert_nothing_held(case: SynchronousTestCase, depot: Depot) -> None:
-    """Nothing is claimed of a quota, reserved on the disk, or kept of what uploads share."""
-    quota = depot.factory.quota
-    for account in (quota._all, *quota._owners.values()):
-        case.assertEqual((account.reserved, account.claims), (0, set()), account.owner)
-    case.assertEqual(depot.store._space.held, set())
-    case.assertEqual(depot.store.tokens._active, {})
-    case.assertEqual(depot.factory.sending, {})
-    case.assertEqual(depot.factory.admission._inside, set())

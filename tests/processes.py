@@ -30,6 +30,9 @@ MEASURED = (
 PATIENCE = 120
 """Seconds after which a process that hangs is killed, so that its test fails instead of hanging."""
 
+WATCHDOG = 900
+"""Seconds after which a server that a test has started is killed: a whole test may take so long."""
+
 PEAK = re.compile(r"^VmHWM:\s+([0-9]+) kB$", re.MULTILINE)
 
 
@@ -100,7 +103,7 @@ class Child:
                 encoding="utf-8",
                 errors="surrogateescape",
             )
-        self._watchdog = threading.Timer(PATIENCE, self._process.kill)
+        self._watchdog = threading.Timer(WATCHDOG, self._process.kill)
         self._watchdog.daemon = True
         self._watchdog.start()
         case.addCleanup(self._clean_up)

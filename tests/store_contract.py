@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from tests.collision import COLLISION_ID, FIRST, SECOND
+from tests.held import close_store
 from xferproto.entry import Digests, Entry, PartialStatus, Status
 from xferproto.errors import (
     Busy,
@@ -145,7 +146,7 @@ class StoreCase(_TestCase):
     async def new_store(self) -> IStore:
         """A new, empty store that the clean-up closes."""
         store = await self.make_store()
-        self.addCleanup(store.close)
+        self.addCleanup(close_store, self, store)
         return store
 
     async def assert_fails(self, deferred: Deferred[Any], error: type[Exception]) -> None:

@@ -97,6 +97,11 @@ class Link:
 
     def cut(self) -> None:
         """The connection is gone, for both sides."""
+        transports = self._to_server, self._to_client
+        if any(transport.disconnected for transport in transports):  # it is lost once
+            return
+        for transport in transports:
+            transport.disconnecting = transport.disconnected = True
         for protocol in (self._server, self.client):
             protocol.connectionLost(Failure(ConnectionLost()))
 

@@ -13,8 +13,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.test_client import LARGE, Pair
 from tests.watched import Done, WatchCase, age, tree
+from xferproto.client.watch import writers
 from xferproto.client.watch.journal import Journal
 from xferproto.client.watch.moves import WRITTEN
+from xferproto.client.watch.recheck import PERIOD
+from xferproto.client.watch.writers import Writing
 
 
 def path_of(fd: int) -> Path:
@@ -114,6 +117,18 @@ class WatchTests(WatchCase, SyncCase):
             len(before[-1]) - before[-1][::-1].index(directory), before[-1].index(reason)
         )
         self.assertIn(self.root / "sub", before[-1])
+
+    def test_brought_back(self) -> None:
+        """Both directories of a file that is moved back are synced before its row is forgotten."""
+        self.patch(writers, "writers_of", lambda path: Writing.UNKNOWN)
+        before = self.carry("sub/name")
+        with (self.root / "sent/sub/name").open("ab") as file:
+            file.write(b"more")
+        moved = before.pop()
+        before.clear()
+        self.advance(2 * PERIOD)
+        for directory in ("sub", "sent/sub"):
+            self.assertIn(self.root / directory, before[0][len(moved) :])
 
     def test_journal(self) -> None:
         """Each commit of the journal waits for the disk."""

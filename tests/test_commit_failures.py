@@ -20,6 +20,7 @@ from xferproto.entry import Entry
 from xferproto.errors import NoSpace
 from xferproto.store.changes import add_content
 from xferproto.store.commits import CommitInDoubt, settle
+from xferproto.store.interface import IPartial
 from xferproto.store.local import LocalStore
 from xferproto.store.schema import CATALOGUE, open_database
 from xferproto.store.small import SMALL
@@ -193,15 +194,17 @@ class FileTests(CommitFailureCase):
 
     def test_in_doubt_restarted(self) -> None:
         """What is held and may be a content too is not changed by who goes on otherwise."""
-        changes: list[Callable[[LocalStore], object]] = [
-            lambda store: self.successResultOf(self.resume(store).restart()),
-            lambda store: self.resume(store, 9).write([b"xx"]),
-            lambda store: self.resume(store, 3),
+        changes: list[tuple[int, Callable[[IPartial], object]]] = [
+            (7, lambda partial: self.successResultOf(partial.restart())),
+            (9, lambda partial: partial.write([b"xx"])),
+            (3, lambda partial: None),
         ]
-        for change in changes:
+        for size, change in changes:
             store = self.in_doubt()
-            change(store)
+            partial = self.resume(store, size)
+            change(partial)
             self.assertEqual((self.root / object_path(b"content")).read_bytes(), b"content")
+            self.successResultOf(partial.abort())
             self.successResultOf(store.close())
 
     def test_snapshot(self) -> None:

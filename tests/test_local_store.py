@@ -22,6 +22,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from tests.collision import FIRST, SECOND
 from tests.depot import NO_SMALL, few_at_once
 from tests.executors import InlineExecutor, SteppedExecutor
+from tests.held import close_store, held_by_store
 from tests.store_contract import (
     StoreContract,
     begin,
@@ -169,11 +170,12 @@ class LocalStoreTestCase(SynchronousTestCase):
     ) -> LocalStore:
         """A store that the clean-up closes."""
         store = open_store(root or self.root, files, writer)
-        self.addCleanup(store.close)
+        self.addCleanup(close_store, self, store, files, writer)
         return store
 
     def close(self, store: LocalStore) -> None:
         """Close a store that L{open_store} gave."""
+        self.assertEqual(held_by_store(store), {})
         self.successResultOf(store.close())
 
     def put(self, store: LocalStore, name: str, data: bytes) -> Entry:
@@ -215,9 +217,10 @@ class PersistenceTests(LocalStoreTestCase):
     def test_unfinished_upload(self) -> None:
         """What an upload had written when the store was closed is gone when it is opened again."""
         store = open_store(self.root)
-        self.successResultOf(begin(store, "name", b"content"))
-        self.close(store)
+        upload = self.successResultOf(begin(store, "name", b"content"))
+        self.successResultOf(store.close())
         self.assert_holds(self.open(), self.root, {})
+        self.successResultOf(upload.abort())
 
     def test_collision_after_reopening(self) -> None:
         """A content that collides with one stored before the last start is refused."""
@@ -241,12 +244,13 @@ class PersistenceTests(LocalStoreTestCase):
     def test_modes(self) -> None:
         """Nobody but the owner may read or enter what a store makes."""
         self.put(self.open(), "name", b"content")
-        upload = self.open(self.root.with_name("other"))
-        self.successResultOf(begin(upload, "name", b"content"))
+        other = self.open(self.root.with_name("other"))
+        upload = self.successResultOf(begin(other, "name", b"content"))
         for root in (self.root, self.root.with_name("other")):
             for path in (root, *root.rglob("*")):
                 mode = stat.S_IMODE(path.stat().st_mode)
                 self.assertEqual(oct(mode), oct(0o700 if path.is_dir() else 0o600), path)
+        self.successResultOf(upload.abort())
 
     def test_directory_kept(self) -> None:
         """A directory that is there already keeps its permissions."""

@@ -219,6 +219,19 @@ class PeerTests(LoginCase):
         session = Session(self.depot.factory, transport=TlsTransport())
         self.assertEqual(session.send(login("alice")), b"Welcome alice\n")
 
+    def test_network(self) -> None:
+        """A wrong password is held against all addresses of the network that it came from."""
+        answers = []
+        for host, line in (
+            ("2001:db8::1", login("carol", "wrong")),
+            ("2001:db8::2", login("alice")),
+            ("2001:db8:0:1::1", login("bob")),
+        ):
+            transport = TlsTransport()
+            transport.peerAddr = peer(host)
+            answers.append(Session(self.depot.factory, transport=transport).send(line))
+        self.assertEqual(answers, [WRONG, b"", b"Welcome bob\n"])
+
     def test_private(self) -> None:
         """A peer of no known kind is not taken for a near one."""
         transport = StringTransport()

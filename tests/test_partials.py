@@ -13,9 +13,10 @@ from unittest.mock import patch
 from twisted.internet.defer import Deferred
 
 from tests.collision import FIRST, SECOND
-from tests.depot import NO_SMALL
+from tests.depot import NO_SMALL, overwrite
 from tests.executors import GatedExecutor, InlineExecutor, SteppedExecutor
-from tests.store_contract import begin, digests_of, entry_of, go_on, hold, listed
+from tests.held import close_store
+from tests.store_contract import begin, digests_of, entry_of, go_on, hold, listed, stored_bytes
 from tests.test_local_store import (
     LocalStoreTestCase,
     RecordedExecutor,
@@ -234,6 +235,39 @@ class PersistenceTests(PartialTestCase):
         partial = self.resume(store, sha256=digests_of(b"content").sha256)
         self.successResultOf(partial.commit(digests_of(b"content")))
         self.assert_no_litter(store, self.root)
+
+    def test_known_is_not_there(self) -> None:
+        """A content whose bytes have gone from the disk is no known one: it is sent again."""
+        store = self.open()
+        self.put(store, "stored", b"content")
+        overwrite(self.root, entry_of("", b"content").id, None)
+        partial = self.resume(store, sha256=digests_of(b"content").sha256)
+        self.assertIsNone(partial.known)
+        self.successResultOf(go_on(partial, b"content"))
+        self.assertEqual(
+            self.successResultOf(stored_bytes(store, entry_of("", b"content").id)), b"content"
+        )
+
+    def test_known_is_another(self) -> None:
+        """A known content that another one with its MD5 has replaced meanwhile gets no name."""
+        store = self.open()
+        self.put(store, "stored", FIRST)
+        partial = self.resume(store, len(FIRST), sha256=digests_of(FIRST).sha256)
+        self.assertEqual(partial.known, digests_of(FIRST))
+        self.successResultOf(store.delete(entry_of("", FIRST).id, None))
+        self.put(store, "stored", SECOND)
+        self.failureResultOf(partial.commit(digests_of(FIRST)), NoSuchFile)
+        self.assertEqual(self.successResultOf(listed(store)), [entry_of("stored", SECOND)])
+
+    def test_usage(self) -> None:
+        """What a running upload has added counts when it has ended, and not before."""
+        store = self.open()
+        self.hold(store, b"cont")
+        partial = self.resume(store)
+        partial.write([b"en"])
+        self.assertEqual(self.successResultOf(store.usage(None)), 4 + FLAT_COST)
+        self.successResultOf(partial.abort())
+        self.assertEqual(self.successResultOf(store.usage(None)), 6 + FLAT_COST)
 
     def test_descriptors(self) -> None:
         """Uploads under tokens leave no file descriptor open, however they end."""
@@ -709,7 +743,7 @@ class SpaceTests(PartialTestCase):
         files = inline if files is None else files
         self.space = Space(self.root, self.disk, lambda path: self.inodes, lambda: self.time)
         store = LocalStore(self.root, files, inline, inline, lambda: 1e9, self.space, NO_SMALL)
-        self.addCleanup(store.close)
+        self.addCleanup(close_store, self, store)
         return store
 
     def create(self, size: int) -> IUpload:
@@ -828,7 +862,9 @@ class SpaceTests(PartialTestCase):
                 self.successResultOf(each_aborted)
         all_of_it = store.create("name", 1000)
         files.run_all()
-        self.successResultOf(all_of_it)
+        upload: IUpload = self.successResultOf(all_of_it)
+        upload.abort()
+        files.run_all()
 
     def test_partial_counts(self) -> None:
         """A running upload under a token is promised what it lacks."""
@@ -1025,7 +1061,7 @@ class MostTokensTests(PartialTestCase):
         super().setUp()
         inline = InlineExecutor()
         self.store = LocalStore(self.root, inline, inline, inline, lambda: 1e9, tokens=3)
-        self.addCleanup(self.store.close)
+        self.addCleanup(close_store, self, self.store)
 
     def begin(self, token: str, owner: str = "") -> Deferred[None]:
         async def work() -> None:

@@ -525,6 +525,8 @@ class MemoryTests(PipelineCase):
             steps += 1
         self.assertIn(steps, range(taken // 2, taken))
         session.lose()
+        for left in waiting[steps:]:
+            left.callback(entry)
 
     def test_reader_too_slow(self) -> None:
         """A peer that does not read holds its requests back, however small they are."""

@@ -55,8 +55,10 @@ class RebuildCase(SynchronousTestCase):
             ("small", SMALL_CONTENT, View()),
         ):
             self.put(self.store, name, content, view)
-        Depot.over(self, self.store).connect().send(b"RESUME part;5;token\n", b"0\n", b"par")
+        session = Depot.over(self, self.store).connect()
+        session.send(b"RESUME part;5;token\n", b"0\n", b"par")
         self.killed = self.copy()  # with its write-ahead logs
+        session.lose()
         self.successResultOf(self.store.close())
         self.rows = self.entries(self.root)
         self.assertEqual(len(self.rows), 3)
@@ -93,6 +95,7 @@ class RebuildCase(SynchronousTestCase):
             self.assertEqual(answer, f"{id_of(content)}\n".encode())
         answer = session.send(b"RESUME part;5;token\n")
         self.assertEqual(answer, f"3;{id_of(b'par')}\n".encode())
+        session.lose()
         self.successResultOf(store.close())
 
     def put_aside(self, root: Path, when: str = "20200101T000000") -> None:

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.depot import NO_SMALL, overwrite
 from tests.executors import InlineExecutor, SteppedExecutor
+from tests.held import close_store
 from tests.store_contract import listed, put, stored_bytes
 from xferproto.entry import Entry
 from xferproto.errors import Corrupt
@@ -46,7 +47,7 @@ class ScrubTestCase(SynchronousTestCase):
         self.ahead = 1e9
         inline = InlineExecutor()
         self.store = LocalStore(self.root, inline, inline, inline, self.now, small=self.small)
-        self.addCleanup(self.store.close)
+        self.addCleanup(close_store, self, self.store)
         self.running: list[Scrub] = []
         self.addCleanup(self.stop_all)
 

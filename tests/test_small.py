@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.collision import COLLISION_ID, FIRST, SECOND
 from tests.depot import make_store, overwrite, small_marks, small_rows
 from tests.executors import GatedExecutor
+from tests.held import close_store
 from tests.store_contract import begin, digests_of, entry_of, listed, stored_bytes
 from xferproto.entry import Entry
 from xferproto.errors import Collision, Corrupt, NoSpace, StorageLost, StorageUnavailable
@@ -723,7 +724,7 @@ class SpaceTests(SmallStoreCase):
         inline = GatedExecutor()
         space = Space(self.root, lambda path: (free, 2**40))
         store = LocalStore(self.root, inline, inline, inline, lambda: 1e9, space)
-        self.addCleanup(store.close)
+        self.addCleanup(close_store, self, store)
         entry = self.put(store, "name", b"content")
         free = 1000
         self.failureResultOf(store.put("a", b"a", digests_of(b"a")), NoSpace)

@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.depot import Depot, Session, overwrite
 from tests.executors import InlineExecutor
+from tests.held import close_store
 from tests.visitors import hashed, peer
 from xferproto import grammar
 from xferproto.command import Command
@@ -128,7 +129,7 @@ class SessionTests(SynchronousTestCase):
             reader=inline,
             now=lambda: float(next(seconds)),  # or all names would be equally old
         )
-        self.addCleanup(self.store.close)
+        self.addCleanup(close_store, self, self.store)
         sessions = blocks("text")
         self.assertGreater(len(sessions), 5)
         for block in sessions:

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import TestCase
 
+from tests.held import close_store, held_by_server
 from xferproto import XferClientProtocol, connect
 from xferproto.entry import Entry
 from xferproto.errors import TooLarge
@@ -95,7 +96,7 @@ class ServerCase(TestCase):
         files, writer, reader = (ThreadExecutor(reactor, pool) for pool in self.pools)
         self.factory = XferServerFactory(files, self.clock(), self.max_file_size)
         self.factory.store = LocalStore(self.root, files, writer, reader, now=lambda: 1e9)
-        self.addCleanup(self.factory.store.close)
+        self.addCleanup(close_store, self, self.factory.store)
         self.port = reactor.listenTCP(0, self.factory, interface="127.0.0.1")
         self.number: int = self.port.getHost().port
         self.raws: list[Raw] = []
@@ -108,6 +109,7 @@ class ServerCase(TestCase):
         await gatherResults([client.disconnect() for client in self.clients])
         await self.port.stopListening()
         await self.factory.stop()
+        self.assertEqual(held_by_server(self.factory), {})
 
     def clock(self) -> IReactorTime:
         """What the server tells the time by."""

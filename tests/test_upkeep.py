@@ -10,6 +10,7 @@ from pathlib import Path
 from twisted.internet.defer import Deferred
 
 from tests.executors import GatedExecutor, SteppedExecutor
+from tests.held import close_store
 from tests.store_contract import begin, digests_of, entry_of, listed
 from tests.test_local_store import LocalStoreTestCase, object_path, open_store, watched_calls
 from tests.test_partials import names_in
@@ -46,7 +47,7 @@ class UnnamedTests(LocalStoreTestCase):
     def test_small(self) -> None:
         """A file whose content is a small one by now has no name."""
         store = open_store(self.root, small=100)
-        self.addCleanup(store.close)
+        self.addCleanup(close_store, self, store)
         self.successResultOf(store.put("name", b"content", digests_of(b"content")))
         self.litter(b"content")
         self.successResultOf(store.tend())

@@ -415,6 +415,14 @@ class MoverTests(SynchronousTestCase):
         files = [path for path in self.root.rglob("*") if path.is_file()]
         self.assertEqual(files, [self.path])
 
+    def test_back(self) -> None:
+        """What is moved back is noted, so that its new name is no sign that it is whole."""
+        returned: set[tuple[int, int]] = set()
+        mover = Mover(self.root, Done.MOVE, Writers(lambda: 0.0), returned)
+        moved = mover.sent(self.file, "id")
+        self.assertEqual(mover.bring_back(moved.where, "sub/a"), "sub/a")
+        self.assertEqual(returned, {(self.path.stat().st_dev, self.path.stat().st_ino)})
+
     def test_stuck(self) -> None:
         """Where it can't be moved it stays, and why is told; nothing is left of the try."""
 
