@@ -28,7 +28,8 @@ from tests.test_client import LARGE, Case, Line, entry_of, names_in
 from tests.visitors import PASSWORD, peer, user
 from xferproto import grammar
 from xferproto.client.protocol import XferClientProtocol
-from xferproto.client.retry import BACKOFF, RetryingClient, worth_another_try
+from xferproto.client.retry import RetryingClient
+from xferproto.client.tries import BACKOFF, worth_another_try
 from xferproto.entry import Entry
 from xferproto.errors import (
     REQUEST_ERRORS,

@@ -6,15 +6,20 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
-from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.task import deferLater
 
 from xferproto.client.connection import Progress, Waited
 from xferproto.client.factory import Endpoint, Trace, connect
 from xferproto.client.outstanding import Outstanding
 from xferproto.client.protocol import XferClientProtocol
+from xferproto.client.tries import (
+    BACKOFF,
+    FOR_UPLOADS,
+    WORTH_ANOTHER_TRY,
+    Headway,
+    worth_another_try,
+)
 from xferproto.client.writer import Told
 from xferproto.entry import Entry, Status
 from xferproto.errors import (
@@ -22,64 +27,11 @@ from xferproto.errors import (
     ConnectionCut,
     HashMismatch,
     LeftUnfinished,
-    RequestError,
     SourceChanged,
 )
 from xferproto.escape import printable
 
 R = TypeVar("R")
-
-WORTH_ANOTHER_TRY = frozenset({"busy", "internal", "no-space", "timeout"})
-"""The symbols of refusals that may have passed when one asks again."""
-
-FOR_UPLOADS = WORTH_ANOTHER_TRY | {"no-such-file", "corrupt"}
-"""What was known to the depot may have been deleted meanwhile; the next time it is sent."""
-
-BACKOFF = backoffPolicy(initialDelay=1.0, maxDelay=60.0)
-"""Seconds to wait after so many failures: longer each time, with jitter, up to a minute."""
-
-
-def worth_another_try(error: BaseException, symbols: Collection[str] = WORTH_ANOTHER_TRY) -> bool:
-    """Whether what failed may go well the next time; a refusal, if it is of these symbols."""
-    if isinstance(error, RequestError):
-        return error.symbol in symbols
-    return isinstance(error, ConnectionCut | HashMismatch | ConnectError | DNSLookupError)
-
-
-class Headway:
-    """
-    Sees whether a transfer comes along: whether a try gets further, or begins further, than any
-    before it. That can't go on for ever.
-
-    @param progress: the caller's; told all that this is.
-    @param kept: whether all bytes that are through are found again by the next try; then where that
-        begins tells nothing new.
-    """
-
-    def __init__(self, progress: Progress | None, kept: bool = False) -> None:
-        self._progress = progress
-        self._kept = kept
-        self._began = self._reached = 0
-        self._beginning = True
-        self._further = False
-
-    def told(self, done: int, total: int) -> None:
-        """So many bytes are through; a L{Progress<xferproto.client.connection.Progress>}."""
-        if self._beginning and done > self._began and not self._kept:
-            self._began = done
-            self._further = True
-        self._beginning = False
-        if done > self._reached:
-            self._reached = done
-            self._further = True
-        if self._progress is not None:
-            self._progress(done, total)
-
-    def came_along(self) -> bool:
-        """Whether it did since this was asked before; asked between two tries."""
-        further, self._further = self._further, False
-        self._beginning = True
-        return further
 
 
 class RetryingClient:
@@ -156,7 +108,7 @@ class RetryingClient:
         return self._until_done(lambda client: client.list_damaged(prefix))
 
     def each_damaged(self, prefix: str, told: Callable[[Entry], object]) -> Deferred[None]:
-        """As L{XferClientProtocol.each_damaged}; each entry is told once, as by L{each_file}."""
+        """As L{XferClientProtocol.each_damaged}; gives each entry once, as L{each_file} does."""
         return self._each(lambda client, hear: client.each_damaged(prefix, hear), told)
 
     def _each(

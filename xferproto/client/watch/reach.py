@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from xferproto.client.retry import BACKOFF
+from xferproto.client.tries import BACKOFF
 from xferproto.client.watch.verdict import Judgement, Verdict
 from xferproto.quantity import duration
 
