@@ -11,7 +11,9 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+from twisted.internet.defer import fail
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.depot import Depot, make_store, overwrite
@@ -358,6 +360,20 @@ class BackupTests(SynchronousTestCase):
         self.assertEqual(before.st_mode & 0o777, 0o600)
         self.reactor.advance(UPKEEP_INTERVAL)
         self.assertTrue(os.path.samestat((self.root / BACKUP).stat(), before))
+
+    def test_full(self) -> None:
+        """Upkeep that fails keeps no other from being done, and is one line of the log."""
+        store = self.service._factory.store
+        self.patch(store, "age_partials", lambda *_: fail(sqlite3.OperationalError("full")))
+        self.put("a")
+        with capturedLogs() as events:
+            self.reactor.advance(UPKEEP_INTERVAL)
+        self.assertEqual(self.copied(), ["a"])
+        lines = [event for event in events if event["log_level"] is LogLevel.error]
+        self.assertEqual(
+            [formatEvent(one) for one in lines], ["removing old partials failed: full"]
+        )
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_stop(self) -> None:
         """A server that stops leaves a copy of what it has."""

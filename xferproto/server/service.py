@@ -5,10 +5,11 @@ from __future__ import annotations
 import gc
 import os
 import shlex
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -38,6 +39,8 @@ from xferproto.store.local import LocalStore
 from xferproto.twistd import ExitStatus, port, tell_failed_start
 
 log = Logger("xfer")
+
+R = TypeVar("R")
 
 UPKEEP_INTERVAL = 60.0
 """Seconds after which the storage is looked at, and unfinished uploads are looked through."""
@@ -280,21 +283,28 @@ class DepotService(Service):
         # Monotonic time: a clock that is set forward must not make uploads look forgotten.
         now = time.monotonic()
         elapsed, self._looked = now - self._looked, now
-        try:
-            await store.age_partials(elapsed, self._partial_ttl)
-            await store.tend()
-            if now >= self._backup_due:
-                self._backup_due = now + BACKUP_INTERVAL / 60  # should it fail
-                size = await store.backup()
+        # Each by itself: where the disk is full, the one may go that the other can't.
+        await self._done("removing old partials", store.age_partials(elapsed, self._partial_ttl))
+        await self._done("tidying up", store.tend())
+        if now >= self._backup_due:
+            self._backup_due = now + BACKUP_INTERVAL / 60  # should it fail
+            size = await self._back_up()
+            if size is not None:
                 self._backup_due = now + BACKUP_INTERVAL * min(1, size / LARGE_BACKUP)
-        except Exception:
-            log.failure("upkeep failed")
 
-    async def _back_up(self) -> None:
+    async def _back_up(self) -> int | None:
+        """Copy the catalogue: the size of the copy; None where that failed."""
+        return await self._done("copying the catalogue", self._factory.store.backup())
+
+    async def _done(self, what: str, work: Deferred[R]) -> R | None:
+        """Wait for some upkeep; what fails is logged, and tried again the next time."""
         try:
-            await self._factory.store.backup()
-        except Exception as error:  # a server stops all the same
-            log.error("the catalogue could not be copied: {error}", error=error)
+            return await work
+        except (OSError, sqlite3.Error, XferError) as error:
+            log.error("{what} failed: {error}", what=what, error=error)
+        except Exception:
+            log.failure("{what} failed", what=what)
+        return None
 
     async def _stop(self) -> None:
         if self._reporting is not None:
