@@ -19,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.depot import NO_SMALL, Depot, Session, Transport
 from tests.executors import GatedExecutor, SteppedExecutor
+from tests.held import run_out
 from tests.processes import PATIENCE, new_directory
 from tests.test_tcp import Raw
 from tests.test_tls import TLSCase
@@ -446,13 +447,18 @@ class SystemTests(TLSCase):
 
     async def waiting(self, connect: Callable[[], Deferred[Any]]) -> Any:
         """A connection whose login waits for a turn."""
+        self.hashing = SteppedExecutor()
         self.factory.guard = make_guard(
-            reactor, user("alice"), strangers=Identity(), executor=SteppedExecutor()
+            reactor, user("alice"), strangers=Identity(), executor=self.hashing
         )
         made = self.made()
         raw = await connect()
         raw.transport.write(login("wrong"))
         return raw, await made
+
+    async def tearDown(self) -> None:  # type: ignore[override]
+        run_out(self.hashing)  # what was being hashed ends
+        await super().tearDown()
 
     def made(self) -> Deferred[Any]:
         """Fires with the server's side of the next connection, when it has begun a login."""
