@@ -30,7 +30,7 @@ def worth_another_try(error: BaseException, symbols: Collection[str] = WORTH_ANO
 class Headway:
     """
     Sees whether a transfer comes along: whether a try gets further, or begins further, than any
-    before it. That can't go on for ever.
+    before it. That happens a limited number of times.
 
     @param progress: the caller's; told all that this is.
     @param kept: whether all bytes that are through are found again by the next try; then where that

@@ -38,7 +38,7 @@ Examples:
   xfer ls --json | jq .size
 
 A name that stands for several contents is there once, with -l and --json once for each. What is
-damaged can't be fetched, and is told beside the listing. xfer stat tells when something was
+damaged can't be fetched; xfer names it beside the listing. xfer stat tells when something was
 stored.""",
 )
 @click.argument("prefixes", nargs=-1, metavar="[PREFIX]...")
@@ -170,7 +170,7 @@ Examples:
   xfer stat --json report.pdf | jq -r .sha256
 
 The id is the MD5 of the content. `verified` is when the depot last read and hashed it. A name that
-stands for several contents is told with each of them. What is damaged is a failure.""",
+stands for several contents is shown with each of them. What is damaged is a failure.""",
 )
 @click.argument("whats", nargs=-1, required=True, metavar="ID|NAME...")
 @id_or_name
@@ -207,7 +207,7 @@ async def _known(
 ) -> tuple[list[Status], list[Entry]]:
     """
     All that is known of an id, or else of each content of this name; and the names of the damaged
-    ones, of which no more is told.
+    ones, of which nothing more is known.
 
     @raise NoSuchFile: there is none.
     @raise Corrupt: it is damaged, and the depot is too old to tell its names.

@@ -27,7 +27,7 @@ class Depot(DamageDepot, Protocol):
 
 
 def id_or_name(function: F) -> F:
-    """Let a subcommand take C{--id} and C{--name}; it is told which by C{meant}."""
+    """Let a subcommand take C{--id} and C{--name}; C{meant} says which was given."""
     as_name = "The arguments are names, also where they look like ids."
     function = click.option("--name", "meant", flag_value="name", help=as_name)(function)
     return click.option("--id", "meant", flag_value="id", help="The arguments are ids.")(function)

@@ -44,7 +44,7 @@ class KnownPasswords:
     is forgotten when the user has another in the users file.
 
     @param clock: counts the seconds.
-    @param users: who may log in.
+    @param users: the users that can log in.
     """
 
     def __init__(self, clock: IReactorTime, users: Users) -> None:

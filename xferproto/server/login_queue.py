@@ -85,7 +85,7 @@ class LoginQueue:
             chosen.callback(None)
 
     def _first(self) -> Deferred[None] | None:
-        """The first one who is there; else the first who may be."""
+        """The first one whose peer is connected; else the first whose peer may have gone."""
         perhaps = None
         for waiting, sign in self._waiting.items():
             found = sign()

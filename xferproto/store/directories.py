@@ -12,7 +12,8 @@ def sync_directory(path: Path) -> None:
     """
     Make the names in a directory durable, as far as they can be. Blocks.
 
-    Some file systems have no such thing, and who may write to a directory may not always open it.
+    Some file systems have no such thing, and a user with the right to write to a directory may lack
+    the one to open it.
     """
     with contextlib.suppress(OSError):
         sync_path(path)

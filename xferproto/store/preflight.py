@@ -160,7 +160,7 @@ def _is_any_content(root: Path, marked: bool = True) -> bool:
 
 
 def _application(path: Path) -> int | None:
-    """The application that a database says to be of; None where it is none."""
+    """The application id of a database; None where the file is no database."""
     if not path.is_file() or not path.stat().st_size:
         return None
     with contextlib.suppress(sqlite3.Error), _opened(path) as connection:
