@@ -25,7 +25,7 @@ test: $(VENV)/test.stamp
 pytest: $(VENV)/test.stamp
 	$(BIN)/pytest -n 2 $(PYTEST)
 
-# The programs that tests/test_peers.py talks to; without them, or without root, those tests are skipped.
+# The programs that tests/server/test_peers.py talks to; without them, or without root, those tests are skipped.
 peers:
 	@PATH=$$PATH:/usr/sbin; for program in openssl haproxy socat nc; do command -v $$program >/dev/null || missing=1; done; \
 	if test -n "$$missing" && test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \

@@ -18,7 +18,7 @@ from twisted.internet.task import react
 
 from bench.processes import status_field
 from xferproto import XferClientProtocol, connect
-from xferproto.entry import Entry
+from xferproto.model.entry import Entry
 
 
 class Outcomes:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from hashlib import md5, sha256
 from pathlib import Path
 
-from xferproto.store.schema import CATALOGUE, open_database
-from xferproto.store.small import SMALL, SmallObjects
+from xferproto.store.local.packed import SMALL, SmallObjects
+from xferproto.store.local.schema import CATALOGUE, open_database
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,32 +12,33 @@ from typing import cast
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 
-from tests.depot import Session
-from tests.executors import InlineExecutor
-from xferproto import grammar
-from xferproto.command import parse_command
-from xferproto.errors import RequestError
-from xferproto.escape import printable
+from tests.support.depot import Session
+from tests.support.executors import InlineExecutor
+from xferproto.model.errors import RequestError
+from xferproto.model.escape import printable
+from xferproto.model.names import parse_prefix
 from xferproto.server.factory import XferServerFactory
 from xferproto.server.limits import Limits
-from xferproto.server.state import State
-from xferproto.store.local import LocalStore
-from xferproto.store.objects import partial_path
+from xferproto.store.local.objects import partial_path
+from xferproto.store.local.store import LocalStore
+from xferproto.wire import codec
+from xferproto.wire.commands import parse_command
+from xferproto.wire.states import State
 
 Target = Callable[[bytes], None]
 
 PARSERS: list[Callable[[bytes], object]] = [
     parse_command,
-    grammar.parse_upload,
-    grammar.parse_resume,
-    grammar.parse_range,
-    grammar.parse_id,
-    grammar.parse_deletion,
-    grammar.parse_prefix,
-    grammar.parse_offset,
-    grammar.parse_error,
-    grammar.parse_wait,
-    grammar.payload_size,
+    codec.parse_upload,
+    codec.parse_resume,
+    codec.parse_range,
+    codec.parse_id,
+    codec.parse_deletion,
+    parse_prefix,
+    codec.parse_offset,
+    codec.parse_error,
+    codec.parse_wait,
+    codec.payload_size,
 ]
 
 
@@ -96,7 +97,7 @@ class Stream:
         listing = session.send(b"LIST_FILES\n")
         for line in listing.splitlines()[:-1]:
             with contextlib.suppress(RequestError):
-                entry = grammar.parse_entry(line)
+                entry = codec.parse_entry(line)
                 if entry is None:
                     continue
                 answer = session.send(f"DOWNLOAD {entry.id}\n".encode())
@@ -116,7 +117,7 @@ def parse(data: bytes) -> None:
     if not shown.isprintable():
         raise AssertionError(shown)
     with contextlib.suppress(RequestError):
-        details = grammar.parse_upload(data)
+        details = codec.parse_upload(data)
         if not details.name or not printable(details.name).isprintable():
             raise AssertionError(details)
 
@@ -129,13 +130,13 @@ class Names:
 
     def __call__(self, data: bytes) -> None:
         with contextlib.suppress(RequestError):
-            details = grammar.parse_resume(data)
+            details = codec.parse_resume(data)
             path = partial_path(self.root, details.token)
             if path.parent != self.root / "partial" or path.resolve() != path:
                 raise AssertionError(details)
         for parts in (data, b"name;1;" + data, data + b";1;token"):
             with contextlib.suppress(RequestError):
-                details = grammar.parse_resume(parts)
+                details = codec.parse_resume(parts)
                 if any(part in ("", ".", "..") for part in details.name.split("/")):
                     raise AssertionError(details)
                 path = partial_path(self.root, details.token)

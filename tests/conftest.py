@@ -17,7 +17,12 @@ def temporary_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
         yield
 
 
-STARTS_PROCESSES = ("tests.console", "tests.drills", "tests.processes", "tests.programs")
+STARTS_PROCESSES = (
+    "tests.drills",
+    "tests.support.console",
+    "tests.support.processes",
+    "tests.support.programs",
+)
 """Modules whose users start other programs, as those of the standard library's C{subprocess} do."""
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.processes import PATIENCE, Server
+from tests.support.processes import PATIENCE, Server
 
 LARGE = os.urandom(4 * 2**20)
 """What the deaf ones ask for, and do not take."""

@@ -14,15 +14,15 @@ from xferproto.version import __version__
 if TYPE_CHECKING:
     from twisted.internet.error import ConnectError, DNSLookupError
 
-    from xferproto.client.blocking import BlockingClient, Outcomes
+    from xferproto.client.blocking.client import BlockingClient, Outcomes
     from xferproto.client.connection import Progress, Waited
     from xferproto.client.factory import Trace, XferClientFactory, connect
     from xferproto.client.protocol import XferClientProtocol
     from xferproto.client.retry import RetryingClient
     from xferproto.client.tls import tls_endpoint
     from xferproto.client.writer import Told
-    from xferproto.entry import Entry, Status
-    from xferproto.errors import (
+    from xferproto.model.entry import Entry, Status
+    from xferproto.model.errors import (
         CertificateError,
         ConnectionCut,
         HashMismatch,
@@ -66,15 +66,15 @@ __all__ = [
 
 _HOMES = {
     "twisted.internet.error": ("ConnectError", "DNSLookupError"),
-    "xferproto.client.blocking": ("BlockingClient", "Outcomes"),
+    "xferproto.client.blocking.client": ("BlockingClient", "Outcomes"),
     "xferproto.client.connection": ("Progress", "Waited"),
     "xferproto.client.factory": ("Trace", "XferClientFactory", "connect"),
     "xferproto.client.protocol": ("XferClientProtocol",),
     "xferproto.client.retry": ("RetryingClient",),
     "xferproto.client.tls": ("tls_endpoint",),
     "xferproto.client.writer": ("Told",),
-    "xferproto.entry": ("Entry", "Status"),
-    "xferproto.errors": (
+    "xferproto.model.entry": ("Entry", "Status"),
+    "xferproto.model.errors": (
         "CertificateError",
         "ConnectionCut",
         "HashMismatch",

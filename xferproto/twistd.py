@@ -14,7 +14,7 @@ from typing import TextIO
 from twisted.logger import Logger
 from twisted.python import usage
 
-from xferproto.errors import XferError
+from xferproto.model.errors import XferError
 
 log = Logger("xfer")
 

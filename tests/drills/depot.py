@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClie
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from tests.processes import PATIENCE, command, listening_port
+from tests.support.processes import PATIENCE, command, listening_port
 from xferproto import XferClientProtocol, connect
 
 SOURCE_TREE = Path(__file__).parents[2]

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.depot import small_rows
 from tests.drills.depot import Content
+from tests.support.depot import small_rows
 from xferproto import Entry, XferClientProtocol, XferError
 
 Key = tuple[str, str]

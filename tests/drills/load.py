@@ -13,7 +13,7 @@ from twisted.internet.error import ConnectError
 from tests.drills.depot import Content, content
 from xferproto import ConnectionCut, Entry, XferClientProtocol, XferError, connect
 from xferproto.client.retry import RetryingClient
-from xferproto.errors import Busy, NoSuchFile
+from xferproto.model.errors import Busy, NoSuchFile
 
 if TYPE_CHECKING:
     from tests.drills.kill import Drill

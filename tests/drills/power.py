@@ -21,11 +21,11 @@ from twisted.python.failure import Failure
 from tests.drills.depot import Content, DepotProcess, Failed, content
 from tests.drills.strict import StrictDisk
 from tests.drills.trace import OPTIONS, calls
-from tests.executors import InlineExecutor
-from tests.processes import PATIENCE, read_line
-from tests.store_contract import listed, stored_bytes
-from xferproto.errors import XferError
-from xferproto.store.local import LocalStore
+from tests.store.contract import listed, stored_bytes
+from tests.support.executors import InlineExecutor
+from tests.support.processes import PATIENCE, read_line
+from xferproto.model.errors import XferError
+from xferproto.store.local.store import LocalStore
 
 T = TypeVar("T")
 

@@ -7,16 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xferproto import grammar
 from xferproto.client.connection import to_wire
 from xferproto.client.pipeline import BATCH_BYTES, Batch
 from xferproto.client.source import ONE_LINE, read_small
 from xferproto.client.target import PartFile, check_target
-from xferproto.command import Command
-from xferproto.entry import Entry
-from xferproto.errors import HashMismatch, XferError
-from xferproto.escape import quoted
-from xferproto.store.incoming import sync_path
+from xferproto.files.staged_file import sync_path
+from xferproto.model.entry import Entry
+from xferproto.model.errors import HashMismatch, XferError
+from xferproto.model.escape import quoted
+from xferproto.model.names import parse_name
+from xferproto.wire import codec
+from xferproto.wire.commands import Command
 
 UPLOAD = Command.UPLOAD.spellings[0].encode() + b" "
 DOWNLOAD = Command.DOWNLOAD.spellings[0].encode() + b" "
@@ -83,7 +84,7 @@ def read_batch(files: Sequence[tuple[Path | str | bytes, str]]) -> Batch[Upload]
 def _read(upload: Upload) -> bytes | None:
     """What follows the line of an upload, which is filled in; None where it is too much."""
     name = to_wire(upload.name)
-    grammar.parse_name(name)
+    parse_name(name)
     source = upload.source
     if not isinstance(source, bytes):
         content = read_small(source, ONE_LINE)
@@ -108,7 +109,7 @@ def ask_batch(files: Sequence[tuple[str, Path | str]], replace: bool) -> Batch[D
     for id, target in files:
         download = Download(id, Path(target))
         try:
-            line = DOWNLOAD + grammar.parse_id(to_wire(id)).encode()
+            line = DOWNLOAD + codec.parse_id(to_wire(id)).encode()
             check_target(download.target, replace)
         except OF_ONE_FILE as error:
             download.outcome = error

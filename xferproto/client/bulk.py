@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from xferproto import grammar
 from xferproto.client.batch import (
     OF_ONE_FILE,
     Download,
@@ -25,19 +24,20 @@ from xferproto.client.source import ONE_LINE
 from xferproto.client.target import PartFile
 from xferproto.client.upload import UploadConnection
 from xferproto.client.writer import BatchWriter, Told
-from xferproto.entry import Entry
-from xferproto.errors import (
+from xferproto.model.entry import Entry
+from xferproto.model.errors import (
     ConnectionCut,
     HashMismatch,
     LeftUnfinished,
     RequestError,
     UnexpectedReply,
 )
-from xferproto.escape import quoted
-from xferproto.executor import undone_if_cancelled
+from xferproto.model.escape import quoted
+from xferproto.threads.executor import undone_if_cancelled
 from xferproto.transfer.digest import md5
 from xferproto.transfer.receiver import Receiver
 from xferproto.transfer.sender import Sender
+from xferproto.wire import codec
 
 T = TypeVar("T")
 
@@ -158,7 +158,7 @@ class BulkConnection(UploadConnection):
     async def _fetch_next(self, download: Download, writer: BatchWriter, replace: bool) -> None:
         """Take the answer to a download."""
         line = await self._next_line()
-        error = grammar.parse_error(line)
+        error = codec.parse_error(line)
         if error is not None:
             download.outcome = error
             return
@@ -263,11 +263,11 @@ def _difference(entry: Entry, line: bytes) -> RequestError | HashMismatch:
 
     @raise UnexpectedReply: it is no answer at all.
     """
-    error = grammar.parse_error(line)
+    error = codec.parse_error(line)
     if error is not None:
         return error
     try:
-        theirs = grammar.parse_id(line)
+        theirs = codec.parse_id(line)
     except RequestError:
         raise UnexpectedReply(f"Expected {entry.id}, the server says {quoted(line)}.") from None
     return HashMismatch(f"Upload of {quoted(entry.name)}", entry.id, theirs)

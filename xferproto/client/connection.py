@@ -13,21 +13,21 @@ from twisted.internet.interfaces import ITCPTransport
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
-from xferproto import grammar
 from xferproto.client.lines import Lines
 from xferproto.client.patience import Patience
-from xferproto.command import Command
-from xferproto.entry import Entry
-from xferproto.errors import (
+from xferproto.model.entry import Entry
+from xferproto.model.errors import (
     ConnectionCut,
     RequestError,
     TLSFailed,
     UnexpectedReply,
     XferError,
 )
-from xferproto.escape import printable, quoted
-from xferproto.tls import failure_of
+from xferproto.model.escape import printable, quoted
+from xferproto.net.tls import failure_of
 from xferproto.transfer.sender import Sender
+from xferproto.wire import codec
+from xferproto.wire.commands import Command
 
 if TYPE_CHECKING:
     from xferproto.client.factory import XferClientFactory
@@ -78,7 +78,7 @@ class ClientConnection(LineReceiver):
 
     transport: tcp.Connection
     delimiter = b"\n"
-    MAX_LENGTH = grammar.MAX_LINE
+    MAX_LENGTH = codec.MAX_LINE
 
     def __init__(self, factory: XferClientFactory) -> None:
         self.factory: XferClientFactory = factory
@@ -177,7 +177,7 @@ class ClientConnection(LineReceiver):
         return self._checked(await self._next_line())
 
     def _checked(self, line: bytes) -> bytes:
-        if (error := grammar.parse_error(line)) is not None:
+        if (error := codec.parse_error(line)) is not None:
             self._in_step = True
             raise error
         return line
@@ -224,7 +224,7 @@ class ClientConnection(LineReceiver):
 
         lines = Lines(told, self._give_up)
         await self._receive(lines, 0, None)
-        self.factory.trace("<", grammar.DONE)
+        self.factory.trace("<", codec.DONE)
         if lines.rest:
             self._unasked(lines.rest.partition(b"\n")[0])
 
@@ -261,7 +261,7 @@ class ClientConnection(LineReceiver):
         self._regulate()
 
     def _hear_wait(self, line: bytes) -> None:
-        wait = grammar.parse_wait(line)
+        wait = codec.parse_wait(line)
         if wait is not None:
             self._patience.waits(wait[0])
         if wait is None or self._waited is None or self._waiting is None:
@@ -326,7 +326,7 @@ class ClientConnection(LineReceiver):
         self.transport.abortConnection()
 
     def _unasked(self, line: bytes) -> None:
-        error = grammar.parse_error(line)
+        error = codec.parse_error(line)
         if error is None:
             self._give_up(ConnectionCut(f"The server says {quoted(line)} unasked."))
         else:
@@ -357,6 +357,6 @@ def to_entry(line: bytes) -> Entry:
     @raise UnexpectedReply: it announces none.
     """
     try:
-        return grammar.parse_entry(line)
+        return codec.parse_entry(line)
     except RequestError as error:
         raise UnexpectedReply(f"Expected id;name;size, the server says {quoted(line)}.") from error

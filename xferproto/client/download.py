@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from xferproto import grammar
 from xferproto.client.connection import ClientConnection, Progress, to_entry, to_wire
 from xferproto.client.target import MemoryPart, Part, PartFile
-from xferproto.command import Command
-from xferproto.details import Range
-from xferproto.entry import Entry
-from xferproto.errors import BadRange, HashMismatch, TooLarge, UnexpectedReply
-from xferproto.escape import quoted
-from xferproto.executor import finished
-from xferproto.store.direct import WORTH_IT
+from xferproto.files.direct_io import WORTH_IT
+from xferproto.model.entry import Entry
+from xferproto.model.errors import BadRange, HashMismatch, TooLarge, UnexpectedReply
+from xferproto.model.escape import quoted
+from xferproto.threads.executor import finished
 from xferproto.transfer.digest import Digest, md5
 from xferproto.transfer.receiver import Receiver
 from xferproto.transfer.sender import BLOCK
+from xferproto.wire import codec
+from xferproto.wire.commands import Command
+from xferproto.wire.requests import Range
 
 
 class DownloadConnection(ClientConnection):
@@ -26,7 +26,7 @@ class DownloadConnection(ClientConnection):
         self, id: str, target: Path, replace: bool, progress: Progress | None, resume: bool
     ) -> Entry:
         run = self.factory.executor.run
-        id = grammar.parse_id(to_wire(id))
+        id = codec.parse_id(to_wire(id))
         opening = run(PartFile, target, replace, id if resume else None)
         part = await finished(opening, lambda opened: opened.leave())
         try:
@@ -46,7 +46,7 @@ class DownloadConnection(ClientConnection):
 
     async def _read(self, id: str, largest: int, progress: Progress | None) -> bytes:
         part = MemoryPart()
-        await self._fetch(grammar.parse_id(to_wire(id)), part, progress, largest)
+        await self._fetch(codec.parse_id(to_wire(id)), part, progress, largest)
         return part.content()
 
     async def _fetch(
@@ -56,7 +56,7 @@ class DownloadConnection(ClientConnection):
         executor = self.factory.executor
         offset = part.size
         digest = await executor.run(_hash_part, part, offset)
-        await self._ask(Command.DOWNLOAD, grammar.format_range(Range(id, offset)))
+        await self._ask(Command.DOWNLOAD, codec.format_range(Range(id, offset)))
         entry = to_entry(await self._line())
         if entry.id != id or entry.size < offset:
             raise UnexpectedReply(f"Asked for {id}, the server sends {entry.id}.")

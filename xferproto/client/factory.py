@@ -13,9 +13,9 @@ from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
 from xferproto.client.protocol import XferClientProtocol
-from xferproto.executor import Executor, ThreadExecutor
+from xferproto.threads.executor import Executor, ThreadExecutor
+from xferproto.threads.worker_pool import Lanes
 from xferproto.transfer.budget import MemoryBudget
-from xferproto.transfer.lanes import Lanes
 
 DEFAULT_PORT = 9000
 

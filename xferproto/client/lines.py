@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from xferproto import grammar
-from xferproto.entry import Entry
-from xferproto.errors import AnswerTooLong, UnexpectedReply
+from xferproto.model.entry import Entry
+from xferproto.model.errors import AnswerTooLong, UnexpectedReply
+from xferproto.wire import codec
 
 KEPT = 256 * 1024 * 1024
 """Memory that the entries of one answer may take up, in bytes: about a million of usual names."""
@@ -70,10 +70,10 @@ class Lines:
         self.rest = lines.pop()
         for number, line in enumerate(lines):
             line = line.removesuffix(b"\r")
-            if line == grammar.DONE:
+            if line == codec.DONE:
                 self.rest = b"\n".join([*lines[number + 1 :], self.rest])
                 self.remaining = 0
                 return
             self._line(line)
-        if len(self.rest) > grammar.MAX_LINE:
+        if len(self.rest) > codec.MAX_LINE:
             raise UnexpectedReply("The server sent a line that is too long.")

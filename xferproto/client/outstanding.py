@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from xferproto.client.writer import Told
-from xferproto.entry import Entry
+from xferproto.model.entry import Entry
 
 MOST_AGAIN = 1024
 """So many files wait for another try; then they get it before others are taken."""

@@ -7,10 +7,12 @@ import stat
 import sys
 from pathlib import Path
 
-from xferproto import grammar, prompt
-from xferproto.details import Login
-from xferproto.errors import BadDetails
-from xferproto.escape import printable
+from xferproto import prompt
+from xferproto.model.errors import BadDetails
+from xferproto.model.escape import printable
+from xferproto.model.names import MAX_PASSWORD
+from xferproto.wire import codec
+from xferproto.wire.requests import Login
 
 VARIABLE = "XFER_PASSWORD"
 
@@ -28,7 +30,7 @@ def credentials(user: str | None, password_file: str | None) -> tuple[str, str] 
         return None
     login = Login(user, _password(user, password_file))
     try:
-        grammar.check_login(login)
+        codec.check_login(login)
     except BadDetails as error:
         raise SystemExit(f"xfer-client: {error.text}") from None
     return login.user, login.password
@@ -57,7 +59,7 @@ def read_password_file(path: str) -> str:
     @raise OSError: it can't be read.
     """
     with Path(path).open("rb") as file:
-        line = file.readline(grammar.MAX_PASSWORD + 3)
+        line = file.readline(MAX_PASSWORD + 3)
     return line.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
 
 

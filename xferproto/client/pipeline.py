@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from xferproto.executor import Executor
+from xferproto.threads.executor import Executor
 
 BATCH_FILES = 128
 """The most files that are prepared, or written, in one handoff to a thread."""

@@ -8,23 +8,24 @@ from pathlib import Path
 
 from twisted.internet.defer import Deferred
 
-from xferproto import grammar
 from xferproto.client.bulk import BulkConnection
 from xferproto.client.connection import Progress, Waited, to_entry, to_wire
 from xferproto.client.download import DownloadConnection
 from xferproto.client.lines import KeptEntries
 from xferproto.client.upload import Begun
 from xferproto.client.writer import Told
-from xferproto.command import Command
-from xferproto.details import Login
-from xferproto.entry import Entry, Status
-from xferproto.errors import (
+from xferproto.model.entry import Entry, Status
+from xferproto.model.errors import (
     Insecure,
     RequestError,
     UnexpectedReply,
 )
-from xferproto.escape import quoted
-from xferproto.peer import is_private
+from xferproto.model.escape import quoted
+from xferproto.model.names import parse_prefix
+from xferproto.net.peer import is_private
+from xferproto.wire import codec
+from xferproto.wire.commands import Command
+from xferproto.wire.requests import Login
 
 MOST_COMMANDS = 1000
 MOST_FIELDS = 1000
@@ -256,13 +257,13 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
     # How each request goes
 
     async def _login(self, login: Login) -> None:
-        grammar.check_login(login)
+        codec.check_login(login)
         if not is_private(self.transport):
             raise Insecure()
         shown = f"{login.user};***".encode()
         # At the prompt: a server that will not take a password says so before it is sent one.
-        await self._ask(Command.LOGIN, grammar.format_login(login), prompted=True, shown=shown)
-        await self._expect(grammar.format_welcome(login.user))
+        await self._ask(Command.LOGIN, codec.format_login(login), prompted=True, shown=shown)
+        await self._expect(codec.format_welcome(login.user))
         self._in_step = True
 
     async def _list_files(self, command: Command, prefix: str) -> list[Entry]:
@@ -274,13 +275,13 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         self, command: Command, prefix: str, told: Callable[[Entry], object]
     ) -> None:
         argument = to_wire(prefix)
-        grammar.parse_prefix(argument)
+        parse_prefix(argument)
         line = command.name.encode()
         self._send_line(line + (b" " + argument if argument else b""))
         raised: list[Exception] = []
 
         def take(line: bytes) -> None:
-            if line in (grammar.NO_FILES, grammar.NO_DAMAGED):
+            if line in (codec.NO_FILES, codec.NO_DAMAGED):
                 return
             entry = to_entry(line)
             try:
@@ -291,7 +292,7 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
 
         try:
             first = await self._line()
-            if first != grammar.DONE:
+            if first != codec.DONE:
                 take(first)
                 await self._take_lines(take)
         except UnexpectedReply:
@@ -303,7 +304,7 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
     async def _help(self) -> list[str]:
         self._send_line(b"HELP")
         lines: list[str] = []
-        while (line := await self._line()) != grammar.DONE:
+        while (line := await self._line()) != codec.DONE:
             # Else one would wait for the end of anything.
             if not _HELP.match(line) or len(lines) == MOST_COMMANDS:
                 raise UnexpectedReply(f"Expected a command, the server says {quoted(line)}.")
@@ -312,11 +313,11 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         return lines
 
     async def _stat(self, id: str) -> Status:
-        await self._ask(Command.STAT, grammar.parse_id(to_wire(id)).encode())
+        await self._ask(Command.STAT, codec.parse_id(to_wire(id)).encode())
         kept = KeptEntries()
         fields: dict[bytes, bytes] = {}
         others = 0
-        while (line := await self._line()) != grammar.DONE:
+        while (line := await self._line()) != codec.DONE:
             if b";" in line:
                 kept.add(to_entry(line))
             else:  # a key that a newer server adds is passed over
@@ -329,18 +330,18 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         try:
             return Status(
                 tuple(kept.entries),
-                grammar.parse_sha256(fields[b"sha256"]),
-                grammar.parse_time(fields[b"stored"]),
-                grammar.parse_time(fields[b"verified"]),
+                codec.parse_sha256(fields[b"sha256"]),
+                codec.parse_time(fields[b"stored"]),
+                codec.parse_time(fields[b"verified"]),
             )
         except (KeyError, RequestError) as error:
             raise UnexpectedReply("The answer to STAT is not complete.") from error
 
     async def _simple(self, command: Command, id: str, name: str | None) -> None:
-        argument = grammar.parse_id(to_wire(id)).encode()
+        argument = codec.parse_id(to_wire(id)).encode()
         if name is not None:
             argument += b";" + to_wire(name)
-            grammar.parse_deletion(argument)
+            codec.parse_deletion(argument)
         await self._ask(command, argument)
         await self._expect(id.lower().encode())
         self._in_step = True

@@ -13,7 +13,7 @@ from xferproto.client.connection import Progress, Waited
 from xferproto.client.factory import Endpoint, Trace, connect
 from xferproto.client.outstanding import Outstanding
 from xferproto.client.protocol import XferClientProtocol
-from xferproto.client.tries import (
+from xferproto.client.retry_policy import (
     BACKOFF,
     FOR_UPLOADS,
     WORTH_ANOTHER_TRY,
@@ -21,15 +21,15 @@ from xferproto.client.tries import (
     worth_another_try,
 )
 from xferproto.client.writer import Told
-from xferproto.entry import Entry, Status
-from xferproto.errors import (
+from xferproto.model.entry import Entry, Status
+from xferproto.model.errors import (
     Busy,
     ConnectionCut,
     HashMismatch,
     LeftUnfinished,
     SourceChanged,
 )
-from xferproto.escape import printable
+from xferproto.model.escape import printable
 
 R = TypeVar("R")
 

@@ -12,15 +12,15 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.python import usage
 
 from xferproto.client.endpoint import depot_endpoint
+from xferproto.client.exchange.transcript import ExchangeService, TranscriptObserver
 from xferproto.client.factory import DEFAULT_PORT
 from xferproto.client.password import credentials
-from xferproto.client.transcript import ExchangeService, TranscriptObserver
-from xferproto.client.trust import TLSOptions
-from xferproto.client.watch.options import WatchOptions
-from xferproto.client.watch.service import Renewal, WatchService
-from xferproto.errors import XferError
+from xferproto.client.tls_options import TLSOptions
+from xferproto.model.errors import XferError
 from xferproto.twistd import ExitStatus, port, tell_failed_start
 from xferproto.twistd import Options as OneLineOptions
+from xferproto.watch.options import WatchOptions
+from xferproto.watch.service import Renewal, WatchService
 
 PID_FILE = "xfer-client.pid"
 LOG_FILE = "xfer-client.log"

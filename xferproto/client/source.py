@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import Protocol
 
-from xferproto.errors import SourceChanged
+from xferproto.model.errors import SourceChanged
 from xferproto.transfer.digest import md5
 from xferproto.transfer.sender import BLOCK
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from xferproto.errors import TargetExists, TargetIsNoFile
-from xferproto.store.direct import WORTH_IT
-from xferproto.store.incoming import FILE_MODE, IncomingFile, sync_path
+from xferproto.files.direct_io import WORTH_IT
+from xferproto.files.staged_file import FILE_MODE, IncomingFile, sync_path
+from xferproto.model.errors import TargetExists, TargetIsNoFile
 
 NEW_MODE = 0o666
 """Permissions of a file that replaces none, less the process's umask."""

@@ -30,7 +30,8 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from xferproto.certificates import (
+from xferproto.model.errors import ConnectionCut, TLSFailed
+from xferproto.net.certificates import (
     Credential,
     address,
     fingerprint,
@@ -40,8 +41,7 @@ from xferproto.certificates import (
     subject,
     validity,
 )
-from xferproto.errors import ConnectionCut, TLSFailed
-from xferproto.tls import failure_of, new_context, trust
+from xferproto.net.tls import failure_of, new_context, trust
 
 HANDSHAKE_TIMEOUT = 30.0
 """Seconds that the other side has for its part of the handshake."""

@@ -8,13 +8,10 @@ from pathlib import Path
 
 from twisted.internet.defer import Deferred
 
-from xferproto import grammar
 from xferproto.client.connection import ClientConnection, Progress, to_wire
 from xferproto.client.source import ONE_LINE, BytesSource, FileSource, Source
-from xferproto.command import Command
-from xferproto.details import Held, ResumeDetails, UploadDetails
-from xferproto.entry import Entry
-from xferproto.errors import (
+from xferproto.model.entry import Entry
+from xferproto.model.errors import (
     BadRange,
     BadToken,
     ConnectionCut,
@@ -22,9 +19,12 @@ from xferproto.errors import (
     RequestError,
     UnexpectedReply,
 )
-from xferproto.escape import printable, quoted
-from xferproto.executor import undone_if_cancelled
+from xferproto.model.escape import printable, quoted
+from xferproto.threads.executor import undone_if_cancelled
 from xferproto.transfer.sender import Sender
+from xferproto.wire import codec
+from xferproto.wire.commands import Command
+from xferproto.wire.requests import Held, ResumeDetails, UploadDetails
 
 Begun = Callable[[str, str], object]
 """Called with the name and the token of an upload."""
@@ -38,11 +38,11 @@ class UploadConnection(ClientConnection):
     ) -> Entry:
         content, details = await self._opened(source, name)
         try:
-            argument = grammar.format_upload(details)
+            argument = codec.format_upload(details)
             at_once = not self.factory.prompted and details.size <= ONE_LINE
             await self._ask(Command.UPLOAD, argument, prompted=not at_once)
             if not at_once:
-                await self._expect(grammar.READY)
+                await self._expect(codec.READY)
             return await self._send_rest(content, details, 0, progress, at_once)
         finally:
             await self.factory.executor.run(content.close)
@@ -59,13 +59,13 @@ class UploadConnection(ClientConnection):
         content, details = await self._opened(source, name)
         try:
             wanted = ResumeDetails(details.name, details.size, token or content.token())
-            argument = grammar.format_resume(wanted)
-            if ";" in wanted.token or grammar.parse_resume(argument) != wanted:
+            argument = codec.format_resume(wanted)
+            if ";" in wanted.token or codec.parse_resume(argument) != wanted:
                 raise BadToken()
             await self._ask(Command.RESUME, argument)
             line = await self._line()
             try:
-                held = grammar.parse_held(line)
+                held = codec.parse_held(line)
             except RequestError as error:
                 raise UnexpectedReply(f"Expected offset;md5, not {quoted(line)}.") from error
             if begun is not None:
@@ -78,16 +78,16 @@ class UploadConnection(ClientConnection):
                 else:
                     content.rewind()
             self._send_line(str(offset).encode())
-            await self._expect(grammar.READY)
+            await self._expect(codec.READY)
             return await self._send_rest(content, details, offset, progress)
         finally:
             await run(content.close)
 
     async def _discard(self, name: str, token: str) -> None:
         """Declare an upload of no bytes, so that what is held is dropped, and do not go on."""
-        await self._ask(Command.RESUME, grammar.format_resume(ResumeDetails(name, 0, token)))
+        await self._ask(Command.RESUME, codec.format_resume(ResumeDetails(name, 0, token)))
         line = await self._line()
-        if line != grammar.format_held(Held(0, grammar.EMPTY_MD5)):
+        if line != codec.format_held(Held(0, codec.EMPTY_MD5)):
             raise UnexpectedReply(f"Expected that nothing is held, not {quoted(line)}.")
         self._send_line(b"1")
         with contextlib.suppress(BadRange):
@@ -105,7 +105,7 @@ class UploadConnection(ClientConnection):
             content = await undone_if_cancelled(opening, lambda opened: opened.close())
         try:
             # What the server would refuse for its form is refused before anything is sent.
-            return content, grammar.parse_upload(to_wire(f"{name or ''};{content.size}"))
+            return content, codec.parse_upload(to_wire(f"{name or ''};{content.size}"))
         except BaseException:
             content.close()
             raise
@@ -141,7 +141,7 @@ class UploadConnection(ClientConnection):
         try:
             await sender.run()
         except ConnectionCut:  # or an answer, before all was sent: then it is a refusal
-            error = grammar.parse_error(await answer)
+            error = codec.parse_error(await answer)
             if error is not None or sent < details.size:
                 raise error or UnexpectedReply("An id came before all was sent.") from None
         except BaseException:

@@ -9,9 +9,9 @@ from twisted.python.failure import Failure
 
 from xferproto.client.batch import Download, write_batch
 from xferproto.client.pipeline import BATCH_BYTES, BATCH_FILES
-from xferproto.entry import Entry
-from xferproto.executor import Executor
-from xferproto.lane import Lane
+from xferproto.model.entry import Entry
+from xferproto.threads.batcher import Lane
+from xferproto.threads.executor import Executor
 
 Told = Callable[[str, Entry | Exception], None]
 """Told what a file is called, and its entry or what went wrong with it."""

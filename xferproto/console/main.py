@@ -47,7 +47,7 @@ COMMANDS = {
     "sums": Place("sums:sums", "Print hashes as md5sum and sha256sum read them."),
     "ping": Place("ping:ping", "Connect, log in, and time the answers."),
     "watch-status": Place(
-        "watching:watch_status", "Say what an unattended client of a directory is at."
+        "watch_status:watch_status", "Say what an unattended client of a directory is at."
     ),
     "login": Place("login:login", "Keep a password in the keyring."),
     "completion": Place("completion:completion", "Print the completion script for a shell."),
@@ -66,7 +66,9 @@ class LazyGroup(click.Group):
         if place is None:
             return None
         module, _, name = place.path.partition(":")
-        found: click.Command = getattr(importlib.import_module(f"xferproto.console.{module}"), name)
+        found: click.Command = getattr(
+            importlib.import_module(f"xferproto.console.commands.{module}"), name
+        )
         return found
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -10,8 +10,8 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from xferproto.console.config import MAX_JOBS, MAX_TRIES, read_config
-from xferproto.console.settings import Settings, choose
+from xferproto.console.config.file import MAX_JOBS, MAX_TRIES, read_config
+from xferproto.console.config.settings import Settings, choose
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from xferproto.console.advice import HungUp
-from xferproto.console.output import Output
-from xferproto.console.password import credentials as find_credentials
-from xferproto.console.settings import Settings
-from xferproto.errors import ConnectionCut, XferError
+from xferproto.console.config.password import credentials as find_credentials
+from xferproto.console.config.settings import Settings
+from xferproto.console.ui.advice import HungUp
+from xferproto.console.ui.output import Output
+from xferproto.model.errors import ConnectionCut, XferError
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from xferproto.client.protocol import XferClientProtocol
     from xferproto.client.retry import RetryingClient
-    from xferproto.executor import Executor
+    from xferproto.threads.executor import Executor
 
 Work = Callable[["Session"], Coroutine["Deferred[Any]", Any, None]]
 """What a subcommand does."""
@@ -64,7 +64,7 @@ class Session:
         endpoint: IStreamClientEndpoint,
         credentials: Credentials,
     ) -> None:
-        from xferproto.executor import ThreadExecutor
+        from xferproto.threads.executor import ThreadExecutor
 
         self.reactor = reactor
         self.settings = settings
@@ -165,7 +165,7 @@ class _Run:
 
     def status(self) -> int:
         """Run until the work is done: the exit status."""
-        from xferproto.console.log import begin_log
+        from xferproto.console.ui.log import begin_log
 
         reactor, output = self._reactor, self._output
         try:
@@ -258,7 +258,7 @@ def _endpoint(reactor: Any, settings: Settings) -> IStreamClientEndpoint:
     @raise click.UsageError: the endpoint, or the host's name, is none.
     """
     from xferproto.client.endpoint import depot_endpoint
-    from xferproto.console.reach import FirstTry
+    from xferproto.console.first_connection import FirstTry
 
     try:
         below = depot_endpoint(

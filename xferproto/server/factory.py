@@ -10,20 +10,20 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
-from xferproto.executor import Executor
-from xferproto.server.admission import Admission
-from xferproto.server.door import Door, Refused, Seldom, peer_of
-from xferproto.server.framing import FramedConnection
-from xferproto.server.guard import Guard
+from xferproto.depot.admission import Admission
+from xferproto.depot.hash_turns import HashingTurns
+from xferproto.depot.quota import Quota
+from xferproto.server.auth.authenticator import Guard
 from xferproto.server.limits import DEFAULTS, Limits
-from xferproto.server.pace import Bandwidth
-from xferproto.server.protocol import XferServerProtocol
-from xferproto.server.quota import Quota
-from xferproto.server.turns import HashingTurns
-from xferproto.server.watch import Watch
+from xferproto.server.line.framing import FramedConnection
+from xferproto.server.line.protocol import XferServerProtocol
+from xferproto.server.traffic.bandwidth import Bandwidth
+from xferproto.server.traffic.connection_limit import Door, Refused, Seldom, peer_of
+from xferproto.server.traffic.stall import Watch
 from xferproto.store.interface import IStore
+from xferproto.threads.executor import Executor
+from xferproto.threads.worker_pool import Lanes
 from xferproto.transfer.budget import MemoryBudget
-from xferproto.transfer.lanes import Lanes
 from xferproto.transfer.sender import BLOCK
 
 log = Logger("xfer")

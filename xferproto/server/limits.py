@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from xferproto.quantity import seconds, size
+from xferproto.model.units import seconds, size
 from xferproto.store.interface import MOST_TOKENS
 from xferproto.twistd import Options as OneLineOptions
 

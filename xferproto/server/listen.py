@@ -17,9 +17,9 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStrea
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
-from xferproto.server.access import endpoint_fields
+from xferproto.server.auth.options import endpoint_fields
 from xferproto.server.limits import BACKLOG
-from xferproto.server.proxied import ProxiedFactory
+from xferproto.server.proxy_protocol import ProxiedFactory
 from xferproto.server.tls import ServerCertificate
 
 _PLACE = {"tcp": 2, "tcp6": 1, "ssl": 5, "tls": 2, "unix": 2}

@@ -19,23 +19,23 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from xferproto.errors import CertificateError, ListenFailed, StorageLost, XferError
-from xferproto.executor import ThreadExecutor
-from xferproto.identity import ANYONE, Identity
-from xferproto.quantity import seconds, size
-from xferproto.server.access import AccessOptions, check_reach
-from xferproto.server.damage import report_damage
-from xferproto.server.door import room_for
+from xferproto.model.errors import CertificateError, ListenFailed, StorageLost, XferError
+from xferproto.model.identity import ANYONE, Identity
+from xferproto.model.units import seconds, size
+from xferproto.server.auth.authenticator import Guard
+from xferproto.server.auth.options import AccessOptions, check_reach
+from xferproto.server.auth.users import Users
 from xferproto.server.factory import XferServerFactory
-from xferproto.server.guard import Guard
 from xferproto.server.limits import LimitOptions, Limits, limits_of
 from xferproto.server.listen import allowed_backlog, listening_endpoints, trial_line
-from xferproto.server.scrub import Scrub
-from xferproto.server.survey import tell_foreign
+from xferproto.server.maintenance.damage_report import report_damage
+from xferproto.server.maintenance.foreign_files import tell_foreign
+from xferproto.server.maintenance.scrub import Scrub
 from xferproto.server.tls import ServerCertificate, TLSOptions
-from xferproto.server.users import Users
+from xferproto.server.traffic.connection_limit import room_for
 from xferproto.signals import OperatorSignals
-from xferproto.store.local import LocalStore
+from xferproto.store.local.store import LocalStore
+from xferproto.threads.executor import ThreadExecutor
 from xferproto.twistd import ExitStatus, port, tell_failed_start
 
 log = Logger("xfer")

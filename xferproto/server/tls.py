@@ -12,15 +12,15 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python import usage
 from zope.interface import implementer
 
-from xferproto.certificates import (
+from xferproto.model.errors import CertificateError
+from xferproto.net.certificates import (
     fingerprint,
     read_certificates,
     read_credential,
     subject,
     validity,
 )
-from xferproto.errors import CertificateError
-from xferproto.tls import new_context, trust
+from xferproto.net.tls import new_context, trust
 
 log = Logger("xfer")
 

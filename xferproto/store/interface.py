@@ -1,8 +1,8 @@
 """
-The interface of a store, which every implementation meets (tests/store_contract.py asks it to).
+The interface of a store, which every implementation meets (tests/store/contract.py asks it to).
 
 All methods are called on the reactor's thread, except L{IUpload.write}. A Deferred fails with a
-L{RequestError<xferproto.errors.RequestError>} where the cause is one that a client can be told.
+L{RequestError<xferproto.model.errors.RequestError>} where the cause is one for the client.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from xferproto.entry import ContentStatus, Digests, Entry, PartialStatus
-from xferproto.identity import EVERYTHING, View
+from xferproto.model.entry import ContentStatus, Digests, Entry, PartialStatus
+from xferproto.model.identity import EVERYTHING, View
 
 Claiming = Callable[[int], Awaitable[None]]
 """Claims so many bytes of a quota, or raises what refuses them."""

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 from twisted.internet.defer import Deferred
 
-from xferproto.entry import Digests
-from xferproto.executor import Executor
+from xferproto.model.entry import Digests
+from xferproto.threads.executor import Executor
 from xferproto.transfer.digest import Digest, md5, sha256
 
 HASH_BLOCK = 1024 * 1024

@@ -12,8 +12,8 @@ from functools import partial
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from xferproto.threads.worker_pool import Lanes, Step
 from xferproto.transfer.budget import MemoryBudget
-from xferproto.transfer.lanes import Lanes, Step
 
 
 class Receiver:

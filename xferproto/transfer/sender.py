@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, ITransport
 from zope.interface import implementer
 
-from xferproto.errors import ConnectionCut
+from xferproto.model.errors import ConnectionCut
 
 BLOCK = 1024 * 1024
 """The most bytes read and written at a time: a handoff between threads is paid once for each."""

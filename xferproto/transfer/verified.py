@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 
-from xferproto.entry import Entry
+from xferproto.model.entry import Entry
 from xferproto.store.interface import IUpload
+from xferproto.threads.worker_pool import Lanes
 from xferproto.transfer.budget import MemoryBudget
 from xferproto.transfer.hashing import ContentDigest
-from xferproto.transfer.lanes import Lanes
 from xferproto.transfer.receiver import Receiver
 
 

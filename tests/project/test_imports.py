@@ -1,0 +1,421 @@
+"""
+The arrows between modules: who may import whom, read from the sources.
+
+A new module gets its place in L{ARROWS}, and where it needs them a line in the sets below.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = "xferproto"
+PLUGIN = ROOT / "twisted" / "plugins" / "xfer_plugin.py"
+
+ARROWS: Mapping[str, tuple[str, ...]] = {
+    # no arrow leaves these
+    "prompt": (),
+    "signals": (),
+    "version": (),
+    # what stands on them; within a package, every module may import every other
+    "model": ("model",),
+    "errors": ("model",),
+    "threads": ("threads",),
+    "net": ("model", "net"),
+    "wire": ("model", "wire"),
+    "files": ("files", "model"),
+    "twistd": ("model",),
+    # what is stored, its bytes on their way, and what is done with them
+    "store": ("model", "store.reservation"),
+    "store.local": ("files", "model", "store", "threads"),
+    "transfer": ("model", "store.interface", "threads", "transfer"),
+    "depot": ("depot", "model", "store.interface", "store.reservation"),
+    # the server
+    "server": (
+        "depot",
+        "model",
+        "net",
+        "server",
+        "signals",
+        "store",
+        "threads",
+        "transfer",
+        "twistd",
+    ),
+    "server.auth": ("model", "net", "server.auth", "server.traffic.hangup", "threads", "wire"),
+    "server.line": ("depot", "model", "net", "server", "store.interface", "transfer", "wire"),
+    "server.maintenance": ("model", "store", "threads", "transfer", "wire"),
+    "server.traffic": ("model", "net", "server", "wire"),
+    # the client; its service alone knows of the unattended one
+    "client": (
+        "client",
+        "files",
+        "model",
+        "net",
+        "prompt",
+        "threads",
+        "transfer",
+        "version",
+        "wire",
+    ),
+    "client.exchange": ("client", "files", "model", "signals", "twistd"),
+    "client.service": ("client", "model", "twistd", "watch"),
+    "watch": ("client", "files", "model", "signals", "threads", "watch"),
+    # the commands
+    "console": (
+        "client",
+        "console",
+        "files",
+        "model",
+        "net",
+        "prompt",
+        "threads",
+        "transfer.sender",
+        "version",
+        "watch.status",
+        "wire",
+    ),
+    "admin": ("admin", "model", "net", "prompt", "server.auth.users", "store.local", "version"),
+    # the Python API: a client's
+    "": ("client", "errors", "model", "version"),
+}
+"""
+What each module of the package may import of it, C{""} being the package's own C{__init__}.
+
+A name stands for a module, or for a package with all in it; the longest name that fits counts.
+"""
+
+PURE = (
+    "admin.certificate",
+    "errors",
+    "model",
+    "net.certificates",
+    "prompt",
+    "version",
+    "wire",
+)
+"""These know nothing of Twisted and zope.interface, and can be used without."""
+
+ENDPOINTS = (
+    "client.endpoint",
+    "client.factory",
+    "client.blocking.host",
+    "client.tls",
+    "server.listen",
+)
+"""These alone know of L{twisted.internet.endpoints}."""
+
+REACTOR = ("client.service", "console.session", "server.service")
+"""These alone know of the one and only reactor, and import it only inside of functions."""
+
+CIRCLES = (
+    {
+        "client.batch",
+        "client.bulk",
+        "client.connection",
+        "client.download",
+        "client.factory",
+        "client.protocol",
+        "client.upload",
+        "client.writer",
+    },
+    {
+        "server.factory",
+        "server.line.claims",
+        "server.line.connection",
+        "server.line.framing",
+        "server.line.login",
+        "server.line.protocol",
+        "server.line.upload",
+        "server.traffic.stall",
+    },
+    {"store.local.resumable", "store.local.store", "store.local.upload"},
+)
+"""
+Modules that import each other in a circle, imports for types alone counted. There are no others;
+a module that is out of its circle is taken out here too, so the list only becomes shorter.
+"""
+
+VAGUE = ("common", "engine", "handler", "helper", "manager", "misc", "util")
+"""What a module is not named, be it one or several: it would say nothing of what is in it."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """
+    A source file.
+
+    @ivar name: its dotted name below the package.
+    @ivar path: where it is.
+    @ivar imports: the full names of all that it imports.
+    @ivar at_start: those of them that are imported outside of functions.
+    """
+
+    name: str
+    path: Path
+    tree: ast.Module = field(repr=False)
+    imports: frozenset[str] = field(repr=False)
+    at_start: frozenset[str] = field(repr=False)
+
+
+def read_module(path: Path, name: str, package: str) -> Module:
+    """
+    Parse a source file.
+
+    @param package: the dotted name of the package that relative imports start from.
+    """
+    tree = ast.parse(path.read_bytes(), str(path))
+    return Module(
+        name,
+        path,
+        tree,
+        frozenset(imported(tree, package, functions=True)),
+        frozenset(imported(tree, package, functions=False)),
+    )
+
+
+def imported(node: ast.AST, package: str, functions: bool) -> Iterator[str]:
+    """
+    The full names of what is imported below a node: C{a.b.c} for C{from a.b import c}.
+
+    @param functions: whether to look into functions.
+    """
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            start = child.module or ""
+            if child.level:
+                above = package.split(".")[: len(package.split(".")) + 1 - child.level]
+                start = ".".join([*above, *([start] if start else [])])
+            yield from (f"{start}.{alias.name}" for alias in child.names)
+        elif functions or not isinstance(
+            child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+        ):
+            yield from imported(child, package, functions)
+
+
+def within(name: str, whole: str) -> bool:
+    """Whether a dotted name is C{whole}, or below it."""
+    return name == whole or name.startswith(whole + ".")
+
+
+@functools.cache
+def read_package() -> list[Module]:
+    """All modules of the package."""
+    modules = []
+    for path in sorted((ROOT / PACKAGE).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        package = ".".join(parts[:-1])
+        names = parts[1:-1] if parts[-1] == "__init__" else parts[1:]
+        modules.append(read_module(path, ".".join(names), package))
+    return modules
+
+
+def graph(modules: Iterable[Module]) -> dict[str, set[str]]:
+    """The modules that each module imports, of the package, by their names."""
+    names = {module.name for module in modules}
+    found: dict[str, set[str]] = {}
+    for module in modules:
+        found[module.name] = set()
+        for imported_name in module.imports:
+            if within(imported_name, PACKAGE):
+                target = imported_name.removeprefix(PACKAGE).removeprefix(".")
+                while target not in names:  # what is imported of a module, and not itself one
+                    target = target.rpartition(".")[0]
+                found[module.name].add(target)
+        found[module.name].discard(module.name)
+    return found
+
+
+def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """The largest sets of nodes from each of which one gets to every other one, sorted."""
+    reached: dict[str, set[str]] = {}
+    for node in graph:
+        found: set[str] = set()
+        further = [node]
+        while further:
+            new = graph[further.pop()] - found
+            found |= new
+            further += new
+        reached[node] = found
+    both = ({other for other in reached[node] if node in reached[other]} for node in graph)
+    return [list(circle) for circle in sorted({tuple(sorted(circle)) for circle in both if circle})]
+
+
+class ArrowTests(SynchronousTestCase):
+    """The package."""
+
+    def setUp(self) -> None:
+        self.modules = read_package()
+
+    def assert_none(self, offences: list[str], rule: str) -> None:
+        """There are no offences against this rule."""
+        self.assertEqual(offences, [], rule)
+
+    def test_found(self) -> None:
+        """The sources are found: every module that the tables name is there."""
+        found = {module.name for module in self.modules}
+        for name in {*ARROWS, *PURE, *ENDPOINTS, *REACTOR}:
+            self.assertIn(name, found)
+
+    def test_arrows(self) -> None:
+        """Every module has a place in the table, and imports of the package what it says there."""
+        offences = []
+        for module in self.modules:
+            places = [place for place in ARROWS if place and within(module.name, place)]
+            if module.name and not places:
+                offences.append(f"{module.name} has no place in ARROWS")
+                continue
+            allowed = ARROWS[max(places, key=len, default="")]
+            for name in sorted(module.imports):
+                if within(name, PACKAGE) and not any(
+                    within(name, f"{PACKAGE}.{target}") for target in allowed
+                ):
+                    offences.append(f"{module.name or PACKAGE} imports {name}")
+        self.assert_none(offences, "the arrows of ARROWS")
+
+    def test_circles(self) -> None:
+        """No modules import each other in a circle, but for those that are known to."""
+        self.assertEqual(circles(graph(self.modules)), sorted(map(sorted, CIRCLES)))
+
+    def test_ends_apart(self) -> None:
+        """The table itself keeps the server and the client apart, and the inner parts from both."""
+        forbidden = {
+            "server": ("client",),
+            "client": ("server",),
+            "store": ("server", "client", "depot", "transfer", "wire"),
+            "store.local": ("server", "client", "depot", "transfer", "wire"),
+            "transfer": ("server", "client", "depot", "wire"),
+            "depot": ("server", "client", "wire"),
+            "wire": ("server", "client", "depot", "transfer", "store"),
+        }
+        for place, targets in forbidden.items():
+            for target in targets:
+                for allowed in ARROWS[place]:
+                    self.assertFalse(within(allowed, target), f"{place} to {target}")
+
+    def test_pure(self) -> None:
+        """What is pure imports nothing of Twisted and zope."""
+        self.assert_none(
+            [
+                f"{module.name} imports {name}"
+                for module in self.modules
+                for name in sorted(module.imports)
+                if any(within(module.name, pure) for pure in PURE)
+                and name.partition(".")[0] in ("twisted", "zope")
+            ],
+            f"{PURE} know nothing of Twisted",
+        )
+
+    def test_endpoints(self) -> None:
+        """Endpoints are for the service modules, and the factory that connects."""
+        self.assert_none(
+            [
+                module.name
+                for module in self.modules
+                if module.name not in ENDPOINTS
+                and any(within(name, "twisted.internet.endpoints") for name in module.imports)
+            ],
+            f"only {ENDPOINTS} import twisted.internet.endpoints",
+        )
+
+    def test_reactor(self) -> None:
+        """No module imports the reactor when it is imported, and only services do at all."""
+        self.assert_none(
+            [
+                module.name
+                for module in self.modules
+                if any(
+                    within(name, "twisted.internet.reactor")
+                    for name in (module.at_start if module.name in REACTOR else module.imports)
+                )
+            ],
+            f"only {REACTOR} import the reactor, and only inside of functions",
+        )
+
+    def test_names(self) -> None:
+        """Modules and packages are named for what they hold."""
+        self.assert_none(
+            [
+                module.name
+                for module in self.modules
+                for part in module.name.split(".")
+                if part.removesuffix("s") in VAGUE
+            ],
+            "no module has a vague name",
+        )
+
+    def test_docstrings(self) -> None:
+        """Every module of the package, the plugin and the tests says what it is for."""
+        paths = [PLUGIN, *(ROOT / "tests").rglob("*.py")]
+        others = [read_module(path, path.stem, "") for path in sorted(paths)]
+        self.assert_none(
+            [
+                str(module.path.relative_to(ROOT))
+                for module in (*self.modules, *others)
+                if not ast.get_docstring(module.tree)
+            ],
+            "every module has a docstring",
+        )
+
+
+class PluginTests(SynchronousTestCase):
+    """What every C{twistd} of a machine imports."""
+
+    def test_plugin(self) -> None:
+        """The plugin imports nothing of the package: where that breaks, twistd does not."""
+        module = read_module(PLUGIN, "xfer_plugin", "twisted.plugins")
+        self.assertEqual([name for name in module.imports if within(name, PACKAGE)], [])
+
+    def test_no_packages(self) -> None:
+        """Nothing makes C{twisted} or C{twisted.plugins} a package of ours, hiding the real one."""
+        self.assertEqual(list((ROOT / "twisted").rglob("__init__.py")), [])
+
+
+class ImportedTests(SynchronousTestCase):
+    """What these tests see of a source."""
+
+    SOURCE = """
+import a.b
+from c import d
+from . import e
+from .f import g
+from ..h import i as j
+if TYPE_CHECKING:
+    from k import l
+class M:
+    import n
+    def o(self):
+        import p
+async def q():
+    from r import s, t
+"""
+
+    def test_imported(self) -> None:
+        """Every form of import is seen, wherever it stands."""
+        tree = ast.parse(self.SOURCE)
+        at_start = ["a.b", "c.d", "x.y.e", "x.y.f.g", "x.h.i", "k.l", "n"]
+        self.assertEqual(list(imported(tree, "x.y", functions=False)), at_start)
+        self.assertEqual(
+            list(imported(tree, "x.y", functions=True)), [*at_start, "p", "r.s", "r.t"]
+        )
+
+    def test_circles(self) -> None:
+        """Circles are found, whatever hangs on them."""
+        nodes = {"a": {"b"}, "b": {"c", "x"}, "c": {"a"}, "d": {"a"}, "x": set(), "y": {"z"}}
+        self.assertEqual(circles({**nodes, "z": {"y", "x"}}), [["a", "b", "c"], ["y", "z"]])
+        self.assertEqual(circles({**nodes, "z": set()}), [["a", "b", "c"]])
+
+    def test_within(self) -> None:
+        """A name is within itself and what it is below, not what it merely begins with."""
+        self.assertTrue(within("a.b", "a.b"))
+        self.assertTrue(within("a.b.c", "a.b"))
+        self.assertFalse(within("a.bc", "a.b"))
+        self.assertFalse(within("a", "a.b"))

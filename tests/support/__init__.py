@@ -1,0 +1,1 @@
+"""What tests share: depots, users, processes, and faults that are made."""

@@ -1,0 +1,81 @@
+"""C{xfer-depot certificate}: a self-signed certificate for a start."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from xferproto.model.errors import CertificateError
+from xferproto.net.certificates import (
+    LOCAL_NAMES,
+    fingerprint,
+    make_credential,
+    write_credential,
+)
+
+CERTIFICATE_FILE = "cert.pem"
+KEY_FILE = "key.pem"
+
+
+def add_certificate_command(commands: Any) -> None:
+    """Add the command to the subparsers of C{xfer-depot}."""
+    what = "make a self-signed certificate for a start, good for a year"
+    command = commands.add_parser("certificate", help=what, description=what.capitalize() + ".")
+    command.add_argument(
+        "directory",
+        type=Path,
+        nargs="?",
+        metavar="DIR",
+        help=f"where to write {CERTIFICATE_FILE} and {KEY_FILE}; made if it is not there",
+    )
+    command.add_argument("--cert", type=Path, metavar="FILE", help="the certificate, in PEM")
+    command.add_argument("--key", type=Path, metavar="FILE", help="its private key, in PEM")
+    command.add_argument(
+        "--name",
+        action="append",
+        metavar="HOST",
+        help="host name or IP address that clients connect to; may be repeated "
+        f"(default: {', '.join(LOCAL_NAMES)})",
+    )
+    command.set_defaults(command=_certificate, parser=command)
+
+
+def _certificate(options: argparse.Namespace) -> int:
+    given = options.cert is not None, options.key is not None
+    if given != ((True, True) if options.directory is None else (False, False)):
+        options.parser.error("give a directory, or both --cert and --key")
+    try:
+        _make(options)
+    except CertificateError as error:
+        print(f"xfer-depot: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _make(options: argparse.Namespace) -> None:
+    certificate, key = options.cert, options.key
+    names = options.name or LOCAL_NAMES
+    credential = make_credential(names)
+    if options.directory is not None:
+        try:
+            options.directory.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise CertificateError(f"Can't make {options.directory}: {error.strerror}.") from None
+        certificate, key = options.directory / CERTIFICATE_FILE, options.directory / KEY_FILE
+    write_credential(credential, certificate, key)
+    good = credential.certificate.not_valid_after_utc
+    print(f"{certificate}: for {', '.join(names)}, good until {good:%Y-%m-%d}")
+    print(f"{key}: its private key; keep it from others")
+    print(f"SHA-256 fingerprint: {fingerprint(credential.certificate)}")
+    server = f"twistd -n xfer --tls-cert {_quoted(certificate)} --tls-key {_quoted(key)}"
+    client = f"twistd -n xfer-client --tls --host {shlex.quote(names[0])}"
+    print(f"server: {server}")
+    print(f"client: {client} --fingerprint {fingerprint(credential.certificate)}")
+    print(f"    or: {client} --ca {_quoted(certificate)}")
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))

@@ -1,0 +1,1 @@
+"""The client for callers that block: scripts, notebooks, threads."""

@@ -1,0 +1,84 @@
+"""The classic exchange: list, upload, compare, list, download, compare. Told line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from xferproto.client.connection import Progress
+from xferproto.client.protocol import XferClientProtocol
+from xferproto.client.retry import RetryingClient
+from xferproto.client.target import local_name
+from xferproto.files.directories import make_directories
+from xferproto.model.entry import Entry
+from xferproto.model.errors import HashMismatch, XferError
+
+Say = Callable[[str], None]
+"""Writes one line of the transcript."""
+
+
+class ExchangeFailed(XferError):
+    """The exchange can't go on. The text is one line for people."""
+
+
+async def exchange(
+    client: XferClientProtocol | RetryingClient,
+    source: Path,
+    output: Path,
+    say: Say,
+    verify: bool = False,
+    delete: bool = False,
+) -> bool:
+    """
+    Send a file, fetch it back, and compare the hashes of both ways.
+
+    @param client: connected, and best C{prompted}, so that its lines read like a conversation.
+    @param source: the file.
+    @param output: the directory that gets it back; made when it is not there.
+    @param say: gets what happens between the lines of the wire.
+    @param verify: let the server hash the stored bytes again in between.
+    @param delete: take the file out of the depot again in the end.
+    @return: whether both ways were a success.
+    @raise ExchangeFailed: the list does not hold what was stored, or C{output} can't be used.
+    @raise XferError: what a request failed with.
+    """
+    await client.list_files()
+    stored = await _verified(client.upload(source, progress=_told(say, "sent")), say)
+    if stored is None:
+        return False
+    entries = await client.list_files()
+    if stored not in entries:
+        raise ExchangeFailed(f"The list does not hold {stored.id}, which was just stored.")
+    if verify:
+        await client.verify(stored.id)
+    target = output / local_name(stored.name)
+    if target.exists() and target.samefile(source):
+        raise ExchangeFailed(f"{target} is the file that was sent; choose another --output.")
+    make_directories(output)
+    fetching = client.download(stored.id, target, replace=True, progress=_told(say, "received"))
+    fetched = await _verified(fetching, say)
+    if fetched is not None:
+        say(f"  saved as {target}")
+    if delete:
+        await client.delete(stored.id, stored.name)
+    await client.disconnect()
+    return fetched is not None
+
+
+def _told(say: Say, verb: str) -> Progress:
+    def progress(done: int, total: int) -> None:
+        if done == total:
+            say(f"  {total} bytes {verb}")
+
+    return progress
+
+
+async def _verified(transfer: Awaitable[Entry], say: Say) -> Entry | None:
+    """Wait for a transfer and say how the comparison went: its entry, or None where it failed."""
+    try:
+        entry = await transfer
+    except HashMismatch as mismatch:
+        say(f"  MD5 here {mismatch.ours}, at the server {mismatch.theirs}: Fail")
+        return None
+    say(f"  MD5 here {entry.id}, at the server {entry.id}: Success")
+    return entry

@@ -1,0 +1,39 @@
+"""The options that say whether a client uses TLS, and whom it trusts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.python import usage
+
+from xferproto.net.certificates import parse_fingerprint
+
+_WITH_TLS = ("ca", "fingerprint", "cert", "key")
+
+
+class TLSOptions(usage.Options):
+    """What C{twistd xfer-client} takes for TLS."""
+
+    optFlags = [["tls", None, "Connect with TLS, and check who is there."]]
+
+    optParameters: list[Any] = [
+        ["ca", None, None, "PEM file of the certificates to trust, instead of the platform's."],
+        [
+            "fingerprint",
+            None,
+            None,
+            "SHA-256 that the depot's certificate has to have; then its name does not count.",
+            parse_fingerprint,
+        ],
+        ["cert", None, None, "PEM file of the client's own certificate."],
+        ["key", None, None, "PEM file of its key, unless --cert has it."],
+    ]
+
+    def postOptions(self) -> None:
+        super().postOptions()
+        if not self["tls"]:
+            for name in _WITH_TLS:
+                if self[name] is not None:
+                    raise usage.UsageError(f"--{name} goes with --tls")
+        elif self["key"] is not None and self["cert"] is None:
+            raise usage.UsageError("--key goes with --cert")

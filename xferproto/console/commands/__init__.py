@@ -1,0 +1,1 @@
+"""The subcommands of C{xfer}, a module each."""

@@ -1,0 +1,264 @@
+"""C{xfer rm}: removes files, or names of them."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from xferproto.client.lines import KeptEntries
+from xferproto.console.options import Chosen, command
+from xferproto.console.session import Session, run
+from xferproto.console.transfers.ambiguity import Meant, id_or_name, is_name_too, may_be_id
+from xferproto.model.entry import Entry
+from xferproto.model.errors import Corrupt, NoSuchFile
+
+if TYPE_CHECKING:
+    from xferproto.client.retry import RetryingClient
+
+
+@command(
+    "rm",
+    epilog="""\b
+Examples:
+  xfer rm report.pdf                  this name, of all contents that have it
+  xfer rm 5d41402abc4b2a76b9719d911017c592
+                                      a content, under all its names
+  xfer rm -r photos                   all below photos/
+  xfer rm -rn photos                  say what that would remove
+
+There is no undoing it: the bytes go with the last name. Where an id has several names, or -r finds
+several, it asks first; without a terminal --yes has to be given. Where an argument is the id of a
+content and a name of another, it asks which; without a terminal --id or --name has to be given.""",
+)
+@click.argument("whats", nargs=-1, required=True, metavar="ID|NAME...")
+@click.option("-r", "--recursive", is_flag=True, help="Remove all below NAME/ too.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would be removed; remove nothing.")
+@id_or_name
+@click.pass_obj
+def rm(
+    chosen: Chosen,
+    whats: tuple[str, ...],
+    recursive: bool,
+    yes: bool,
+    dry_run: bool,
+    meant: Meant,
+) -> None:
+    """Remove files: an id under all its names, or a name."""
+    run(
+        chosen.settings(),
+        lambda session: _Removing(session, recursive, yes, dry_run, meant).run(whats),
+    )
+
+
+@dataclass(frozen=True)
+class _Victim:
+    """
+    What one request removes.
+
+    @ivar id: the content.
+    @ivar name: its name that goes, or None for all.
+    @ivar names: the names that go, as far as they are known.
+    """
+
+    id: str
+    name: str | None
+    names: tuple[str, ...]
+
+
+class _Removing:
+    """
+    Removes what was asked for, over several connections.
+
+    @param session: where it runs.
+    @param recursive: whether what is below a name is removed too.
+    @param yes: whether nothing is asked.
+    @param dry_run: whether nothing is to be removed.
+    @param meant: what the arguments are, where they may not be either.
+    """
+
+    def __init__(
+        self, session: Session, recursive: bool, yes: bool, dry_run: bool, meant: Meant
+    ) -> None:
+        self._session = session
+        self._recursive = recursive
+        self._yes = yes
+        self._meant = meant
+        self._output = session.output
+        self._dry_run = dry_run
+        self._victims: dict[tuple[str, str | None], _Victim] = {}
+        self._queue: deque[_Victim] = deque()
+        self._removed = 0
+
+    async def run(self, whats: tuple[str, ...]) -> None:
+        """
+        Do it. What can't be removed is told, and the rest goes on.
+
+        @raise Exception: nothing can be removed any more.
+        """
+        from xferproto.console.transfers.connections import Jobs
+        from xferproto.console.transfers.run import is_of_all
+
+        client = self._session.client()
+        doubtful = False
+        for what in whats:
+            try:
+                doubtful |= await self._find(client, what)
+            except Exception as error:
+                if is_of_all(error):
+                    raise
+                self._output.failed(what, error)
+        count = sum(len(victim.names) or 1 for victim in self._victims.values())
+        if doubtful and not (self._yes or self._dry_run) and not await self._agreed(count):
+            return
+        self._queue.extend(self._victims.values())
+        try:
+            jobs = Jobs(self._session, self._work, lambda: bool(self._queue))
+            await jobs.run(client, min(self._session.settings.jobs, len(self._queue)))
+        finally:
+            verb = "would be removed" if self._dry_run else "removed"
+            names = "1 name" if self._removed == 1 else f"{self._removed:,} names"
+            failed = self._output.failures
+            self._output.summary(
+                f"{names} {verb}" + (f"; {failed:,} failed" if failed else ""),
+                action="rm",
+                removed=self._removed,
+                failed=failed,
+                dry_run=self._dry_run,
+            )
+
+    async def _find(self, client: RetryingClient, what: str) -> bool:
+        """
+        Find what an argument stands for; whether that has to be asked about.
+
+        @raise NoSuchFile: nothing.
+        @raise AnswerTooLong: more than can be kept.
+        @raise LocalRefusal: an id, or a name, and nobody says which.
+        """
+        from xferproto.console.transfers.damaged import each_damaged
+
+        if may_be_id(what, self._meant):
+            try:
+                entries: tuple[Entry, ...] = (await client.stat(what)).entries
+            except NoSuchFile:
+                if self._meant == "id":
+                    raise
+                entries = ()  # then it may be a name
+            except Corrupt:  # it can be removed; under which names is not told
+                if await self._means_id(client, what):
+                    self._take(_Victim(what.lower(), None, ()))
+                    return True
+                entries = ()
+            if entries and await self._means_id(client, what):
+                names = tuple(entry.name for entry in entries)
+                self._take(_Victim(entries[0].id, None, names))
+                return len(names) > 1
+        kept = KeptEntries()
+        below = what if what.endswith("/") else f"{what}/"
+
+        def take(entry: Entry) -> None:
+            if entry.name == what or (self._recursive and entry.name.startswith(below)):
+                kept.add(entry)
+
+        await each_damaged(client, what, take)
+        await client.each_file(what, take)
+        await each_damaged(client, what, take)
+        found = kept.entries
+        if not found:
+            raise NoSuchFile()
+        for entry in found:
+            self._take(_Victim(entry.id, entry.name, (entry.name,)))
+        return len({entry.name for entry in found}) > 1
+
+    async def _means_id(self, client: RetryingClient, what: str) -> bool:
+        """
+        Whether the id is meant that there is, and not a name of another content.
+
+        @raise LocalRefusal: it may be either, and nobody says which.
+        """
+        from xferproto.console.ui.advice import LocalRefusal
+
+        if self._meant or not await is_name_too(client, what, self._recursive):
+            return True
+        if not self._yes and self._may_ask():
+            answer = await self._answer(
+                f"{what} is the id of a content, and a name of another. "
+                "Remove the id, the name, or nothing? [id/name/N] "
+            )
+            if answer in ("id", "name"):
+                return answer == "id"
+        raise LocalRefusal(
+            "it is the id of a content, and a name of another; nothing of it was removed",
+            "say which is meant: --id or --name",
+        )
+
+    def _may_ask(self) -> bool:
+        return not self._output.json and sys.stdin is not None and sys.stdin.isatty()
+
+    async def _answer(self, prompt: str) -> str:
+        self._output.flush()
+        answer = await self._session.executor.run(_ask, prompt)
+        return answer.strip().lower()
+
+    def _take(self, victim: _Victim) -> None:
+        self._victims.setdefault((victim.id, victim.name), victim)
+
+    async def _agreed(self, count: int) -> bool:
+        """Ask whoever sits there; whether they agree. Nobody does where nobody can be asked."""
+        from xferproto.console.ui.advice import LocalRefusal
+
+        what = "1 file" if count == 1 else f"{count:,} names"
+        if not self._may_ask():
+            refusal = LocalRefusal(
+                f"{what} would be removed, and there is no terminal to ask at",
+                "give --yes if that is meant; --dry-run tells which",
+            )
+            self._output.failed("", refusal)
+            return False
+        if await self._answer(f"Remove {what}, for ever? [y/N] ") in ("y", "yes"):
+            return True
+        self._output.failed("", LocalRefusal("nothing was removed", "say y to remove it"))
+        return False
+
+    async def _work(self, client: RetryingClient) -> None:
+        while self._queue:
+            await self._remove(client, self._queue.popleft())
+
+    async def _remove(self, client: RetryingClient, victim: _Victim) -> None:
+        from xferproto.console.transfers.run import is_of_all
+
+        try:
+            if not self._dry_run:
+                await client.delete(victim.id, victim.name)
+        except NoSuchFile:
+            pass  # it is gone, by another try or another hand
+        except Exception as error:
+            if is_of_all(error):
+                self._queue.appendleft(victim)
+                raise
+            what = victim.name or victim.id
+            self._output.failed(what, error, action="rm", id=victim.id, name=victim.name)
+            return
+        for name in victim.names or (None,):
+            self._removed += 1
+            if self._output.quiet:
+                continue
+            shown = "" if name is None else f"  {self._output.shown(name)}"
+            self._output.result(
+                f"{'would remove' if self._dry_run else 'removed'}  {victim.id}{shown}",
+                event="removed",
+                id=victim.id,
+                name=name,
+                dry_run=self._dry_run,
+            )
+
+
+def _ask(prompt: str) -> str:
+    """What is typed for an answer. Blocks."""
+    sys.stderr.write(prompt)
+    sys.stderr.flush()
+    return sys.stdin.readline()

@@ -1,0 +1,1 @@
+"""Which depot a subcommand asks, as whom, and how."""

@@ -1,0 +1,115 @@
+"""Where C{xfer} has its password from: a file, a variable, the keyring, whoever sits there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from xferproto import prompt
+from xferproto.client.password import VARIABLE, others_can_read, read_password_file
+from xferproto.console.config.settings import Settings
+from xferproto.model.errors import BadDetails
+from xferproto.model.escape import printable
+from xferproto.wire import codec
+from xferproto.wire.requests import Login
+
+INSTALL = "pip install 'xferproto[keyring]'"
+
+
+def credentials(settings: Settings, note: Callable[[str], None]) -> tuple[str, str] | None:
+    """
+    Who logs in, and with which password: the first line of the file, or what is in
+    C{XFER_PASSWORD}, or in the keyring, or what is typed. None where nobody logs in.
+
+    @param note: told that others can read the file.
+    @raise click.UsageError: there is no password, or it can't be one; told in one line.
+    """
+    user = settings.user
+    if user is None:
+        return None
+    if settings.password_file is not None:
+        password = _from_file(settings.password_file, note)
+    elif VARIABLE in os.environ:
+        password = os.environ[VARIABLE]
+    else:
+        kept = from_keyring(settings)
+        password = ask(f"Password of {printable(user)}: ") if kept is None else kept
+    return checked(user, password)
+
+
+def checked(user: str, password: str) -> tuple[str, str]:
+    """
+    Both, if they can be a user and a password.
+
+    @raise click.UsageError: they can't.
+    """
+    try:
+        codec.check_login(Login(user, password))
+    except BadDetails as error:
+        raise click.UsageError(error.text.removesuffix(".")) from None
+    return user, password
+
+
+def _from_file(path: str, note: Callable[[str], None]) -> str:
+    try:
+        if others_can_read(path):
+            note(f"{printable(path)}: others can read this password; chmod 600 it")
+        return read_password_file(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise click.UsageError(f"--password-file: {printable(path)}: {reason}") from None
+
+
+def ask(question: str) -> str:
+    """
+    What is typed at the terminal, which need not be standard input.
+
+    @raise click.UsageError: there is none.
+    """
+    try:
+        return prompt.ask(question, shown=False)
+    except OSError:
+        raise click.UsageError(
+            f"there is no terminal to ask for the password at; set {VARIABLE}, give "
+            "--password-file FILE, or keep it in the keyring with xfer login"
+        ) from None
+    except UnicodeDecodeError:
+        raise click.UsageError("the password is not UTF-8") from None
+    except EOFError:
+        raise click.UsageError("no password was typed") from None
+
+
+def service(settings: Settings) -> str:
+    """What the keyring calls the depot."""
+    if settings.endpoint is not None:
+        return f"xfer:{settings.endpoint}"
+    return f"xfer:{settings.host}:{settings.port}"
+
+
+def keyring() -> Any | None:
+    """The package C{keyring}, where there is a keyring that works; else None."""
+    try:
+        import keyring as package
+        from keyring.backends import fail, null
+
+        backend = package.get_keyring()
+    except Exception:  # whatever a backend of somebody else's may raise
+        return None
+    if isinstance(backend, fail.Keyring | null.Keyring):
+        return None
+    return package
+
+
+def from_keyring(settings: Settings) -> str | None:
+    """The password of the settings' user, or None where the keyring has none, or fails."""
+    package = keyring()
+    if package is None or settings.user is None:
+        return None
+    with contextlib.suppress(Exception):  # it is locked, or was shut by its user
+        kept: str | None = package.get_password(service(settings), settings.user)
+        return kept
+    return None

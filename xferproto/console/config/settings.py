@@ -1,0 +1,300 @@
+"""Which depot, as whom, and how: flags over variables over the configuration file."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import click
+
+from xferproto.console.config.file import Config, read_config, unknown_server
+from xferproto.model.escape import printable
+
+DEFAULT_HOST = "127.0.0.1"
+
+DEFAULT_PORT = 9000
+
+JOBS = 4
+
+TRIES = 5
+
+VARIABLES = "XFER_"
+"""What the names of variables begin with."""
+
+WITH_TLS = ("ca", "fingerprint", "cert", "key")
+"""What goes with TLS only."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """
+    What a subcommand is to do its work with.
+
+    @ivar server: the depot as messages call it: C{lab (depot.example port 9000 with TLS)}.
+    @ivar host: where it is, unless C{endpoint} says.
+    @ivar port: its TCP port.
+    @ivar endpoint: a Twisted client endpoint string, instead of host and port.
+    @ivar tls: whether to connect with TLS.
+    @ivar ca: a PEM file of the certificates to trust.
+    @ivar fingerprint: of the certificate that the depot has to have.
+    @ivar cert: a PEM file of the user's own certificate.
+    @ivar key: a PEM file of its key.
+    @ivar user: who logs in; nobody where it is None.
+    @ivar password_file: the file whose first line is the password.
+    @ivar jobs: connections at once.
+    @ivar tries: how often a request is tried.
+    @ivar quiet: whether only failures are told.
+    @ivar json: whether what is told is JSON.
+    @ivar progress: whether bars are wanted, and standard error is a terminal that can show them.
+    """
+
+    server: str
+    host: str
+    port: int
+    endpoint: str | None
+    tls: bool
+    ca: str | None
+    fingerprint: str | None
+    cert: str | None
+    key: str | None
+    user: str | None
+    password_file: str | None
+    jobs: int
+    tries: int
+    quiet: bool
+    json: bool
+    progress: bool
+
+
+class Level(NamedTuple):
+    """
+    Settings of one origin.
+
+    @ivar values: from the option's name.
+    @ivar origin: the file and its table; L{VARIABLES}; empty for the command line.
+    """
+
+    values: Mapping[str, Any]
+    origin: str
+
+
+class Levels:
+    """
+    Settings of several origins, those that count most first.
+
+    @param levels: the origins.
+    """
+
+    def __init__(self, levels: Iterable[Level]) -> None:
+        self._levels = tuple(levels)
+
+    def find(self, *names: str) -> int | None:
+        """Where the first is that has one of these."""
+        for number, level in enumerate(self._levels):
+            if any(name in level.values for name in names):
+                return number
+        return None
+
+    def get(self, name: str, default: Any = None, down_to: int | None = None) -> Any:
+        """
+        The value that counts.
+
+        @param down_to: the last level that is asked; all are, where it is None.
+        """
+        last = len(self._levels) if down_to is None else down_to + 1
+        for level in self._levels[:last]:
+            if name in level.values:
+                return level.values[name]
+        return default
+
+    def password_file(self, user: str | None) -> str | None:
+        """The password's file; not one that stands beside another user."""
+        for level in self._levels:
+            if "password_file" in level.values and level.values.get("user", user) == user:
+                return str(level.values["password_file"])
+        return None
+
+    def called(self, name: str) -> str:
+        """What to call an option in a message, by where it comes from."""
+        at = self.find(name)
+        origin = "" if at is None else self._levels[at].origin
+        if origin == VARIABLES:
+            return VARIABLES + name.upper()
+        spelled = name.replace("_", "-")
+        return f"{origin}: {spelled}" if origin else f"--{spelled}"
+
+
+def choose(flags: Mapping[str, Any], variables: Mapping[str, Any]) -> Settings:
+    """
+    The settings that come of flags, variables and the configuration file.
+
+    Flags count more than variables, those more than the table of a server, that more than what
+    holds for all of them. The table of a server that a flag names counts more than variables.
+
+    @raise click.UsageError: something is wrong; told in one line.
+    """
+    config = read_config(flags.get("config", variables.get("config")))
+    levels, name = _levels(config, flags, variables)
+    where = levels.find("host", "endpoint")
+    host = levels.get("host", DEFAULT_HOST, where)
+    # A port that stands beside another host is not this one's; one for all servers is.
+    general = DEFAULT_PORT if "host" in config.values else config.values.get("port", DEFAULT_PORT)
+    port = levels.get("port", general, where)
+    endpoint = None if where is None else levels.get("endpoint", None, where)
+    if where is not None and endpoint is not None:
+        for other in ("host", "port"):
+            found = levels.find(other)
+            if found is not None and found <= where:
+                raise click.UsageError(f"{levels.called(other)} goes without an endpoint")
+    tls = _tls(levels, endpoint)
+    user = levels.get("user")
+    password_file = levels.password_file(user)
+    if user is None and password_file is not None:
+        raise click.UsageError(f"{levels.called('password_file')} takes a user (--user NAME)")
+    quiet, json = bool(levels.get("quiet")), bool(levels.get("json"))
+    return Settings(
+        server=_described(name, host, port, endpoint, tls),
+        host=host,
+        port=port,
+        endpoint=endpoint,
+        tls=tls,
+        ca=levels.get("ca") if tls else None,
+        fingerprint=levels.get("fingerprint") if tls else None,
+        cert=levels.get("cert") if tls else None,
+        key=levels.get("key", None, levels.find("cert")) if tls else None,
+        user=user,
+        password_file=password_file,
+        jobs=levels.get("jobs", JOBS),
+        tries=levels.get("tries", TRIES),
+        quiet=quiet,
+        json=json,
+        progress=bool(levels.get("progress", True))
+        and not (quiet or json or levels.get("no_progress"))
+        and _shows_bars(),
+    )
+
+
+def _levels(
+    config: Config, flags: Mapping[str, Any], variables: Mapping[str, Any]
+) -> tuple[Levels, str | None]:
+    """The levels, and the name of the server whose table is among them."""
+    high, low = dict(flags), dict(variables)
+    named: str | None = None
+    by_flag = "server" in flags
+    if by_flag:
+        named = _place(config, flags["server"], high, "--server")
+    elif not {"host", "endpoint"} & high.keys():
+        if "server" in variables:
+            named = _place(config, variables["server"], low, "XFER_SERVER")
+        elif not {"host", "endpoint"} & low.keys():
+            named = config.default
+    origin = printable(str(config.path))
+    levels = [Level(high, "")]
+    variable_level = Level(low, VARIABLES)
+    table_level = Level({}, "")
+    if named is not None:
+        table_level = Level(config.servers[named], f"{origin}: servers.{printable(named)}")
+    levels += [table_level, variable_level] if by_flag else [variable_level, table_level]
+    levels.append(Level(config.values, origin))
+    return Levels(levels), named
+
+
+def _place(config: Config, text: str, values: dict[str, Any], option: str) -> str | None:
+    """
+    Find out what is meant by a server: one of the file, whose name is returned, or an address,
+    which is put among C{values}.
+    """
+    if text in config.servers:
+        return text
+    address = parse_address(text)
+    if address is None:
+        shown = printable(text)
+        raise click.UsageError(
+            f"{option}: {printable(str(config.path))}: {unknown_server(text, config.servers)}; "
+            f"a host of that name is --host {shown} or {shown}:{DEFAULT_PORT}"
+        )
+    for name in ("host", "endpoint"):
+        if name in values:
+            raise click.UsageError(f"{option} {printable(text)} goes without --{name}")
+    values["host"] = address[0]
+    if address[1] is not None:
+        if "port" in values:
+            raise click.UsageError(
+                f"{option} {printable(text)} has a port already; leave --port out"
+            )
+        values["port"] = address[1]
+    return None
+
+
+def parse_address(text: str) -> tuple[str, int | None] | None:
+    """
+    C{HOST}, C{HOST:PORT}, C{[IPV6]}, C{[IPV6]:PORT} or an IPv6 address: host and port. None where
+    it is a mere word, which might be anything.
+    """
+    match = re.fullmatch(r"(?:\[([^\[\]]+)\]|([^:\[\]/\s]+))(?::([0-9]{1,5}))?", text)
+    if match is None:
+        return (text, None) if _is_ipv6(text) else None
+    if match[1] is not None and not _is_ipv6(match[1]):
+        return None
+    port = None if match[3] is None else int(match[3])
+    if port is not None and not 1 <= port <= 65535:
+        return None
+    host = match[1] or match[2]
+    if port is None and match[1] is None and "." not in host and host != "localhost":
+        return None
+    return host, port
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _tls(levels: Levels, endpoint: str | None) -> bool:
+    """
+    Whether to connect with TLS.
+
+    @raise click.UsageError: what is given for it does not fit: it is never ignored in silence.
+    """
+    said = levels.find("tls")
+    tls = bool(levels.get("tls", False))
+    if tls and endpoint is not None:
+        raise click.UsageError(
+            f"{levels.called('tls')} goes with host and port, not with an endpoint; "
+            "say --no-tls to connect without"
+        )
+    for name in WITH_TLS:
+        at = levels.find(name)
+        if at is not None and not tls and (said is None or at <= said):
+            raise click.UsageError(
+                f"{levels.called(name)} goes with TLS; say --tls, or --no-tls to do without"
+            )
+    if tls:
+        if levels.find("key") is not None and levels.find("cert") is None:
+            raise click.UsageError(f"{levels.called('key')} goes with --cert")
+        if levels.find("fingerprint") is not None:
+            from xferproto.net.certificates import parse_fingerprint
+
+            try:
+                parse_fingerprint(levels.get("fingerprint"))
+            except ValueError as error:
+                raise click.UsageError(f"{levels.called('fingerprint')}: {error}") from None
+    return tls
+
+
+def _described(name: str | None, host: str, port: int, endpoint: str | None, tls: bool) -> str:
+    where = f"{host} port {port}" if endpoint is None else endpoint
+    where = printable(where) + (" with TLS" if tls else "")
+    return where if name is None else f"{printable(name)} ({where})"
+
+
+def _shows_bars() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"

@@ -1,0 +1,85 @@
+"""What a depot has already under the names of files that are to be sent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Container, Iterable
+
+from xferproto.client.lines import KeptEntries
+from xferproto.client.retry import RetryingClient
+from xferproto.console.transfers.damaged import each_damaged
+from xferproto.model.entry import Entry
+
+LISTINGS = 32
+"""The most listings that are asked for; beyond them, one of what all names begin with."""
+
+
+class Known:
+    """The entries of some names; none before they are looked for."""
+
+    def __init__(self) -> None:
+        self._listed = _Contents(())
+        self._damaged = _Contents(())
+
+    async def look_for(
+        self, client: RetryingClient, names: Container[str], prefixes: Iterable[str]
+    ) -> None:
+        """
+        List what the depot has of these names.
+
+        @param prefixes: every name begins with one of them.
+        @raise AnswerTooLong: it has more contents of them than can be kept.
+        @raise Denied: we may not list.
+        @raise LoginRequired: strangers may not.
+        """
+        beginnings = sorted(set(prefixes))
+        if len(beginnings) > LISTINGS:
+            beginnings = [os.path.commonprefix(beginnings)]  # noqa: RUF071 (of names, no paths)
+        listed, damaged = _Contents(names), _Contents(names)
+        for prefix in beginnings:
+            await client.each_file(prefix, listed.take)
+            await each_damaged(client, prefix, damaged.take)
+        self._listed, self._damaged = listed, damaged
+
+    def of_size(self, name: str, size: int) -> list[Entry]:
+        """The contents of a name that have this size."""
+        return [entry for entry in self._listed.of(name) if entry.size == size]
+
+    def besides(self, entry: Entry) -> list[Entry]:
+        """The other contents of an entry's name, damaged ones too."""
+        named = [*self._listed.of(entry.name), *self._damaged.of(entry.name)]
+        return [one for one in named if one.id != entry.id]
+
+
+class _Contents:
+    """
+    The contents of some names, each once. One for each name is always kept, for the names are
+    known here; the others are counted, for they are as many as the depot says.
+
+    @param names: those that are kept.
+    """
+
+    def __init__(self, names: Container[str]) -> None:
+        self._names = names
+        self._first: dict[str, Entry] = {}
+        self._others: dict[str, dict[Entry, None]] = {}
+        self._kept = KeptEntries()
+
+    def take(self, entry: Entry) -> None:
+        """
+        Keep an entry, if it has one of the names.
+
+        @raise AnswerTooLong: there are too many.
+        """
+        if entry.name not in self._names or self._first.setdefault(entry.name, entry) == entry:
+            return
+        others = self._others.setdefault(entry.name, {})
+        if entry not in others:
+            self._kept.add(entry)
+            others[entry] = None
+
+    def of(self, name: str) -> list[Entry]:
+        """Those of a name, in the order in which they came."""
+        if (first := self._first.get(name)) is None:
+            return []
+        return [first, *self._others.get(name, ())]

@@ -1,0 +1,84 @@
+"""Standard input, put aside until its end: an upload says its size first."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from xferproto.console.transfers.local_tree import LocalFile, Refused
+from xferproto.transfer.sender import BLOCK
+
+
+class Spool:
+    """
+    A file of its own for what comes on standard input, below TMPDIR; gone when it is closed.
+
+    @param reactor: hears of the end.
+    @ivar path: of the file.
+    @raise OSError: it can't be made.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._closed = False
+        fd, self.path = tempfile.mkstemp(prefix="xfer-")
+        self._file = os.fdopen(fd, "wb", buffering=0)  # which the thread closes
+
+    async def named(self, name: str) -> LocalFile | Refused:
+        """All that comes, as a file of this name."""
+        try:
+            size = await self._filled()
+        except OSError as error:
+            return Refused("-", error)
+        return LocalFile(self.path, name, size)
+
+    def _filled(self) -> Deferred[int]:
+        """
+        Copy all that comes; fires with its size.
+
+        On a thread that nobody waits for: there is no way to have it give up a read.
+        """
+        filled: Deferred[int] = Deferred(lambda _: self.close())
+
+        def tell(result: int | OSError) -> None:
+            if filled.called:
+                return
+            if isinstance(result, OSError):
+                filled.errback(result)
+            else:
+                filled.callback(result)
+
+        def copy() -> None:
+            result: int | OSError
+            try:
+                with self._file:
+                    result = self._copy()
+            except OSError as error:
+                result = error
+            if not self._closed:
+                self._reactor.callFromThread(tell, result)
+
+        threading.Thread(target=copy, name="standard input", daemon=True).start()
+        return filled
+
+    def _copy(self) -> int:
+        if sys.stdin is None:
+            raise OSError(None, "standard input is closed", "-")
+        size = 0
+        while not self._closed and (block := os.read(sys.stdin.fileno(), BLOCK)):
+            view = memoryview(block)
+            while view:
+                view = view[self._file.write(view) :]
+            size += len(block)
+        return size
+
+    def close(self) -> None:
+        """Remove it; may be called again."""
+        if not self._closed:
+            self._closed = True
+            os.unlink(self.path)

@@ -1,0 +1,1 @@
+"""What a subcommand shows: results, progress, advice."""

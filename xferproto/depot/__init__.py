@@ -1,0 +1,1 @@
+"""The use cases of a depot, whatever protocol asks for them."""

@@ -1,0 +1,264 @@
+"""
+Quotas: how many bytes the files of all, or of one user, may have together, with what their names
+and tokens count.
+
+What is stored is asked of the store once, and then kept account of, so that small files need no
+question each. The account may be too high, as after deletions, never too low: before it refuses, it
+asks again.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from xferproto.model.errors import QuotaExceeded
+from xferproto.store.interface import IStore
+from xferproto.store.reservation import Promise
+
+ASK_AGAIN = 1.0
+"""Seconds in which a refused upload is not asked about again, unless something was deleted."""
+
+FRESH = 60.0
+"""Seconds after which an account is taken from the store anew."""
+
+
+class Account:
+    """
+    The bytes of one owner, or of all.
+
+    @ivar reserved: what is kept for uploads that run.
+    @ivar claims: theirs.
+    """
+
+    def __init__(self, clock: IReactorTime, owner: str | None) -> None:
+        self.owner = owner
+        self.reserved = 0
+        self.claims: set[Claim] = set()
+        self._clock = clock
+        self._used: int | None = None
+        self._stored_meanwhile = 0
+        self._asked = 0.0
+        self._asking: list[Deferred[None]] | None = None
+
+    def room(self, limit: int) -> int:
+        """How many more bytes are within a limit, by what is known; below 0 where none is."""
+        return -1 if self._used is None else limit - self._used - self.reserved
+
+    def fits(self, size: int, limit: int) -> bool:
+        """Whether so many more bytes are within a limit; slow uploads are kept less for it."""
+        if self.room(limit) < size:
+            self.look()
+        return self.room(limit) >= size
+
+    def look(self) -> None:
+        """Keep for each upload no more than its pace shows that it will use."""
+        now = self._clock.seconds()
+        for claim in self.claims:
+            claim.look(now)
+
+    def stale(self, seconds: float) -> bool:
+        """Whether it was asked for longer ago than that."""
+        return self._used is None or self._clock.seconds() - self._asked >= seconds
+
+    def doubt(self) -> None:
+        """Something was deleted: less may be stored than is known."""
+        self._asked = float("-inf")
+
+    def stored(self, size: int) -> None:
+        """So much of what was claimed is stored."""
+        self._stored_meanwhile += size
+        if self._used is not None:
+            self._used += size
+
+    async def ask(self, store: IStore) -> None:
+        """Ask the store; who comes meanwhile waits for the same answer."""
+        if self._asking is not None:
+            waiter: Deferred[None] = Deferred()
+            self._asking.append(waiter)
+            await waiter
+            return
+        self._asking = []
+        # What is stored from here on may or may not be in the answer: it is added, to be safe.
+        self._stored_meanwhile = 0
+        self._asked = self._clock.seconds()
+        try:
+            self._used = await store.usage(self.owner) + self._stored_meanwhile
+        finally:
+            waiting, self._asking = self._asking, None
+            for waiter in waiting:
+                waiter.callback(None)
+
+
+class Claim:
+    """
+    Bytes that are promised to one upload. Ends once; what comes after that does nothing.
+
+    @param limits: the accounts that it counts in, and their limits.
+    @param size: how many.
+    @param now: the time.
+    """
+
+    __slots__ = ("_limits", "_promise", "_size", "_whole")
+
+    def __init__(self, limits: list[tuple[Account, int]], size: int, now: float) -> None:
+        self._limits = limits
+        self._size = size
+        self._promise = Promise(size, now)
+        self._whole = False
+        for account, _ in limits:
+            account.claims.add(self)
+            account.reserved += size
+
+    @property
+    def _taken(self) -> int:
+        """How many bytes it takes from others: what has come, and what is kept of the rest."""
+        return self._size - self._promise.missing + self._promise.kept
+
+    def keep_whole(self) -> None:
+        """Keep all of it, whatever the pace: it is of a small file, and nothing tells of that."""
+        self._whole = True
+
+    def expect(self, count: int) -> None:
+        """
+        So many bytes are to come from now on. What was claimed beside them, as for the name, is
+        used; what is claimed less is counted as stored already, as bytes that are sent anew.
+        """
+        before, more = self._taken, count - self._promise.missing
+        self._promise.missing += more
+        self._promise.kept = max(0, self._promise.kept + more)
+        self._reserve(self._taken - before)
+
+    def look(self, now: float) -> None:
+        """Keep no more than the pace of the upload shows that it will use."""
+        if self._whole:
+            return
+        before = self._promise.kept
+        self._promise.look(now)
+        self._reserve(self._promise.kept - before)
+
+    def _reserve(self, count: int) -> None:
+        for account, _ in self._limits:
+            account.reserved += count
+
+    def came(self, count: int) -> bool:
+        """So many of its bytes have come: whether they may; if not, nothing is changed."""
+        if not self._limits:
+            return True
+        if not self._grown(count):
+            return False
+        self._promise.use(count)
+        return True
+
+    def _grown(self, count: int) -> bool:
+        """Keep at least so many bytes, by what is known: whether there is room."""
+        if count <= self._promise.kept:
+            return True
+        for account, _ in self._limits:
+            account.look()
+        kept = self._promise.kept
+        room = min(account.room(limit) for account, limit in self._limits)
+        grown = self._promise.grow(count, room + kept)
+        self._reserve(self._promise.kept - kept)
+        return grown
+
+    async def grow(self, store: IStore, count: int) -> None:
+        """
+        Let so many bytes come next, for which it has no room by what is known: ask the store.
+
+        @raise QuotaExceeded: others have the room: so little came for so long that it was not kept.
+        """
+        for account, _ in self._limits:
+            if account.stale(ASK_AGAIN):
+                await account.ask(store)
+        if self._limits and not self._grown(count):
+            raise QuotaExceeded()
+
+    def end(self, stored: int | None = None) -> None:
+        """
+        The upload has ended.
+
+        @param stored: how many bytes more the store counts now; all of them where it is None.
+        """
+        taken = self._taken
+        limits, self._limits = self._limits, []
+        for account, _ in limits:
+            account.claims.discard(self)
+            account.reserved -= taken
+            account.stored(self._size if stored is None else stored)
+
+
+NO_CLAIM = Claim([], 0, 0.0)
+"""What an upload has where there is no quota."""
+
+
+class Quota:
+    """
+    Keeps all within their quotas.
+
+    @param total: the most bytes of all files together, or None.
+    @ivar store: where the files are.
+    """
+
+    store: IStore
+
+    def __init__(self, clock: IReactorTime, total: int | None) -> None:
+        self._clock = clock
+        self._total = total
+        self._all = Account(clock, None)
+        self._owners: dict[str, Account] = {}
+
+    def _limits(self, owner: str, own: int | None) -> list[tuple[Account, int]]:
+        limits = []
+        if self._total is not None:
+            limits.append((self._all, self._total))
+        if own is not None:
+            account = self._owners.get(owner)
+            if account is None:
+                account = self._owners[owner] = Account(self._clock, owner)
+            limits.append((account, own))
+        return limits
+
+    def concerns(self, own: int | None) -> bool:
+        """Whether one with such a quota has any limit."""
+        return own is not None or self._total is not None
+
+    def claim_now(self, owner: str, own: int | None, size: int) -> Claim | None:
+        """
+        Promise bytes to an upload, by what is known; None where the store has to be asked.
+
+        @param own: the owner's own quota, or None.
+        """
+        if not self.concerns(own):
+            return NO_CLAIM
+        limits = self._limits(owner, own)
+        for account, limit in limits:
+            if account.stale(FRESH) or not account.fits(size, limit):
+                return None
+        return Claim(limits, size, self._clock.seconds())
+
+    async def claim(self, owner: str, own: int | None, size: int) -> Claim:
+        """
+        Promise bytes to an upload.
+
+        @raise QuotaExceeded: they would be too many.
+        """
+        limits = self._limits(owner, own)
+        while True:
+            for account, limit in limits:
+                if account.stale(FRESH) or (
+                    not account.fits(size, limit) and account.stale(ASK_AGAIN)
+                ):
+                    await account.ask(self.store)
+                    break
+            else:
+                break
+        if not all(account.fits(size, limit) for account, limit in limits):
+            raise QuotaExceeded()
+        return Claim(limits, size, self._clock.seconds())
+
+    def deleted(self) -> None:
+        """Something was deleted."""
+        self._all.doubt()
+        for account in self._owners.values():
+            account.doubt()

@@ -1,0 +1,1 @@
+"""Durable files: written aside, synced, and named when they are whole."""

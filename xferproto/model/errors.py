@@ -1,0 +1,236 @@
+"""
+The errors of xfer: one base, one cause each, and the table of their symbols on the wire.
+
+A L{RequestError} is what the server answers C{ERROR symbol text} for, and what the client raises
+when it reads that line: both sides use the same classes. Nothing here imports Twisted.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class XferError(Exception):
+    """The base of every error that xfer raises on purpose."""
+
+
+class RequestError(XferError):
+    """
+    A request that the server refuses.
+
+    @cvar symbol: the stable name of the error on the wire (docs/protocol.md, "Errors").
+    @cvar advice: the sentence for people, used when no better one is given.
+    """
+
+    symbol: ClassVar[str] = "internal"
+    advice: ClassVar[str] = "The server could not do this; its log says why."
+
+    def __init__(self, text: str | None = None) -> None:
+        self.text = self.advice if text is None else text
+        super().__init__(self.text)
+
+
+class BadCommand(RequestError):
+    symbol = "bad-command"
+    advice = "This is not a command; send HELP for the list of commands."
+
+
+class OtherProtocol(BadCommand):
+    """A line that another protocol begins with; what follows it must not be read."""
+
+    advice = "This begins another protocol; connect again and send HELP for the list of commands."
+
+
+class BadDetails(RequestError):
+    symbol = "bad-details"
+    advice = "The details are not of the form that this command takes; send HELP to see it."
+
+
+class BadName(RequestError):
+    symbol = "bad-name"
+    advice = "This is not a file name that can be stored; send a relative path in UTF-8."
+
+
+class BadId(RequestError):
+    symbol = "bad-id"
+    advice = "A file ID is 32 hexadecimal digits; send LIST_FILES to see the ones stored here."
+
+
+class BadRange(RequestError):
+    symbol = "bad-range"
+    advice = "The range does not lie within the file; ask for bytes that it has."
+
+
+class BadToken(RequestError):
+    symbol = "bad-token"
+    advice = "A resume token is 1 to 128 letters, digits, or characters of _.:- and nothing else."
+
+
+class LineTooLong(RequestError):
+    symbol = "line-too-long"
+    advice = "A line holds at most 4096 bytes; connect again and send shorter lines."
+
+
+class NoSuchFile(RequestError):
+    symbol = "no-such-file"
+    advice = "No file with this ID is stored here; send LIST_FILES to see the ones that are."
+
+
+class TooLarge(RequestError):
+    symbol = "too-large"
+    advice = "The file is larger than this server takes."
+
+
+class NoSpace(RequestError):
+    symbol = "no-space"
+    advice = "The server has no room left for this file; try again later."
+
+
+class Collision(RequestError):
+    symbol = "collision"
+    advice = "Other content with the same ID is stored here, and stays; this file was not stored."
+
+
+class Corrupt(RequestError):
+    symbol = "corrupt"
+    advice = "The stored bytes of this file are damaged; send the file again if you have it."
+
+
+class Busy(RequestError):
+    symbol = "busy"
+    advice = "Another connection is sending under this token; try again when it has ended."
+
+
+class LoginRequired(RequestError):
+    symbol = "login-required"
+    advice = "Strangers may not do this here; send LOGIN with a user name and password first."
+
+
+class Denied(RequestError):
+    symbol = "denied"
+    advice = "You may not do this here; ask whoever runs the server for the right to."
+
+
+class Insecure(RequestError):
+    symbol = "insecure"
+    advice = "A password is taken over TLS or on the server's own machine only; connect with TLS."
+
+
+class QuotaExceeded(RequestError):
+    symbol = "quota-exceeded"
+    advice = "This file would exceed the quota; delete some files, or ask for a larger one."
+
+
+class Timeout(RequestError):
+    symbol = "timeout"
+    advice = "Nothing came for too long; connect again, and go on where you were."
+
+
+class Internal(RequestError):
+    symbol = "internal"
+
+
+class StorageLost(Internal):
+    advice = "The server's storage is not there; try again when its operator has mended it."
+
+
+REQUEST_ERRORS: dict[str, type[RequestError]] = {
+    error.symbol: error
+    for error in (
+        BadCommand,
+        BadDetails,
+        BadName,
+        BadId,
+        BadRange,
+        BadToken,
+        LineTooLong,
+        NoSuchFile,
+        TooLarge,
+        NoSpace,
+        Collision,
+        Corrupt,
+        Busy,
+        LoginRequired,
+        Denied,
+        Insecure,
+        QuotaExceeded,
+        Timeout,
+        Internal,
+    )
+}
+"""Every symbol that the server can send, and its class."""
+
+
+class UnknownRequestError(RequestError):
+    """
+    The client's answer to a symbol that a newer server sends.
+
+    @ivar symbol: that symbol.
+    """
+
+    def __init__(self, symbol: str, text: str) -> None:
+        super().__init__(text)
+        self.symbol = symbol  # type: ignore[misc]  # one instance, one symbol
+
+
+class StorageUnavailable(XferError):
+    """The storage directory can't be created, locked, read or written; the text says why."""
+
+
+class UsersUnreadable(XferError):
+    """The users file can't be read, or there is a mistake in it; the text says where."""
+
+
+class ListenFailed(XferError):
+    """An endpoint can't be listened on; the text says why."""
+
+
+class CertificateError(XferError):
+    """A certificate or a key can't be read, used or written; the text says which, and why."""
+
+
+class TLSFailed(XferError):
+    """The other side is not trusted, does not trust this one, or speaks no TLS; the text says."""
+
+
+class HashMismatch(XferError):
+    """The bytes that went over the wire are not the bytes that the other side hashed."""
+
+    def __init__(self, what: str, ours: str, theirs: str) -> None:
+        super().__init__(f"{what}: the server's MD5 is {theirs}, the client's own is {ours}.")
+        self.ours = ours
+        self.theirs = theirs
+
+
+class ConnectionCut(XferError):
+    """The connection ended before the answer was complete."""
+
+
+class LeftUnfinished(ConnectionCut):
+    """An upload ended before all was sent: no other request can be made on its connection."""
+
+
+class UnexpectedReply(XferError):
+    """The server sent something that the protocol does not allow here."""
+
+
+class AnswerTooLong(UnexpectedReply):
+    """An answer has more entries than can be kept in memory."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server's answer is too long to be kept in memory; ask for fewer names, with a "
+            "longer prefix, or take them one by one, with each_file."
+        )
+
+
+class SourceChanged(XferError):
+    """The file being sent no longer has the bytes that were announced."""
+
+
+class TargetExists(XferError):
+    """A download would replace a file that is already there."""
+
+
+class TargetIsNoFile(TargetExists):
+    """A download would replace a device, a pipe, a socket or a directory: that is never done."""

@@ -1,0 +1,1 @@
+"""What either end of a connection needs: TLS, certificates, and who the peer is."""

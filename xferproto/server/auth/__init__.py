@@ -1,0 +1,1 @@
+"""Who comes in: users, passwords, and the delays that wrong ones cost."""

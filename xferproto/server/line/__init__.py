@@ -1,0 +1,1 @@
+"""The line protocol, as the server speaks it."""

@@ -1,0 +1,109 @@
+"""The answers that a connection owes: pipelined requests are answered in the order they came in."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from xferproto.model.entry import Entry
+from xferproto.model.errors import RequestError
+from xferproto.transfer.budget import MemoryBudget
+from xferproto.wire.commands import Command
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """
+    The answer to a request that moved a small file.
+
+    @ivar answer: all of it.
+    @ivar entry: the file.
+    @ivar count: how many of its bytes went over the wire.
+    @ivar started: when the request was begun, seconds of the reactor's clock.
+    """
+
+    answer: bytes
+    entry: Entry
+    count: int
+    started: float
+
+
+Answer = Transferred | RequestError | Callable[[], None]
+"""An answer; or a request that is only begun in its turn, as its answer can't be made before."""
+
+
+@dataclass(slots=True)
+class Owed:
+    """
+    One answer that is owed.
+
+    @ivar held: bytes that it holds in memory, or may hold.
+    @ivar answer: what it is, when that is known.
+    """
+
+    held: int
+    answer: Answer | None = None
+
+
+class Answers:
+    """
+    A queue of answers that become known in any order.
+
+    While one request waits for its turn at the end of the queue, no further one may be added.
+
+    @param budget: says how many bytes they may hold.
+    @ivar command: what the requests are; they must all be of one command.
+    @ivar waiting: whether the last of them is a request that waits for its turn.
+    @ivar full: whether no more requests should be taken in, for the memory.
+    """
+
+    def __init__(self, budget: MemoryBudget) -> None:
+        self._budget = budget
+        self._queue: deque[Owed] = deque()
+        self._held = 0
+        self.command: Command | None = None
+        self.waiting = False
+        self.full = False
+
+    def __bool__(self) -> bool:
+        return bool(self._queue)
+
+    def owe(self, command: Command, held: int) -> Owed:
+        """From now on an answer is owed, behind all others."""
+        owed = Owed(held)
+        if not self._queue:
+            self._budget.join()
+        self.command = command
+        self._queue.append(owed)
+        self._held += held
+        if self._held > self._budget.share:
+            self.full = True
+        return owed
+
+    def wait(self, request: Callable[[], None]) -> None:
+        """Let a request wait for its turn: until all that is owed now is answered."""
+        self._queue.append(Owed(0, request))
+        self.waiting = True
+
+    def next(self) -> Answer | None:
+        """Take the first answer out, if it is known by now."""
+        if not self._queue or self._queue[0].answer is None:
+            return None
+        owed = self._queue.popleft()
+        self._held -= owed.held
+        # Half, so that a peer is not stopped and started for every answer.
+        if self.full and self._held <= self._budget.share // 2:
+            self.full = False
+        if not self._queue:
+            self.waiting = False
+            self._budget.leave()
+        return owed.answer
+
+    def drop(self) -> None:
+        """The peer is gone: nothing is owed any more."""
+        if self._queue:
+            self._queue.clear()
+            self._budget.leave()
+        self._held = 0
+        self.waiting = self.full = False

@@ -1,0 +1,42 @@
+"""What is said of damage when a server starts: it was found once, and stays until it is mended."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+
+from xferproto.model.escape import quoted
+from xferproto.store.interface import IStore
+from xferproto.wire.codec import parse_entry
+
+log = Logger("xfer")
+
+NAMED = 10
+"""How many names are said; the others are counted."""
+
+
+async def report_damage(store: IStore) -> None:
+    """Log how many files of a store are known to be damaged, and the first of their names."""
+    listing = store.list_damaged("")
+    count = 0
+    names: list[str] = []
+    try:
+        while page := await listing.read():
+            count += page.count(b"\n")
+            if len(names) < NAMED:
+                lines = page.split(b"\n", NAMED)[: NAMED - len(names)]
+                names += [quoted(parse_entry(line).name) for line in lines if line]
+    except CancelledError:  # the server stops
+        return
+    except Exception:
+        log.failure("the damaged files can't be listed now")
+        return
+    if count:
+        more = f" and {count - len(names):,} more" if count > len(names) else ""
+        log.error(
+            "{count} damaged: {names}{more}; each stays so until it is stored again or deleted, "
+            "and xfer-depot damaged lists all",
+            count="1 file is" if count == 1 else f"{count:,} files are",
+            names=", ".join(names),
+            more=more,
+        )

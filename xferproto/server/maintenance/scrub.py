@@ -1,0 +1,126 @@
+"""The scrub: a slow pass over all that is stored, to find damage before a client does."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from xferproto.model.errors import NoSuchFile
+from xferproto.store.interface import IStore
+from xferproto.threads.executor import Executor
+from xferproto.transfer import hashing
+from xferproto.transfer.stored_check import verify
+
+log = Logger("xfer")
+
+INTERVAL = 24 * 60 * 60.0
+"""Seconds after which a content is due to be hashed again."""
+
+PAUSE = 60.0
+"""Seconds until the next look when nothing is due, or something could not be read."""
+
+
+class _Stopped(Exception):
+    """The scrub was told to stop."""
+
+
+class Scrub:
+    """
+    Hashes what is stored again, the content first that was verified longest ago.
+
+    @param store: what is stored.
+    @param executor: the threads that hash.
+    @param clock: paces it.
+    @param rate: bytes a second.
+    @param now: the time, seconds since the epoch, as the store knows it.
+    """
+
+    def __init__(
+        self,
+        store: IStore,
+        executor: Executor,
+        clock: IReactorTime,
+        rate: int,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._executor = executor
+        self._clock = clock
+        self._rate = rate
+        self._now = now
+        self._running: Deferred[None] | None = None
+        self._sleeping: Deferred[None] | None = None
+        self._stopping = False
+        self._unreadable: dict[str, float] = {}  # ids, and until when they are left alone
+
+    def start(self) -> None:
+        """Begin."""
+        self._running = Deferred.fromCoroutine(self._run())
+
+    async def stop(self) -> None:
+        """Stop; returns when nothing is read any more."""
+        self._stopping = True
+        if self._sleeping is not None:
+            self._sleeping.cancel()
+        if self._running is not None:
+            await self._running
+
+    async def _run(self) -> None:
+        with contextlib.suppress(_Stopped):
+            while True:
+                try:
+                    done = await self._verify_next()
+                except _Stopped:
+                    raise
+                except Exception:
+                    log.failure("scrub: the store can't be asked now")
+                    done = False
+                if not done:
+                    await self._sleep(PAUSE)
+
+    async def _sleep(self, seconds: float) -> None:
+        if self._stopping:
+            raise _Stopped()
+        self._sleeping = deferLater(self._clock, seconds)
+        try:
+            await self._sleeping
+        except CancelledError:
+            raise _Stopped() from None
+        finally:
+            self._sleeping = None
+
+    async def _verify_next(self) -> bool:
+        """Verify the content that is due, or leave it for a while: whether there was one."""
+        now = self._clock.seconds()
+        self._unreadable = {id: until for id, until in self._unreadable.items() if until > now}
+        oldest = await self._store.oldest_check(self._unreadable)
+        if oldest is None:
+            return False
+        id, verified = oldest
+        # A time in the future is one of a clock that was wrong, and as good as none.
+        if 0 <= self._now() - verified < INTERVAL:
+            return False
+        began = self._clock.seconds()
+
+        async def pace(done: int) -> None:
+            ahead = done / self._rate - (self._clock.seconds() - began)
+            # A clock that jumps back must not stop it for longer than a block may take.
+            longest = max(PAUSE, hashing.HASH_BLOCK / self._rate)
+            await self._sleep(max(0.0, min(ahead, longest)))
+
+        try:
+            await verify(self._store, id, self._executor, pace)
+        except NoSuchFile:  # deleted meanwhile
+            return True
+        except _Stopped:
+            raise
+        except Exception:
+            log.failure("scrub: {id} can't be read now", id=id)
+            self._unreadable[id] = self._clock.seconds() + PAUSE
+        return True

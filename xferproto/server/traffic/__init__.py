@@ -1,0 +1,1 @@
+"""What a server takes from its peers: connections, bandwidth, patience."""

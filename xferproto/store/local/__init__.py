@@ -1,0 +1,1 @@
+"""The store on a local disk: files, a catalogue, and their repair."""

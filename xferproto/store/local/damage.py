@@ -1,0 +1,43 @@
+"""A look at the damaged files of a storage directory from outside, also while it is in use."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from xferproto.model.entry import Entry
+from xferproto.store.local.schema import CATALOGUE
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedEntry:
+    """
+    A name of a content whose stored bytes are known to be damaged.
+
+    @ivar entry: what it was.
+    @ivar owner: the user who stored it; empty for a stranger.
+    @ivar found: when the damage was, seconds since the epoch.
+    """
+
+    entry: Entry
+    owner: str
+    found: float
+
+
+def damaged_entries(root: Path) -> Iterator[DamagedEntry]:
+    """
+    The names of damaged contents, in order; one after the other, however many there are. Blocks.
+
+    @param root: the storage directory.
+    @raise sqlite3.Error: its catalogue can't be read.
+    """
+    uri = f"{(root / CATALOGUE).absolute().as_uri()}?mode=ro"
+    with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+        for id, name, size, owner, found in connection.execute(
+            "SELECT e.id, e.name, e.size, e.owner, c.damaged FROM entry e JOIN content c USING (id)"
+            " WHERE e.listed = 0 ORDER BY e.name, e.id, e.owner"
+        ):
+            yield DamagedEntry(Entry(id, name, size), owner, found)

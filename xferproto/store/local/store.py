@@ -1,0 +1,388 @@
+"""
+The store on a local disk: object files, small contents and a catalogue in one directory.
+
+An upload goes through these steps, and a crash between any two of them loses nothing that was
+acknowledged and lists nothing that was not:
+
+ 1. its bytes are written to a file in C{incoming/}, or under a token in C{partial/};
+ 2. that file is synced, a mark set, the file renamed to its id, the directory synced;
+ 3. the catalogue row is committed: from here on the file is listed;
+ 4. the mark is removed.
+
+Deleting removes all but the last of many names in commits of their own; then it sets the mark, then
+removes the row, then the bytes, then the mark. The next start removes what is in C{incoming/}, and
+a marked object that has no row. Small contents go the same way, many at once, as rows of a database
+of their own instead of files. What can't be committed goes back, so that the store is as before and
+an upload under a token can go on. No mark is synced: what a power cut leaves without one is found
+by L{LocalStore.tend}.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection, Coroutine, Hashable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from xferproto.files.direct_io import WORTH_IT
+from xferproto.files.staged_file import IncomingFile
+from xferproto.model.entry import ContentStatus, Digests, Entry, PartialStatus
+from xferproto.model.errors import Corrupt, NoSuchFile, StorageUnavailable
+from xferproto.model.identity import EVERYTHING, View
+from xferproto.store.interface import (
+    MOST_TOKENS,
+    Claiming,
+    IContent,
+    IListing,
+    IPartial,
+    IStore,
+    IUpload,
+)
+from xferproto.store.local.backup import Backup
+from xferproto.store.local.batch_insert import SmallPuts
+from xferproto.store.local.batch_lookup import Gets
+from xferproto.store.local.catalogue import Catalogue
+from xferproto.store.local.content import LocalContent, LocalListing, SmallContent
+from xferproto.store.local.content_locks import ContentLocks
+from xferproto.store.local.content_names import LocalNames
+from xferproto.store.local.contents import Contents
+from xferproto.store.local.lock import lock_directory
+from xferproto.store.local.objects import Objects
+from xferproto.store.local.packed import SMALL_SIZE, SmallObjects
+from xferproto.store.local.preflight import advice, check_whole, is_used
+from xferproto.store.local.publish import Publisher
+from xferproto.store.local.removal import Remover
+from xferproto.store.local.resumable import Tokens
+from xferproto.store.local.schema import CATALOGUE
+from xferproto.store.local.space import Space, translated
+from xferproto.store.local.spare_file import Spare
+from xferproto.store.local.upkeep import Upkeep
+from xferproto.store.local.upload import LocalUpload
+from xferproto.threads.executor import Executor
+
+log = Logger("xfer")
+
+R = TypeVar("R")
+
+
+@implementer(IStore)
+class LocalStore:
+    """
+    A store in a directory of this machine, which no other store may use at the same time.
+
+    Making one blocks: it opens the directory and tidies up what a crash left.
+
+    @param root: the storage directory; made when it is not there.
+    @param files: runs what reads and writes object files; may do several things at once.
+    @param writer: runs the catalogue's commits; one at a time.
+    @param reader: runs the catalogue's queries; one at a time.
+    @param scans: runs those that may take long; one at a time. The reader where it is None.
+    @param now: the time, seconds since the epoch.
+    @param space: keeps account of the room on the disk.
+    @param small: the most bytes of a small content; -1 for none.
+    @param tokens: how many tokens an owner may have.
+    @raise StorageUnavailable: the directory can't be made, locked, read or written.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        files: Executor,
+        writer: Executor,
+        reader: Executor,
+        now: Callable[[], float],
+        space: Space | None = None,
+        small: int = SMALL_SIZE,
+        tokens: int = MOST_TOKENS,
+        scans: Executor | None = None,
+    ) -> None:
+        self.files = files
+        self.small = small
+        self._root = root
+        self._now = now
+        self._space = space or Space(root)
+        self._locks = ContentLocks()
+        self._closed = False
+        self._finishing: set[Deferred[Any]] = set()
+        self._lock = lock_directory(root)
+        spare = Spare(root)
+        spare.give_up_if_full()
+        try:
+            check_whole(root)
+            self._small = SmallObjects(root)
+            # Marked first: should the server be killed, the next start removes what has no row.
+            self._catalogue = Catalogue(
+                root / CATALOGUE,
+                writer,
+                reader,
+                lambda number: self._small.mark(number),
+                scans,
+            )
+            self._backup = Backup(root, self._catalogue.writing)
+            self._puts = SmallPuts(self._small, self._catalogue.writing, writer, self._check, now)
+            self._gets = Gets(self._catalogue, self._small, reader)
+            self.objects = Objects(root)
+            self.objects.first = not is_used(root / CATALOGUE)
+            self._contents = Contents(self.objects, self._small, files, writer, reader, now)
+            self._publisher = Publisher(self.objects, self._contents, self._catalogue, files, now)
+            self._upkeep = Upkeep(
+                spare,
+                self.objects,
+                self._catalogue,
+                root / CATALOGUE,
+                self._small,
+                files,
+                writer,
+                now,
+                self._put_aside,
+            )
+            self._remover = Remover(
+                self.objects, self._contents, self._catalogue, files, self._upkeep, self._locks
+            )
+            self.tokens = Tokens(self, self._catalogue, self._contents, self._space, now, tokens)
+            self._upkeep.tidy_up()
+        except (OSError, sqlite3.Error) as error:
+            self._lock.close()
+            reason = getattr(error, "strerror", None) or error
+            raise StorageUnavailable(
+                f"The storage directory {root} can't be used: {reason}.{advice(root, error)}"
+            ) from error
+        except StorageUnavailable:
+            self._lock.close()
+            raise
+
+    # Uploads
+
+    async def _create(self, name: str, size: int, owner: str) -> IUpload:
+        reservation = self._space.reserve(size)
+        try:
+            incoming = await self.files.run(translated, self._new, size)
+        except BaseException:
+            reservation.release()
+            raise
+        return LocalUpload(self, incoming, reservation, name, size, owner)
+
+    def _check(self) -> None:
+        self.objects.check()  # before anything is asked of a directory that may be gone
+        self._space.check()
+
+    def _new(self, size: int) -> IncomingFile:
+        self._check()
+        self._space.check_files()
+        incoming = self.objects.new()
+        if size >= WORTH_IT:
+            incoming.pass_cache()
+        return incoming
+
+    def create(self, name: str, size: int, view: View = EVERYTHING) -> Deferred[IUpload]:
+        return Deferred.fromCoroutine(self._create(name, size, view.owner))
+
+    async def _put_as_file(
+        self, entry: Entry, content: bytes, digests: Digests, owner: str
+    ) -> Entry:
+        upload = await self._create(entry.name, entry.size, owner)
+        try:
+            await self.files.run(upload.write, [content])
+        except BaseException:
+            await upload.abort()
+            raise
+        return await upload.commit(digests)
+
+    def put(
+        self, name: str, content: bytes, digests: Digests, view: View = EVERYTHING
+    ) -> Deferred[Entry]:
+        entry = Entry(digests.md5, name, len(content))
+
+        def put(stored: bool) -> Entry | Deferred[Entry]:
+            if stored:
+                return entry
+            return self.finish(self._put_as_file(entry, content, digests, view.owner))
+
+        if entry.size > self.small:
+            return succeed(False).addCallback(put)
+        return self._puts.put(entry, digests, content, view.owner).addCallback(put)
+
+    def resume(
+        self,
+        name: str,
+        size: int,
+        token: str,
+        sha256: str | None,
+        view: View = EVERYTHING,
+        claim: Claiming | None = None,
+    ) -> Deferred[IPartial]:
+        return Deferred.fromCoroutine(self.tokens.resume(name, size, token, sha256, view, claim))
+
+    def finish(self, commit: Coroutine[Deferred[Any], Any, R]) -> Deferred[R]:
+        """Let an upload be committed, or the like; L{close} waits for it."""
+        finishing = Deferred.fromCoroutine(commit)
+        self._finishing.add(finishing)
+
+        def finished(outcome: R | Failure) -> R | Failure:
+            self._finishing.discard(finishing)
+            return outcome
+
+        return finishing.addBoth(finished)
+
+    async def store(
+        self,
+        incoming: IncomingFile,
+        entry: Entry,
+        digests: Digests,
+        token: str | None,
+        owner: str = "",
+    ) -> None:
+        """Steps 2 to 4 for a file whose bytes are all written and whose hashes are known."""
+        async with self._locks.held(entry.id):
+            await self._publisher.publish(incoming, entry, digests, token, owner)
+
+    async def name_known(
+        self, entry: Entry, digests: Digests, token: str, view: View = EVERYTHING
+    ) -> Entry:
+        """
+        Record one more name of a content that is stored.
+
+        @raise NoSuchFile: it is not, any more, or not to be seen.
+        @raise Corrupt: its bytes are not right, any more.
+        """
+        async with self._locks.held(entry.id):
+            known = await self._catalogue.content(entry.id)
+            while True:
+                if (
+                    known is None
+                    or known.sha256 != digests.sha256
+                    or not await self._catalogue.sees(entry.id, view.only)
+                ):
+                    raise NoSuchFile("The file was deleted meanwhile; send it again.")
+                if not known.damaged and await self._contents.has(known):
+                    break
+                before, known = known, await self._catalogue.content(entry.id)
+                if known == before:  # it was not stored anew between the two questions
+                    raise Corrupt()
+            await self._catalogue.add_name(entry, self._now(), token, view.owner)
+            await self.files.run(self.objects.remove_partial, token)
+            return entry
+
+    # Contents
+
+    def list(self, prefix: str, view: View = EVERYTHING) -> IListing:
+        return LocalListing(self._catalogue, prefix, view.only)
+
+    def list_damaged(self, prefix: str, view: View = EVERYTHING) -> IListing:
+        return LocalListing(self._catalogue, prefix, view.only, damaged=True)
+
+    def status(self, id: str, view: View = EVERYTHING) -> Deferred[ContentStatus]:
+        return self._catalogue.status(id, view.only)
+
+    def names(self, id: str, view: View = EVERYTHING) -> IListing:
+        return LocalNames(self._catalogue.names, id, view.only)
+
+    def usage(self, owner: str | None) -> Deferred[int]:
+        return Deferred.fromCoroutine(self.tokens.usage(owner))
+
+    def get(self, id: str, view: View = EVERYTHING) -> Deferred[tuple[Entry, bytes | None]]:
+        return self._gets.get(id, view.only).addCallback(lambda got: (got.entry, got.content))
+
+    async def _open(self, id: str, view: View) -> IContent:
+        got = await self._gets.get(id, view.only)
+        if got.content is not None:
+            return SmallContent(got.entry, got.content, got.small)
+        fd = await self.files.run(self.objects.open, id, got.entry.size)
+        return LocalContent(self.files, got.entry, fd)
+
+    def open(self, id: str, view: View = EVERYTHING) -> Deferred[IContent]:
+        return Deferred.fromCoroutine(self._open(id, view))
+
+    def delete(self, id: str, name: str | None, view: View = EVERYTHING) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._remover.delete(id, name, view.only))
+
+    # Checks
+
+    def oldest_check(self, besides: Collection[str] = ()) -> Deferred[tuple[str, float] | None]:
+        return self._catalogue.least_recently_verified(self._now(), besides)
+
+    async def _checked(self, id: str, found: Digests | None, read: Hashable | None) -> bool | None:
+        async with self._locks.held(id):
+            row = await self._catalogue.content(id)
+            if row is None:  # deleted meanwhile
+                return True
+            if found == Digests(row.id, row.sha256):
+                await self._catalogue.verified(id, self._now())
+                return True
+            if row.damaged:  # its file may be there yet, where a crash came before the quarantine
+                return False
+            there = await self._contents.identity(row)
+            if there is not None and read is not None and there != read:
+                return None
+            if not await self._catalogue.damaged(row, self._now()):
+                return None
+            await self._contents.quarantine(row)
+            log.error(
+                "{id} is damaged: quarantined, and listed as damaged until it is stored again",
+                id=id,
+            )
+            return False
+
+    def checked(
+        self, id: str, found: Digests | None, content: IContent | None = None
+    ) -> Deferred[bool | None]:
+        read = None if content is None else content.identity
+        return Deferred.fromCoroutine(self._checked(id, found, read))
+
+    def missed(self, id: str) -> Deferred[bool | None]:
+        return Deferred.fromCoroutine(self._checked(id, None, (0, 0)))  # no file is that
+
+    # Partials
+
+    def partials(self) -> Deferred[Sequence[PartialStatus]]:
+        return Deferred.fromCoroutine(self.tokens.all())
+
+    def age_partials(self, seconds: float, ttl: float) -> Deferred[None]:
+        return Deferred.fromCoroutine(self.tokens.age(seconds, ttl))
+
+    # The whole
+
+    def tend(self) -> Deferred[None]:
+        return self.finish(self._upkeep.tend())
+
+    async def _put_aside(self, id: str) -> None:
+        """Put an object aside that has no name, if it has none now."""
+        async with self._locks.held(id):
+            row = await self._catalogue.content(id)
+            if row is None or row.small is not None:
+                await self.files.run(self.objects.put_unnamed_aside, id, self._now())
+                log.warn("{id} has no name: a crash has left it; it is kept aside", id=id)
+
+    def check(self) -> Deferred[None]:
+        return self.files.run(self._check_directory)
+
+    def _check_directory(self) -> None:
+        self.objects.check()
+        try:
+            self._lock.renew()
+        except OSError as error:
+            log.critical("{path} is not locked any more: {error}", path=self._root, error=error)
+
+    def backup(self) -> Deferred[int]:
+        return self.files.run(self._backup.make)
+
+    async def _close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._upkeep.stop()
+        await self._puts.when_idle()
+        while self._finishing:
+            await DeferredList(list(self._finishing))
+        await self._gets.when_idle()
+        await self._catalogue.close()
+        self._small.close()
+        self._lock.close()
+
+    def close(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._close())

@@ -1,0 +1,109 @@
+"""What a local store does beside its requests: room kept for a full disk, and what a crash left."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from xferproto.model.errors import NoSpace
+from xferproto.store.local.catalogue import Catalogue
+from xferproto.store.local.group_commit import checkpoint, is_full
+from xferproto.store.local.objects import Objects
+from xferproto.store.local.orphans import Unnamed
+from xferproto.store.local.packed import SmallObjects
+from xferproto.store.local.spare_file import Spare
+from xferproto.threads.executor import Executor
+
+log = Logger("xfer")
+
+R = TypeVar("R")
+
+
+class Upkeep:
+    """
+    Looks after a storage directory.
+
+    @param spare: the room that is kept.
+    @param objects: the object files.
+    @param catalogue: the catalogue.
+    @param path: its file.
+    @param small: the small contents.
+    @param files: runs what touches files.
+    @param writer: runs what writes to the databases.
+    @param now: the time, seconds since the epoch.
+    @param put_aside: as for L{Unnamed}.
+    """
+
+    def __init__(
+        self,
+        spare: Spare,
+        objects: Objects,
+        catalogue: Catalogue,
+        path: Path,
+        small: SmallObjects,
+        files: Executor,
+        writer: Executor,
+        now: Callable[[], float],
+        put_aside: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._spare = spare
+        self._objects = objects
+        self._catalogue = catalogue
+        self._small = small
+        self._files = files
+        self._writer = writer
+        self._now = now
+        self._unnamed = Unnamed(objects, path, files, put_aside)
+        self._cleared = False
+
+    def tidy_up(self) -> None:
+        """Remove what the marks tell that a crash left. Blocks: for the start."""
+        for id in list(self._objects.marked()):
+            if self._catalogue.has_file(id):
+                self._objects.confirm(id)
+            else:
+                self._objects.remove(id)
+        self._objects.clean()
+        self._objects.clean_partials(self._catalogue.partial_tokens())
+        try:
+            self._small.tidy_up(self._catalogue.small)
+        except sqlite3.Error as error:
+            if not is_full(error):
+                raise
+            log.warn("the disk is full: the marks of small files stay for the next start")
+
+    async def tend(self) -> None:
+        """Do what C{IStore.tend} asks for."""
+        await self._files.run(self._objects.check)
+        await self._files.run(self._spare.make)
+        # What is in the databases by now needs no room there on the day on which there is none.
+        await self._writer.run(self._begin_logs_anew)
+        if not self._cleared:  # once: while a store runs, nothing loses its name
+            self._cleared = True
+            await self._unnamed.clear(self._now())
+
+    def stop(self) -> None:
+        """Let L{tend} end soon."""
+        self._unnamed.stop()
+
+    async def with_room(self, work: Callable[[], Deferred[R]]) -> R:
+        """
+        Do what has to go on a full disk too: where there is no room, what is kept is given up.
+
+        @raise NoSpace: that is not enough.
+        """
+        try:
+            return await work()
+        except NoSpace:
+            await self._files.run(self._spare.give_up)
+            await self._writer.run(self._begin_logs_anew)
+            return await work()
+
+    def _begin_logs_anew(self) -> None:
+        checkpoint(self._catalogue.writing)
+        self._small.checkpoint()

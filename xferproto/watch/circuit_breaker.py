@@ -1,0 +1,150 @@
+"""Whether the depot can be reached: told once when it is not, and once when it is again."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from xferproto.client.retry_policy import BACKOFF
+from xferproto.model.units import duration
+from xferproto.watch.failure_policy import Judgement, Verdict
+
+SLOW = 300.0
+"""
+Seconds until it is tried again, where somebody has to mend something: servers hold it against who
+comes with a wrong password again and again.
+"""
+
+log = Logger()
+
+
+class Reach:
+    """
+    Shared by all that talk to the depot: while it is away one of them tries, the others wait.
+
+    @param depot: the words that describe it.
+    @param changed: called when any of the variables has changed.
+    @param delay: seconds to wait, from how many tries have failed.
+    @ivar up: whether it was there the last time; None before the first.
+    @ivar since: since when, in seconds of the clock.
+    @ivar reason: why it is not.
+    @ivar next_try: when it is tried again.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        depot: str,
+        changed: Callable[[], object] = lambda: None,
+        delay: Callable[[int], float] = BACKOFF,
+    ) -> None:
+        self.up: bool | None = None
+        self.since: float = clock.seconds()
+        self.reason: str | None = None
+        self.next_try: float | None = None
+        self._clock = clock
+        self._depot = depot
+        self._changed = changed
+        self._delay = delay
+        self._failed = 0
+        self._told: Verdict | None = None
+        self._call: IDelayedCall | None = None
+        self._trying = False
+        self._waiting: list[Deferred[None]] = []
+
+    @contextlib.asynccontextmanager
+    async def attempt(self) -> AsyncIterator[None]:
+        """A context in which the depot may be asked; entered when it is time to."""
+        while self.up is False and (self._call is not None or self._trying):
+            waiter: Deferred[None] = Deferred()
+            self._waiting.append(waiter)
+            await waiter
+        trying = self.up is False
+        if trying:
+            self._trying = True
+        try:
+            yield
+        finally:
+            if trying and self._trying:
+                self._trying = False
+                self._wake()
+
+    def worked(self) -> None:
+        """It has answered."""
+        if self.up:
+            return
+        if self.up is False:
+            seconds = self._clock.seconds() - self.since
+            log.info("{depot} is back after {period}", depot=self._depot, period=duration(seconds))
+        self._cancel()
+        self.up, self.reason, self.next_try = True, None, None
+        self.since = self._clock.seconds()
+        self._failed = 0
+        self._told = None
+        self._trying = False
+        self._changed()
+        self._wake()
+
+    def failed(self, judgement: Judgement) -> None:
+        """It has not: it is away, or somebody has to mend something."""
+        mistake = judgement.verdict is Verdict.MISTAKE
+        if self.up is not False:
+            self.up, self.since = False, self._clock.seconds()
+        elif self._call is not None:  # another one has found it out
+            return
+        self.reason = judgement.cause
+        self._failed += 1
+        self._trying = False
+        seconds = SLOW if mistake else self._delay(self._failed)
+        self.next_try = self._clock.seconds() + seconds
+        self._call = self._clock.callLater(seconds, self._due)
+        if self._told is not judgement.verdict:
+            self._told = judgement.verdict
+            self._tell(judgement.cause, mistake)
+        self._changed()
+
+    def _tell(self, cause: str, mistake: bool) -> None:
+        if mistake:
+            log.critical(
+                "nothing is sent until this is mended: {cause} ({depot}; tried again every "
+                "{period}, and at a restart)",
+                cause=cause.rstrip("."),
+                depot=self._depot,
+                period=duration(SLOW),
+            )
+        else:
+            log.warn(
+                "can't reach {depot}: {cause} (trying again, at least every minute)",
+                depot=self._depot,
+                cause=cause.rstrip("."),
+            )
+
+    def _due(self) -> None:
+        self._call = None
+        self.next_try = None
+        self._wake()
+
+    def try_now(self) -> None:
+        """Do not wait any longer until it is tried again: something may have been mended."""
+        if self._call is not None:
+            self._cancel()
+            self._due()
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if not waiter.called:  # as it is when it was cancelled
+                waiter.callback(None)
+
+    def _cancel(self) -> None:
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
+
+    def stop(self) -> None:
+        """No more of it; who waits goes on waiting until cancelled."""
+        self._cancel()

@@ -1,0 +1,224 @@
+"""The end of a file's way: noted in the journal, moved, told, forgotten; many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
+
+from xferproto.model.escape import quoted
+from xferproto.threads.batcher import Lane
+from xferproto.watch.context import Workplace
+from xferproto.watch.directory import DirectoryGone
+from xferproto.watch.failure_policy import Judgement, Verdict
+from xferproto.watch.journal import Row, State
+from xferproto.watch.moves import End, Mover, Outcome
+from xferproto.watch.queue import Item, Stage
+from xferproto.watch.reason_file import reason_text
+from xferproto.watch.walk import Found
+
+AGAIN = 10.0
+"""Seconds until it is tried again, where the disk of this machine does not take the journal."""
+
+log = Logger()
+
+
+@dataclass(slots=True)
+class Ended:
+    """
+    A file that is sent, or will never be.
+
+    @ivar id: what it was stored as, if it was.
+    @ivar failure: why not, if not.
+    @ivar sent: how many bytes had to be sent.
+    @ivar seconds: how long that took.
+    @ivar again: whether it was told and counted before, and only could not be moved away.
+    @ivar told: what was told as the reason of that.
+    @ivar outcome: what became of it here.
+    """
+
+    item: Item
+    id: str = ""
+    failure: Judgement | None = None
+    sent: int = 0
+    seconds: float = 0.0
+    again: bool = False
+    told: str | None = None
+    outcome: Outcome | None = None
+
+
+class Endings:
+    """
+    @param mover: moves the files.
+    @param changed: told the path of a file that is another one now.
+    """
+
+    def __init__(self, place: Workplace, mover: Mover, changed: Callable[[str], object]) -> None:
+        self._clock = place.clock
+        self._directory = place.directory
+        self._journal = place.journal
+        self._queue = place.queue
+        self._figures = place.figures
+        self._fail = place.failed
+        self._mover = mover
+        self._changed = changed
+        self._stopped = False
+        self._lane: Lane[Ended] = Lane(place.disk, self._work, self._worked, self._failed)
+
+    def sent(self, item: Item, id: str, sent: int, seconds: float) -> None:
+        """
+        The depot has a file, verified.
+
+        @param sent: how many bytes had to be sent.
+        @param seconds: how long it took.
+        """
+        self._put(Ended(item, id, None, sent, seconds))
+
+    def failed(self, item: Item, judgement: Judgement) -> None:
+        """A file will never be stored."""
+        self._put(Ended(item, failure=judgement))
+
+    def again(self, item: Item, row: Row) -> None:
+        """A file whose end was noted, but has not come."""
+        if row.state is State.SENT:
+            self._put(Ended(item, row.id or "", again=True, told=row.reason))
+        else:
+            cause, _, advice = (row.reason or "").partition("\n")
+            failure = Judgement(Verdict.FAILED, cause, advice)
+            self._put(Ended(item, failure=failure, again=True))
+
+    def _put(self, ended: Ended) -> None:
+        ended.item.stage = Stage.ENDING
+        self._lane.put(ended)
+
+    def when_idle(self) -> Deferred[None]:
+        """Fires when all that was put here has ended, but for what the disk did not take."""
+        return self._lane.when_idle()
+
+    def stop(self) -> None:
+        """What the disk does not take is left to the next start."""
+        self._stopped = True
+
+    # On a thread
+
+    def _work(self, batch: list[Ended]) -> None:
+        self._directory.check()
+        sent = [(ended.item.path, _sent(ended)) for ended in batch if ended.failure is None]
+        if sent:
+            self._journal.write(sent)
+        for ended in batch:
+            file = ended.item.file
+            if ended.failure is None:
+                ended.outcome = self._mover.sent(file, ended.id)
+            else:
+                ended.outcome = self._mover.failed(file, self._reason(file, ended.failure))
+        if any(ended.outcome.end is End.VANISHED for ended in batch if ended.outcome):
+            self._directory.check()  # with it, all would seem to have vanished
+        self._mover.sync()
+        self._journal.forget(
+            ended.item.path
+            for ended in batch
+            if ended.outcome and ended.outcome.end not in (End.LEFT, End.STUCK)
+        )
+        stuck = [
+            (ended.item.path, _stuck(ended, ended.outcome.reason))
+            for ended in batch
+            if ended.outcome and ended.outcome.end is End.STUCK
+        ]
+        doubtful = [
+            (ended.outcome.where, self._moved(ended))
+            for ended in batch
+            if ended.outcome and ended.outcome.doubtful and ended.outcome.end is End.MOVED
+        ]
+        if stuck or doubtful:
+            self._journal.write(stuck + doubtful)
+
+    def _moved(self, ended: Ended) -> Row:
+        """What the journal keeps of a file that somebody may write to though it is moved."""
+        row = _sent(ended)
+        return row._replace(due=self._clock.seconds(), reason=ended.item.path)
+
+    def _reason(self, file: Found, failure: Judgement) -> str:
+        return reason_text(
+            self._directory.path, file.path, failure.cause, failure.advice, self._clock.seconds()
+        )
+
+    # On the reactor's
+
+    def _worked(self, batch: list[Ended]) -> None:
+        self._figures.no_trouble()
+        for ended in batch:
+            assert ended.outcome is not None
+            self._queue.drop(ended.item.path)
+            self._count(ended, ended.outcome)
+            self._tell(ended, ended.outcome)
+            if ended.outcome.end is End.CHANGED:
+                self._changed(ended.item.path)
+
+    def _count(self, ended: Ended, outcome: Outcome) -> None:
+        if ended.again:
+            return
+        if ended.failure is None:
+            self._figures.sent(ended.item.path, ended.id, ended.item.size)
+        elif outcome.end in (End.MOVED, End.STUCK):
+            self._figures.failed(ended.item.path, ended.failure.cause)
+
+    def _tell(self, ended: Ended, outcome: Outcome) -> None:
+        name = quoted(ended.item.path)
+        stuck = outcome.end is End.STUCK
+        if stuck and ended.again and (ended.failure is not None or outcome.reason == ended.told):
+            return
+        then = {
+            End.MOVED: f"moved to {quoted(outcome.where)}",
+            End.DELETED: "deleted here",
+            End.LEFT: "left here",
+            End.CHANGED: "it has changed since, and is carried again",
+            End.VANISHED: "it is not here any more",
+            End.STUCK: f"but it can't be moved away: {outcome.reason}",
+        }[outcome.end]
+        level = LogLevel.warn if stuck or ended.failure is not None else LogLevel.info
+        if ended.failure is not None:
+            cause = ended.failure.cause.rstrip(".")
+            log.emit(level, "failed {name}: {cause}; {then}", name=name, cause=cause, then=then)
+        elif ended.again:
+            log.emit(level, "sent {name} before; {then}", name=name, then=then)
+        else:
+            log.emit(
+                level,
+                "sent {name} size={size} id={id} bytes={sent} seconds={seconds:.3f}; {then}",
+                name=name,
+                size=ended.item.size,
+                id=ended.id,
+                sent=ended.sent,
+                seconds=ended.seconds,
+                then=then,
+            )
+
+    def _failed(self, failure: Failure, batch: list[Ended]) -> None:
+        error = failure.value
+        if isinstance(error, DirectoryGone):
+            self._fail(error)
+        elif not self._stopped:
+            self._figures.trouble(f"the journal can't be written: {error}")
+            self._clock.callLater(AGAIN, self._once_more, batch)
+
+    def _once_more(self, batch: list[Ended]) -> None:
+        for ended in batch:
+            if not self._stopped:
+                self._lane.put(ended)
+
+
+def _sent(ended: Ended) -> Row:
+    identity = ended.item.identity
+    return Row(identity.fingerprint, identity.changed, State.SENT, ended.id)
+
+
+def _stuck(ended: Ended, reason: str) -> Row:
+    identity = ended.item.identity
+    if ended.failure is None:
+        return Row(identity.fingerprint, identity.changed, State.SENT, ended.id, reason=reason)
+    why = f"{ended.failure.cause}\n{ended.failure.advice}"
+    return Row(identity.fingerprint, identity.changed, State.FAILED, reason=why)

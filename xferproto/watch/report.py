@@ -1,0 +1,181 @@
+"""Keeps the status file up to date: on change, and not more often than every second."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from xferproto.model.escape import printable
+from xferproto.threads.executor import Executor
+from xferproto.watch.circuit_breaker import Reach
+from xferproto.watch.counters import Figures, Last
+from xferproto.watch.directory import DirectoryGone
+from xferproto.watch.options import WatchSettings
+from xferproto.watch.reason_file import timestamp
+from xferproto.watch.status import FORMAT, write_status
+
+if TYPE_CHECKING:
+    from xferproto.watch.session import Session
+
+INTERVAL = 1.0
+"""Seconds between two writes, at least."""
+
+SHOWN = 10
+"""How many of the files that are being sent are named."""
+
+log = Logger()
+
+
+class Report:
+    """
+    @param clock: the reactor, or what tests turn by hand.
+    @param disk: the thread that writes.
+    @param settings: name the file.
+    @param depot: the words that describe the depot.
+    @ivar session: what goes on in the directory; None while it is gone.
+    """
+
+    def __init__(
+        self,
+        clock: Any,
+        disk: Executor,
+        settings: WatchSettings,
+        depot: str,
+        reach: Reach,
+        figures: Figures,
+    ) -> None:
+        self.session: Session | None = None
+        self._clock = clock
+        self._disk = disk
+        self._path = settings.status
+        self._directory = settings.directory
+        self._depot = depot
+        self._reach = reach
+        self._figures = figures
+        self._call: IDelayedCall | None = None
+        self._written: float | None = None
+        self._failed = False
+        self._last: dict[str, Any] | None = None
+        self._fields: dict[str, Any] = {}
+
+    def changed(self) -> None:
+        """There may be something new to be written."""
+        if self._call is None and self.session is not None:
+            wait = 0.0
+            if self._written is not None:
+                wait = max(0.0, self._written + INTERVAL - self._clock.seconds())
+            self._call = self._clock.callLater(wait, self._write)
+
+    def _write(self) -> None:
+        self._call = None
+        fields = self._now("running")
+        new = {**fields, "written": None}
+        if new != self._last:
+            self._last = new
+            self._written = self._clock.seconds()
+            self._disk.run(self._writing(fields)).addCallback(self._wrote)
+
+    def _wrote(self, error: OSError | None) -> None:
+        if error is not None and not self._failed:
+            log.error(
+                "the status file {path} can't be written: {reason}",
+                path=printable(str(self._path)),
+                reason=error.strerror,
+            )
+        if error is not None:
+            self._last = None
+        self._failed = error is not None
+
+    def last(self, state: str) -> Callable[[], OSError | None]:
+        """What writes the status for the last time, or until the directory is back; it blocks."""
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
+        self._last = None
+        return self._writing(self._now(state))
+
+    @property
+    def waiting(self) -> int:
+        """How many files wait, by what was written last."""
+        waiting: int = self._fields["waiting"]["files"]
+        return waiting
+
+    def _writing(self, fields: dict[str, Any]) -> Callable[[], OSError | None]:
+        session = self.session
+        within = self._path.is_relative_to(self._directory)
+
+        def write() -> OSError | None:
+            if within and session is None:
+                return None
+            try:
+                if within and session is not None:
+                    session.place.directory.check()  # nothing is put where it is not mounted
+                write_status(self._path, fields)
+            except DirectoryGone:
+                pass
+            except OSError as error:
+                return error
+            return None
+
+        return write
+
+    def _now(self, state: str) -> dict[str, Any]:
+        if self.session is not None:
+            self._fields = _session_fields(self.session)
+        reach, figures = self._reach, self._figures
+        return {
+            "format": FORMAT,
+            "directory": str(self._directory),
+            "state": state,
+            "pid": os.getpid(),
+            "started": timestamp(figures.started),
+            "written": timestamp(self._clock.seconds()),
+            "trouble": figures.troubled,
+            "depot": {
+                "name": self._depot,
+                "up": reach.up,
+                "since": timestamp(reach.since),
+                "reason": reach.reason,
+                "next_try": None if reach.next_try is None else timestamp(reach.next_try),
+            },
+            **self._fields,
+            "sent": {
+                "files": figures.sent_files,
+                "bytes": figures.sent_bytes,
+                "last": _last(figures.last_sent, "id"),
+            },
+            "failed": {
+                "files": figures.failed_files,
+                "last": _last(figures.last_failed, "reason"),
+            },
+        }
+
+
+def _session_fields(session: Session) -> dict[str, Any]:
+    queue, survey = session.place.queue, session.survey
+    return {
+        "lock": str(session.place.directory.lock),
+        "inotify": session.inotify is not None,
+        "waiting": {
+            "files": len(queue.items) + queue.elsewhere.files,
+            "bytes": queue.bytes + queue.elsewhere.bytes,
+            "settling": session.intake.settling,
+            "refused": queue.elsewhere.refused,
+        },
+        "sending": [
+            {"name": item.path, "size": item.size, "sent": item.sent}
+            for item in session.sending.under_way[:SHOWN]
+        ],
+        "passed_over": survey.others,
+        "closed": survey.closed,
+    }
+
+
+def _last(last: Last | None, what: str) -> dict[str, Any] | None:
+    if last is None:
+        return None
+    return {"name": last.path, what: last.text, "size": last.size, "time": timestamp(last.time)}

@@ -1,0 +1,343 @@
+"""What is sent, and when: small files many at a time, others one by one, large ones aside."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from xferproto.client.retry import RetryingClient
+from xferproto.client.source import ONE_LINE, read_small
+from xferproto.model.entry import Entry
+from xferproto.model.errors import (
+    ConnectionCut,
+    HashMismatch,
+    RequestError,
+    SourceChanged,
+    UnexpectedReply,
+)
+from xferproto.model.escape import quoted
+from xferproto.model.units import duration
+from xferproto.watch.context import Workplace
+from xferproto.watch.directory import DirectoryGone
+from xferproto.watch.disposition import AGAIN, Endings
+from xferproto.watch.failure_policy import Judgement, Verdict, judge
+from xferproto.watch.journal import Row, State, begun
+from xferproto.watch.queue import Item
+from xferproto.watch.walk import Identity
+
+CUTS = 3
+"""How many connections in a row may be lost over a file before others have a turn."""
+
+REFUSALS = 10
+"""After so many in a row a new connection is made: a depot closes one after twenty."""
+
+FIRST_PAUSE = 60.0
+LONGEST_PAUSE = 900.0
+"""Seconds until a file is tried again that was refused for the time being: longer each time."""
+
+log = Logger()
+
+
+class Sending:
+    """
+    Takes files from the queue to the depot.
+
+    @param client: makes a client that tries each request once.
+    @param endings: gets the files when they are through, or never will be.
+    @param again: told the path of a file that has to be looked at again.
+    @ivar under_way: what is being sent.
+    """
+
+    def __init__(
+        self,
+        place: Workplace,
+        client: Callable[[], RetryingClient],
+        endings: Endings,
+        again: Callable[[str], object],
+    ) -> None:
+        self._clock = place.clock
+        self._disk = place.disk
+        self._journal = place.journal
+        self._queue = place.queue
+        self._reach = place.reach
+        self._figures = place.figures
+        self._directory = place.directory
+        self._fail = place.failed
+        self._root = place.directory.path
+        self._prefix = place.settings.prefix
+        self._client = client
+        self._endings = endings
+        self._again = again
+        self._refusals: dict[RetryingClient, int] = {}
+        self._begun: dict[str, str] = {}  # the tokens of large files that may be there in part
+        self._stale: list[tuple[str, str]] = []  # names and tokens that nothing goes on under
+        self._lanes: list[Deferred[None]] = []
+        self.under_way: list[Item] = []
+
+    def start(self) -> None:
+        """Send what there is, and what will come."""
+        for lane in (self._send_others, self._send_large):
+            self._lanes.append(Deferred.fromCoroutine(self._run(lane)))
+
+    def stop(self) -> None:
+        """Send no more; what is under way can be resumed."""
+        lanes, self._lanes = self._lanes, []
+        for lane in lanes:
+            lane.addErrback(lambda failure: failure.trap(CancelledError) and None)
+            lane.cancel()
+
+    async def _run(
+        self, lane: Callable[[RetryingClient], Coroutine[Deferred[Any], Any, None]]
+    ) -> None:
+        client = self._client()
+        try:
+            while True:
+                try:
+                    await lane(client)
+                except CancelledError:
+                    raise
+                except Exception:
+                    log.failure("this should not have happened")
+                    await deferLater(self._clock, AGAIN)
+                if self._figures.troubled is not None:
+                    await deferLater(self._clock, AGAIN)
+        finally:
+            client.disconnect()
+
+    async def _send_others(self, client: RetryingClient) -> None:
+        if not self._queue.some:
+            await self._queue.more()
+            return
+        async with self._reach.attempt():
+            if items := self._queue.take_bulk():
+                await self._send_bulk(client, items)
+                if self._reach.up is False:
+                    return
+            if (item := self._queue.take_single()) is not None:
+                await self._send_one(client, item)
+
+    async def _send_large(self, client: RetryingClient) -> None:
+        if not self._queue.some_large:
+            await self._queue.more()
+            return
+        async with self._reach.attempt():
+            if (item := self._queue.take_large()) is not None:
+                log.info("sending {name} size={size}", name=quoted(item.path), size=item.size)
+                await self._send_one(client, item)
+
+    # One by one
+
+    async def _send_one(self, client: RetryingClient, item: Item) -> None:
+        started = self._clock.seconds()
+        offset: int | None = None
+        reached = item.sent
+
+        def progress(done: int, total: int) -> None:
+            nonlocal offset
+            offset = done if offset is None else offset
+            item.sent = done
+            self._reach.worked()
+            self._figures.changed()
+
+        self.under_way.append(item)
+        try:
+            token = await self._token(item)
+            before = self._begun.pop(item.path, token)
+            if before != token:  # it was changed since it came in part
+                self._stale.append((self._prefix + item.path, before))
+            if item.size > ONE_LINE:
+                self._begun[item.path] = token
+            entry = await client.upload(
+                f"{self._root}/{item.path}", self._prefix + item.path, progress, token
+            )
+        except CancelledError:
+            raise
+        except Exception as error:
+            if isinstance(error, SourceChanged):  # what came of it is discarded
+                self._begun.pop(item.path, None)
+            item.cuts = 0 if item.sent > reached else item.cuts
+            await self._failed(item, error)
+            await self._refused(client, isinstance(error, RequestError))
+        else:
+            self._begun.pop(item.path, None)
+            await self._refused(client, 0)
+            self._reach.worked()
+            sent = entry.size - (offset or 0)
+            self._endings.sent(item, entry.id, sent, self._clock.seconds() - started)
+            while self._stale:  # the depot is there now
+                await client.discard(*self._stale.pop())
+        finally:
+            self.under_way.remove(item)
+
+    async def _token(self, item: Item) -> str:
+        if item.size > ONE_LINE:
+            return fingerprint_token(self._journal.marker, item.identity)
+        # It may have gone with others, not under a token: its content is asked for.
+        content = await self._disk.run(read_small, f"{self._root}/{item.path}", ONE_LINE)
+        if content is None:
+            raise SourceChanged(f"{item.path} is larger than it was.")
+        return "sha256:" + hashlib.sha256(content).hexdigest()
+
+    # Many at a time
+
+    async def _send_bulk(self, client: RetryingClient, items: list[Item]) -> None:
+        waiting = {self._prefix + item.path: item for item in items}
+        refused: list[tuple[Item, Exception]] = []
+        started = self._clock.seconds()
+
+        def told(name: str, outcome: Entry | Exception) -> None:
+            item = waiting.pop(name)
+            if isinstance(outcome, Entry):
+                self._reach.worked()
+                seconds = self._clock.seconds() - started
+                self._endings.sent(item, outcome.id, outcome.size, seconds)
+            else:
+                refused.append((item, outcome))
+
+        self.under_way += items
+        lost: Exception | None = None
+        try:
+            # If nothing is heard of them any more, the next start knows that they may be there.
+            await self._disk.run(self._journal.write, [begun(item.file) for item in items])
+            self._figures.no_trouble()
+            files = [(f"{self._root}/{item.path}", name) for name, item in waiting.items()]
+            await client.upload_many(files, told)
+        except CancelledError:
+            raise
+        except sqlite3.Error as error:
+            self._figures.trouble(f"the journal can't be written: {error}")
+            self._put_back(items)
+            return
+        except Exception as error:
+            lost = error
+        finally:
+            taken = set(items)
+            self.under_way = [item for item in self.under_way if item not in taken]
+        for item, refusal in refused:
+            await self._failed(item, refusal)
+        if lost is not None:
+            self._lost(lost, list(waiting.values()), bool(refused))
+        await self._refused(client, len(refused))
+
+    def _lost(self, error: Exception, items: list[Item], refusals: bool) -> None:
+        """Nothing was heard of these; others before them were refused, or not."""
+        for item in items:
+            item.doubtful = item.doubtful or _was_connected(error)
+        self._put_back(items)
+        if refusals and isinstance(error, ConnectionCut):
+            return  # the depot has had enough of this connection, and is not away
+        judgement = self._judged(error, 0)
+        if judgement.verdict not in (Verdict.AWAY, Verdict.MISTAKE):
+            judgement = Judgement(Verdict.AWAY, judgement.cause)
+        self._reach.failed(judgement)
+
+    async def _refused(self, client: RetryingClient, count: int) -> None:
+        """So many requests on a connection were refused; too many in a row, and it is closed."""
+        refused = self._refusals.get(client, 0) + count if count else 0
+        if refused >= REFUSALS:
+            await client.disconnect()
+            refused = 0
+        self._refusals[client] = refused
+
+    def _put_back(self, items: list[Item]) -> None:
+        for item in reversed(items):
+            self._queue.put(item, first=True)
+
+    # What has failed
+
+    def _judged(self, error: Exception, mismatches: int) -> Judgement:
+        judgement = judge(error, mismatches)
+        if judgement.unexpected:
+            log.failure("this should not have happened", Failure(error))
+        return judgement
+
+    async def _failed(self, item: Item, error: Exception) -> None:
+        judgement = self._judged(error, item.mismatches)
+        verdict = judgement.verdict
+        if isinstance(error, OSError) and not await self._is_there():
+            return
+        if verdict in (Verdict.AWAY, Verdict.MISTAKE):
+            self._reach.failed(judgement)
+            item.cuts += _was_connected(error)
+            item.doubtful = item.doubtful or _was_connected(error)
+            if item.cuts < CUTS:
+                self._queue.put(item, first=True)
+            else:
+                await self._later(item, judgement.cause)
+            return
+        if not isinstance(error, OSError | SourceChanged):
+            self._reach.worked()
+        if verdict is Verdict.FAILED:
+            self._endings.failed(item, judgement)
+        elif isinstance(error, HashMismatch):
+            item.mismatches += 1
+            log.warn("{name}: {cause}; tried again", name=quoted(item.path), cause=judgement.cause)
+            self._queue.put(item)
+        elif verdict is Verdict.LATER:
+            await self._later(item, judgement.cause)
+        else:
+            self._queue.drop(item.path)
+            if verdict is Verdict.VANISHED:
+                log.info("{name} vanished before it was sent", name=quoted(item.path))
+            else:
+                log.info("{name} {cause}", name=quoted(item.path), cause=judgement.cause)
+            self._again(item.path)
+
+    async def _is_there(self) -> bool:
+        """Whether the directory is: without it, every file seems to have vanished."""
+        try:
+            await self._disk.run(self._directory.check)
+        except DirectoryGone as error:
+            self._fail(error)
+            return False
+        return True
+
+    async def _later(self, item: Item, cause: str) -> None:
+        pause = min(FIRST_PAUSE * 2**item.tries, LONGEST_PAUSE)
+        if not item.tries:
+            log.warn(
+                "{name} is refused for now: {cause}; tried again in {period}, then less often",
+                name=quoted(item.path),
+                cause=cause.rstrip("."),
+                period=duration(pause),
+            )
+        row = Row(
+            item.identity.fingerprint,
+            item.identity.changed,
+            State.LATER,
+            None,
+            item.tries + 1,
+            self._clock.seconds() + pause,
+            cause,
+        )
+        try:
+            await self._disk.run(self._journal.write, [(item.path, row)])
+        except sqlite3.Error as trouble:
+            self._figures.trouble(f"the journal can't be written: {trouble}")
+            self._queue.put(item)
+            return
+        self._queue.drop(item.path)
+        self._queue.elsewhere.add_refused(item.file)
+
+
+def _was_connected(error: Exception) -> bool:
+    """Whether the depot may have heard of the file."""
+    return isinstance(error, ConnectionCut | UnexpectedReply)
+
+
+def fingerprint_token(marker: str, identity: Identity) -> str:
+    """
+    The resume token of a file. It is the same after a restart and under another name, and stands
+    for the bytes as they are.
+
+    @param marker: that of the watched directory.
+    """
+    text = f"{marker} {identity.fingerprint}"
+    return "watch:" + hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,234 @@
+"""The service that C{twistd xfer-client --watch} runs: a session while the directory is there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakSet
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from xferproto.client.retry import RetryingClient
+from xferproto.model.escape import printable, quoted
+from xferproto.model.units import duration
+from xferproto.signals import OperatorSignals
+from xferproto.threads.executor import Executor, ThreadExecutor
+from xferproto.watch.circuit_breaker import Reach
+from xferproto.watch.counters import Figures
+from xferproto.watch.directory import DirectoryGone, DirectoryUnusable
+from xferproto.watch.options import Done, WatchSettings
+from xferproto.watch.report import Report
+from xferproto.watch.session import Session, watched_directory
+
+LOOK = 5.0
+"""Seconds between two looks at whether a directory that is gone is back."""
+
+_DONE = {Done.MOVE: "moved to sent/", Done.DELETE: "deleted", Done.LEAVE: "left where it is"}
+
+log = Logger()
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """
+    What is read again on SIGHUP, for the connections that are made from then on.
+
+    @ivar what: which files, in words.
+    @ivar read: gives where the depot is, and the user and password; it raises where a file can't be
+        used.
+    """
+
+    what: str
+    read: Callable[[], tuple[IStreamClientEndpoint, tuple[str, str] | None]]
+
+
+class WatchService(Service):
+    """
+    Watches a directory until it is stopped.
+
+    @param reactor: the reactor.
+    @param depot: the words that describe it, and where it is.
+    @param credentials: the user and password to log in with, or None.
+    @param disk: where all work on the directory is done, one after the other; a thread of its own
+        where it is None.
+    @param now: a time that only goes forward, in seconds.
+    @param renewal: what is read again on SIGHUP, or None where there is nothing.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        depot: tuple[str, IStreamClientEndpoint],
+        settings: WatchSettings,
+        credentials: tuple[str, str] | None = None,
+        disk: Executor | None = None,
+        now: Callable[[], float] = time.monotonic,
+        renewal: Renewal | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._renewal = renewal
+        again = {} if renewal is None else {renewal.what: self._renew}
+        self._signals = OperatorSignals(reactor, _say, again)
+        self._clients: WeakSet[RetryingClient] = WeakSet()
+        self._depot, self._endpoint = depot
+        self._settings = settings
+        self._credentials = credentials
+        self._now = now
+        self._pool: ThreadPool | None = None
+        if disk is None:
+            self._pool = ThreadPool(1, 1, "xfer-watch")
+            disk = ThreadExecutor(reactor, self._pool)
+        self._disk = disk
+        self._directory = watched_directory(settings)
+        self._session: Session | None = None
+        self._waiting: Deferred[None] | None = None
+
+    def _client(self) -> RetryingClient:
+        client = RetryingClient(
+            self._reactor, self._endpoint, tries=1, credentials=self._credentials
+        )
+        self._clients.add(client)
+        return client
+
+    def _renew(self) -> None:
+        assert self._renewal is not None
+        try:
+            self._endpoint, self._credentials = self._renewal.read()
+        except Exception as error:
+            log.error("the files stay what they were: {error}", error=printable(str(error)))
+            return
+        for client in self._clients:
+            client.renew(self._endpoint, self._credentials)
+        self._reach.try_now()
+
+    def startService(self) -> None:
+        """
+        Take the directory, and begin.
+
+        @raise DirectoryUnusable: it can't be watched.
+        """
+        super().startService()
+        self._signals.start()
+        try:
+            self._start()
+        except BaseException:
+            self._signals.stop()
+            raise
+
+    def _start(self) -> None:
+        self._figures = figures = Figures(self._reactor.seconds)
+        self._reach = Reach(self._reactor, self._depot, figures.changed)
+        self._report = Report(
+            self._reactor, self._disk, self._settings, self._depot, self._reach, figures
+        )
+        figures.watcher = self._report.changed
+        session = self._open()
+        if self._pool is not None:
+            self._pool.start()
+        self._begin(session)
+
+    def _open(self) -> Session:
+        """Blocks."""
+        self._directory.open()
+        try:
+            return Session(
+                self._reactor,
+                self._now,
+                self._client,
+                self._disk,
+                self._settings,
+                self._directory,
+                self._reach,
+                self._figures,
+                self._failed,
+            )
+        except BaseException:
+            self._directory.close()
+            raise
+
+    def _begin(self, session: Session) -> None:
+        self._session = self._report.session = session
+        settings = self._settings
+        log.info(
+            "watching {directory}: what has not changed for {settle} goes to {depot}{prefix}, and "
+            "is {done} then; looked at every {poll}{inotify}",
+            directory=printable(str(settings.directory)),
+            settle=duration(settings.settle),
+            depot=self._depot,
+            prefix=f" as {quoted(settings.prefix)} and its name" if settings.prefix else "",
+            done=_DONE[settings.done],
+            poll=duration(session.poll),
+            inotify="" if session.inotify is None else ", and when the system tells of changes",
+        )
+        session.start()
+        self._report.changed()
+
+    def _failed(self, error: Exception) -> None:
+        # Not at once: it may be told by what is ended with the session.
+        self._reactor.callLater(0, self._lose, self._session, error)
+
+    def _lose(self, session: Session | None, error: Exception) -> None:
+        if session is None or self._session is not session:
+            return
+        if isinstance(error, DirectoryGone):
+            log.critical("{error} Waiting until it is back", error=printable(str(error)))
+        else:
+            log.failure("this should not have happened; beginning again", Failure(error))
+        self._session = None
+        self._waiting = Deferred.fromCoroutine(self._wait_for_it(session))
+        self._waiting.addErrback(lambda failure: failure.trap(CancelledError) and None)
+
+    async def _wait_for_it(self, session: Session) -> None:
+        await session.stop()
+        await self._disk.run(self._report.last("directory gone"))
+        await self._disk.run(self._directory.close)
+        self._report.session = None
+        told = ""
+        while True:
+            await deferLater(self._reactor, LOOK)
+            if not await self._disk.run(self._directory.is_back):
+                continue
+            try:
+                session = await self._disk.run(self._open)
+                break
+            except DirectoryUnusable as error:
+                if told != str(error):
+                    told = str(error)
+                    log.error("{error}", error=printable(told))
+        self._waiting = None
+        self._begin(session)
+
+    def stopService(self) -> Deferred[None]:
+        """Send no more; what the depot has acknowledged is still moved."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.stop()
+        await self._disk.run(self._report.last("stopped"))
+        log.info(
+            "stopped: {sent} sent, {failed} failed, {waiting} waiting",
+            sent=self._figures.sent_files,
+            failed=self._figures.failed_files,
+            waiting=self._report.waiting,
+        )
+        await self._disk.run(self._directory.close)
+        if self._pool is not None:
+            self._pool.stop()
+        self._signals.stop()  # last: systemd may send SIGHUP behind its SIGTERM
+
+
+def _say(line: str) -> None:
+    log.info("{line}", line=line)

@@ -1,0 +1,158 @@
+"""All that works on a watched directory while it is there."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from twisted.logger import Logger
+
+from xferproto.client.retry import RetryingClient
+from xferproto.model.escape import printable, quoted
+from xferproto.threads.executor import Executor
+from xferproto.watch.circuit_breaker import Reach
+from xferproto.watch.context import Workplace
+from xferproto.watch.counters import Figures
+from xferproto.watch.directory import (
+    FAILED,
+    SENT,
+    DirectoryUnusable,
+    WatchedDirectory,
+)
+from xferproto.watch.disposition import Endings
+from xferproto.watch.inotify import Changes, Inotify
+from xferproto.watch.journal import Journal
+from xferproto.watch.moves import Mover
+from xferproto.watch.open_writers import Writers
+from xferproto.watch.options import POLL, POLL_ALONE, Done, WatchSettings
+from xferproto.watch.queue import Queue
+from xferproto.watch.recheck import Recheck
+from xferproto.watch.scanner import Survey
+from xferproto.watch.sender import Sending
+from xferproto.watch.stability import Intake
+
+_MADE = {Done.MOVE: (SENT, FAILED), Done.DELETE: (FAILED,), Done.LEAVE: ()}
+"""The directories that are made when it starts."""
+
+log = Logger()
+
+
+def watched_directory(settings: WatchSettings) -> WatchedDirectory:
+    """The directory of these settings, not yet open."""
+    written = settings.done is not Done.LEAVE
+    return WatchedDirectory(settings.directory, _MADE[settings.done], written)
+
+
+class Session:
+    """
+    From when the directory is open until it is gone, or nobody wants it any more. Making one
+    blocks.
+
+    @param client: makes a client that tries each request once.
+    @param directory: open.
+    @ivar poll: seconds between two looks at the whole directory.
+    @raise DirectoryUnusable: the journal can't be used, or is of another directory.
+    """
+
+    def __init__(
+        self,
+        clock: Any,
+        now: Callable[[], float],
+        client: Callable[[], RetryingClient],
+        disk: Executor,
+        settings: WatchSettings,
+        directory: WatchedDirectory,
+        reach: Reach,
+        figures: Figures,
+        failed: Callable[[Exception], object],
+    ) -> None:
+        journal = Journal(settings.state)
+        self.place = place = Workplace(
+            clock,
+            now,
+            disk,
+            settings,
+            directory,
+            journal,
+            Queue(figures.changed),
+            reach,
+            figures,
+            failed,
+        )
+        try:
+            _check_marker(settings, directory, journal)
+            mover = Mover(directory.path, settings.done, Writers(clock.seconds), place.returned)
+            back = mover.recover(journal.was_sent)
+            self.inotify = self._inotify() if settings.inotify else None
+        except BaseException:
+            journal.close()
+            raise
+        if back is not None:
+            log.warn("put back, as it was never sent: {name}", name=quoted(back))
+        self.poll = settings.poll or (POLL_ALONE if self.inotify is None else POLL)
+        self._endings = Endings(place, mover, lambda path: self.survey.look_at(path))
+        self.intake = Intake(place, self._endings)
+        self.survey = Survey(place, self.intake, self.poll)
+        self._recheck = Recheck(place, mover, self.survey.look_at)
+        self.sending = Sending(place, client, self._endings, self.survey.look_at)
+
+    def _inotify(self) -> Inotify | None:
+        def changed(changes: Changes) -> None:
+            self.survey.changed(changes)
+
+        try:
+            return Inotify(self.place.directory.path, changed)
+        except OSError as error:
+            log.warn(
+                "the system does not tell of changes ({reason}): everything is looked at from "
+                "time to time",
+                reason=printable(str(error.strerror)),
+            )
+            return None
+
+    def start(self) -> None:
+        """Work."""
+        if self.inotify is not None:
+            self.place.clock.addReader(self.inotify)
+        self.survey.start(self.inotify)
+        self.sending.start()
+        self._recheck.start()
+
+    async def stop(self) -> None:
+        """Work no more; what was acknowledged is still moved. The directory stays open."""
+        self.survey.stop()
+        self.intake.stop()
+        self._recheck.stop()
+        self.sending.stop()
+        self.place.reach.stop()
+        self._endings.stop()
+        await self._endings.when_idle()
+        if self.inotify is not None:
+            self.place.clock.removeReader(self.inotify)
+            self.inotify.close()
+        await self.place.disk.run(self._close)
+
+    def _close(self) -> None:
+        with contextlib.suppress(Exception):  # where it lies, there may be nothing any more
+            self.place.journal.close()
+
+
+def _check_marker(settings: WatchSettings, directory: WatchedDirectory, journal: Journal) -> None:
+    """
+    See that a journal, which may lie elsewhere, is of this directory.
+
+    @raise DirectoryUnusable: it is not: perhaps the directory is not mounted.
+    """
+    if (
+        settings.done is Done.LEAVE
+        and directory.marker != journal.marker
+        and not journal.fresh
+        and directory.has_file
+        and journal.remembers_sent()
+    ):
+        raise DirectoryUnusable(
+            f"The journal {settings.state} is not of {settings.directory}: is that mounted? If "
+            "all files in it are to be sent again, remove the journal."
+        )
+    directory.mark(journal.marker)

@@ -1,0 +1,256 @@
+"""What becomes of a file that was seen: it settles, then waits to be sent; or nothing is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from xferproto.client.connection import to_wire
+from xferproto.model.errors import BadName
+from xferproto.model.escape import quoted
+from xferproto.model.names import parse_name
+from xferproto.threads.batcher import Lane
+from xferproto.watch.context import Workplace
+from xferproto.watch.disposition import Endings
+from xferproto.watch.failure_policy import judge
+from xferproto.watch.inotify import Sign
+from xferproto.watch.journal import Row, State
+from xferproto.watch.open_writers import Writers, Writing
+from xferproto.watch.options import Done
+from xferproto.watch.queue import Item, Stage, Tally
+from xferproto.watch.reason_file import is_reason
+from xferproto.watch.settle_time import Settling
+from xferproto.watch.walk import SLICE, Found, Identity, look
+
+log = Logger()
+
+
+@dataclass(slots=True)
+class _Check:
+    """
+    A file that has settled, but for what can only be seen on the disk.
+
+    @ivar patient: whether it has settled for as long as one whose writers are not known.
+    @ivar reason: whether it is the reason of another one's failure; then it is gone by now.
+    @ivar writing: whether somebody has it open for writing.
+    """
+
+    item: Item
+    patient: bool = False
+    reason: bool = False
+    writing: Writing = Writing.UNKNOWN
+
+
+class Intake:
+    """
+    @param endings: gets the files of which nothing is to be sent.
+    """
+
+    def __init__(self, place: Workplace, endings: Endings) -> None:
+        self._clock = place.clock
+        self._now = place.now
+        self._disk = place.disk
+        self._directory = place.directory
+        self._journal = place.journal
+        self._queue = place.queue
+        self._failed = place.failed
+        self._done = place.settings.done
+        self._prefix = place.settings.prefix
+        self._returned = place.returned
+        settings = place.settings
+        self._settling = Settling(settings.settle)
+        # Those that have settled, and whose writers are not known, for the rest of their time.
+        self._unclosed = Settling(max(0.0, settings.settle_unclosed - settings.settle))
+        self._endings = endings
+        self._writers = Writers(place.clock.seconds)
+        self._checks: Lane[_Check] = Lane(
+            place.disk,
+            self._check,
+            self._checked,
+            lambda failure, checks: self._fail(failure),
+        )
+        self._call: IDelayedCall | None = None
+        self._looking = False
+        self._look_ended: Deferred[None] | None = None
+
+    @property
+    def settling(self) -> int:
+        """How many files settle."""
+        return len(self._settling) + len(self._unclosed)
+
+    def stop(self) -> None:
+        """Nothing settles any more."""
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
+        if self._look_ended is not None:
+            self._look_ended.cancel()
+
+    def take(self, file: Found, row: Row | None, tally: Tally, sign: Sign = Sign.SEEN) -> None:
+        """
+        A file was seen.
+
+        @param row: what the journal knows of its path.
+        @param tally: counts it, if it waits and is not held.
+        @param sign: how complete it may be.
+        """
+        item = self._queue.items.get(file.path)
+        if item is not None and item.identity == file.identity and item.stage is Stage.READY:
+            return
+        if item is not None and item.stage in (Stage.SENDING, Stage.ENDING):
+            return  # whether it has changed meanwhile is seen in the end
+        row = row if row is not None and row.is_about(file.identity) else None
+        if item is None and row is not None and self._known(file, row, tally):
+            return
+        if item is None or item.identity != file.identity:
+            if item is None and self._queue.full:
+                tally.add(file)
+                tally.left_out = True
+                return
+            if item is None:
+                self._queue.elsewhere.take(file)
+            item = self._queue.hold(file, Stage.SETTLING, doubtful=row is not None)
+            if row is not None and row.state is State.LATER:
+                item.doubtful, item.tries = False, row.tries
+        self._settle(item, sign)
+
+    def _settle(self, item: Item, sign: Sign) -> None:
+        file, now, wall = item.file, self._now(), self._clock.seconds()
+        inode = (file.identity.device, file.identity.inode)
+        if sign is Sign.RENAMED and inode in self._returned:
+            sign = Sign.SEEN  # it was this process that has moved it, since it had changed
+        if sign is not Sign.SEEN:
+            item.closed = True
+            self._unclosed.drop(file.path)
+        if sign is Sign.RENAMED:
+            self._settling.drop(file.path)
+            self._check_soon(item)
+        elif sign is Sign.CLOSED:  # some writers open and close a file for each row
+            self._settling.begin(file, now)
+            self._schedule()
+        elif self._unclosed.holds(file):
+            if self._unclosed.settled(file, now, wall):
+                self._check_soon(item, patient=True)
+        elif self._settling.settled(file, now, wall):
+            self._check_soon(item)
+        else:
+            self._unclosed.drop(file.path)
+            self._schedule()
+
+    def _known(self, file: Found, row: Row, tally: Tally) -> bool:
+        """Whether nothing is to be sent, by what the journal says of this very file."""
+        if row.state is State.LATER and row.due > self._clock.seconds():
+            tally.add_refused(file)
+            return True
+        # A file whose bytes were changed, and its time set back, has another ctime.
+        if row.state not in (State.SENT, State.FAILED) or row.changed != file.identity.changed:
+            return False
+        if row.state is State.FAILED or self._done is not Done.LEAVE:
+            if self._queue.full:
+                tally.left_out = True
+            else:
+                self._endings.again(self._queue.hold(file, Stage.ENDING), row)
+        return True
+
+    def _check_soon(self, item: Item, patient: bool = False) -> None:
+        item.stage = Stage.READY
+        self._checks.put(_Check(item, patient))
+
+    def _check(self, checks: list[_Check]) -> None:
+        """On a thread."""
+        for check in checks:
+            path = self._directory.path / check.item.path
+            if is_reason(path):
+                path.unlink(missing_ok=True)
+                check.reason = True
+            else:
+                check.writing = self._writers.of(path, check.item.identity)
+
+    def _fail(self, failure: Failure) -> None:
+        error = failure.value
+        self._failed(error if isinstance(error, Exception) else RuntimeError(error))
+
+    def _checked(self, checks: list[_Check]) -> None:
+        for check in checks:
+            item = check.item
+            if self._queue.items.get(item.path) is not item:
+                continue  # it has changed meanwhile
+            if check.reason:  # it came along with the file that it was about
+                self._queue.drop(item.path)
+                log.info("{name} was the reason of a failure: deleted", name=quoted(item.path))
+            elif check.writing is Writing.SOMEBODY:
+                item.stage = Stage.SETTLING
+                self._settling.begin(item.file, self._now())
+                self._schedule()
+            elif self._is_complete(check):
+                self._returned.discard((item.identity.device, item.identity.inode))
+                self._ready(item)
+            else:
+                item.stage = Stage.SETTLING
+                self._schedule()
+
+    def _is_complete(self, check: _Check) -> bool:
+        """Whether a file that has settled is taken now; else it settles on."""
+        item = check.item
+        if check.patient or item.closed or check.writing is Writing.NOBODY:
+            return True
+        return self._unclosed.settled(item.file, self._now(), self._clock.seconds())
+
+    def _ready(self, item: Item) -> None:
+        try:
+            parse_name(to_wire(self._prefix + item.path))
+        except BadName as error:
+            self._endings.failed(item, judge(error))
+        else:
+            self._queue.put(item)
+
+    # Looks at some files
+
+    async def look(self, signs: Mapping[str, Sign]) -> None:
+        """See what has become of files, of which there were these signs."""
+        for path, identity, row in await self._disk.run(self._look, list(signs)):
+            if identity is not None:
+                self.take(Found(path, identity), row, Tally(), signs[path])
+                continue
+            self._settling.drop(path)
+            self._unclosed.drop(path)
+            item = self._queue.items.get(path)
+            if item is not None and item.stage is Stage.SETTLING:
+                self._queue.drop(path)
+
+    def _look(self, paths: list[str]) -> list[tuple[str, Identity | None, Row | None]]:
+        self._directory.check()
+        rows = self._journal.rows(paths)
+        return [(path, look(self._directory.path, path), rows.get(path)) for path in paths]
+
+    def _schedule(self) -> None:
+        dues = [settling.next_due() for settling in (self._settling, self._unclosed)]
+        due = min((due for due in dues if due is not None), default=None)
+        if due is not None and self._call is None and not self._looking:
+            self._call = self._clock.callLater(max(0.0, due - self._now()), self._look_again)
+
+    def _look_again(self) -> None:
+        self._call = None
+        self._looking = True
+        self._look_ended = Deferred.fromCoroutine(self._look_at_due())
+
+    async def _look_at_due(self) -> None:
+        try:
+            await self._look_at_all_due()
+        except CancelledError:
+            return
+        except Exception as error:
+            self._failed(error)
+            return
+        self._looking = False
+        self._schedule()
+
+    async def _look_at_all_due(self) -> None:
+        for settling in (self._settling, self._unclosed):
+            while paths := settling.due(self._now(), SLICE):
+                await self.look(dict.fromkeys(paths, Sign.SEEN))

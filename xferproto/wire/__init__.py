@@ -1,0 +1,1 @@
+"""The line protocol as data: bytes become values, values become bytes, and the table of states."""

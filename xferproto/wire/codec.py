@@ -1,0 +1,298 @@
+"""
+The grammar of the wire: bytes become values here, once, and values become bytes.
+
+The rules are those of docs/protocol.md, "Grammar". Nothing here imports Twisted, touches a disk or
+knows of a connection. Every C{parse_…} takes the bytes of a line, or of a field of it, without the
+line's end; each C{format_…} gives bytes without it.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+from xferproto.model.entry import Entry
+from xferproto.model.errors import (
+    REQUEST_ERRORS,
+    BadDetails,
+    BadId,
+    BadRange,
+    BadToken,
+    RequestError,
+    UnknownRequestError,
+)
+from xferproto.model.names import (
+    MAX_PASSWORD,
+    MAX_USER,
+    is_password,
+    is_user_name,
+    parse_name,
+)
+from xferproto.model.units import SIZE_LIMIT, iso_time
+from xferproto.wire.requests import Held, Login, Range, ResumeDetails, UploadDetails
+
+MAX_LINE = 4096
+"""The most bytes a line may have, its LF not counted."""
+
+MAX_TOKEN = 128
+"""The most characters that a resume token may have."""
+
+EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
+"""The id of the empty file (RFC 1321, A.5)."""
+
+NO_FILES = b"No files available at the moment"
+NO_DAMAGED = b"No damaged files known at the moment"
+READY = b"Ready to receive the file"
+DONE = b"DONE"
+
+_DIGITS = re.compile(rb"[0-9]{1,19}")
+_ID = re.compile(rb"[0-9a-fA-F]{32}")
+_TOKEN = re.compile(rb"[A-Za-z0-9._:-]{1,%d}" % MAX_TOKEN)
+_SHA256 = re.compile(rb"[0-9a-f]{64}")
+_TIME = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
+_WAIT = re.compile(rb"WAIT ([0-9]{1,3}) (.+)")
+_ERROR = re.compile(r"ERROR ([a-z][a-z0-9-]*)(?: (.*))?")
+
+
+def parse_size(field: bytes) -> int:
+    """
+    1 to 19 ASCII digits, below 2^63.
+
+    @raise BadDetails: it is anything else.
+    """
+    if not _DIGITS.fullmatch(field) or (size := int(field)) >= SIZE_LIMIT:
+        raise BadDetails("A size is 1 to 19 decimal digits and below 2^63; send name;size.")
+    return size
+
+
+def parse_id(field: bytes) -> str:
+    """
+    32 hex digits of either case; lower case is what comes back.
+
+    @raise BadId: it is anything else.
+    """
+    if not _ID.fullmatch(field):
+        raise BadId()
+    return field.decode("ascii").lower()
+
+
+def parse_upload(argument: bytes) -> UploadDetails:
+    """
+    C{name;size}; the size is the last field, the name may hold C{;}.
+
+    @raise BadDetails: there is no C{;}, or no size after the last one.
+    @raise BadName: the name is not allowed.
+    """
+    name, semicolon, size = argument.rpartition(b";")
+    if not semicolon:
+        raise BadDetails("There is no size; send the file name and file size as name;size.")
+    count = parse_size(size)
+    return UploadDetails(parse_name(name), count)
+
+
+def parse_resume(argument: bytes) -> ResumeDetails:
+    """
+    C{name;size;token}: the token is the last field, the size the one before it.
+
+    @raise BadDetails: a field is missing, or the size is none.
+    @raise BadName: the name is not allowed.
+    @raise BadToken: the token is not.
+    """
+    rest, semicolon, token = argument.rpartition(b";")
+    if not semicolon or b";" not in rest:
+        raise BadDetails("A field is missing; send name;size;token.")
+    if not _TOKEN.fullmatch(token):
+        raise BadToken()
+    details = parse_upload(rest)
+    return ResumeDetails(details.name, details.size, token.decode("ascii"))
+
+
+def parse_held(line: bytes) -> Held:
+    """
+    C{offset;md5}.
+
+    @raise RequestError: it is anything else.
+    """
+    offset, _, md5 = line.partition(b";")
+    return Held(parse_size(offset), parse_id(md5))
+
+
+def parse_offset(line: bytes) -> int:
+    """
+    Where a resumed upload goes on.
+
+    @raise BadRange: it is no number.
+    """
+    try:
+        return parse_size(line)
+    except BadDetails:
+        raise BadRange("An offset is a decimal number of bytes, below 2^63.") from None
+
+
+def parse_deletion(argument: bytes) -> tuple[str, str | None]:
+    """
+    C{id} or C{id;name}.
+
+    @raise BadId: the id is none.
+    @raise BadName: the name is not allowed.
+    """
+    id, semicolon, name = argument.partition(b";")
+    return parse_id(id), parse_name(name) if semicolon else None
+
+
+def check_login(login: Login) -> None:
+    """
+    See whether this can be sent, and taken.
+
+    @raise BadDetails: user or password is not allowed. The text has nothing of either.
+    """
+    if not is_user_name(login.user):
+        raise BadDetails(f"A user name is 1 to {MAX_USER} letters, digits, or characters of ._-.")
+    if not is_password(login.password):
+        raise BadDetails(
+            f"A password is 1 to {MAX_PASSWORD} bytes of UTF-8 without control characters."
+        )
+
+
+def parse_login(argument: bytes) -> Login:
+    """
+    C{user;password}: the user is the first field; the password may hold C{;}.
+
+    @raise BadDetails: there is no C{;}, or either is not allowed. The text has nothing of either.
+    """
+    user, semicolon, password = argument.partition(b";")
+    if not semicolon:
+        raise BadDetails("There is no password; send the user name and password as user;password.")
+    # What is no UTF-8 is not allowed then, for it comes out as no UTF-8 has it.
+    login = Login(*(part.decode("utf-8", "surrogateescape") for part in (user, password)))
+    check_login(login)
+    return login
+
+
+def payload_size(argument: bytes) -> int | None:
+    """How many bytes follow a one-line upload, or None when its line does not say."""
+    try:
+        return parse_size(argument.rpartition(b";")[2]) if b";" in argument else None
+    except BadDetails:
+        return None
+
+
+def parse_range(argument: bytes) -> Range:
+    """
+    C{id[;offset[;length]]}.
+
+    @raise BadId: the id is none.
+    @raise BadRange: offset or length is no number.
+    @raise BadDetails: there are more than three fields.
+    """
+    fields = argument.split(b";")
+    if len(fields) > 3:
+        raise BadDetails("There are too many fields; send id, id;offset or id;offset;length.")
+    id = parse_id(fields[0])
+    try:
+        return Range(id, *(parse_size(field) for field in fields[1:]))
+    except BadDetails:
+        raise BadRange("Offset and length are numbers below 2^63; send id;offset;length.") from None
+
+
+def parse_entry(line: bytes) -> Entry:
+    """
+    C{id;name;size}: the id is the first field, the size the last.
+
+    @raise RequestError: it is no entry.
+    """
+    id, _, rest = line.partition(b";")
+    name, semicolon, size = rest.rpartition(b";")
+    if not semicolon:
+        raise BadDetails("An entry is id;name;size.")
+    return Entry(parse_id(id), parse_name(name), parse_size(size))
+
+
+def parse_sha256(field: bytes) -> str:
+    """
+    64 lower-case hex digits.
+
+    @raise BadDetails: it is anything else.
+    """
+    if not _SHA256.fullmatch(field):
+        raise BadDetails("A SHA-256 is 64 hexadecimal digits.")
+    return field.decode("ascii")
+
+
+def parse_time(field: bytes) -> float:
+    """
+    Seconds since the epoch, from the form that L{format_time} gives.
+
+    @raise BadDetails: it is no such time.
+    """
+    try:
+        if not _TIME.fullmatch(field):
+            raise ValueError(field)
+        return datetime.fromisoformat(field.decode("ascii")).timestamp()
+    except ValueError:
+        raise BadDetails("A time is in ISO 8601, as 2001-02-03T04:05:06.789Z.") from None
+
+
+def parse_wait(line: bytes) -> tuple[int, str] | None:
+    """
+    How much of the work is done, 0 to 100, and what it is; None when it is no C{WAIT} line, or none
+    that says so.
+    """
+    match = _WAIT.fullmatch(line)
+    if match is None or (percent := int(match[1])) > 100:
+        return None
+    return percent, match[2].decode("utf-8", "replace")
+
+
+def parse_error(line: bytes) -> RequestError | None:
+    """The error that a line of the server tells of, or None when it is no C{ERROR} line."""
+    match = _ERROR.fullmatch(line.decode("utf-8", "replace"))
+    if match is None:
+        return None
+    symbol, text = match[1], match[2] or ""
+    known = REQUEST_ERRORS.get(symbol)
+    return UnknownRequestError(symbol, text) if known is None else known(text)
+
+
+def format_entry(entry: Entry) -> bytes:
+    return f"{entry.id};{entry.name};{entry.size}".encode()
+
+
+def format_upload(details: UploadDetails) -> bytes:
+    return f"{details.name};{details.size}".encode()
+
+
+def format_resume(details: ResumeDetails) -> bytes:
+    return f"{details.name};{details.size};{details.token}".encode()
+
+
+def format_login(login: Login) -> bytes:
+    return f"{login.user};{login.password}".encode()
+
+
+def format_welcome(user: str) -> bytes:
+    return f"Welcome {user}".encode()
+
+
+def format_held(held: Held) -> bytes:
+    return f"{held.offset};{held.md5}".encode()
+
+
+def format_wait(percent: int, what: str) -> bytes:
+    return f"WAIT {percent} {what}".encode()
+
+
+def format_range(range: Range) -> bytes:
+    """The shortest form: C{id}, C{id;offset} or C{id;offset;length}."""
+    if range.length is not None:
+        return f"{range.id};{range.offset};{range.length}".encode()
+    return f"{range.id};{range.offset}".encode() if range.offset else range.id.encode()
+
+
+def format_error(error: RequestError) -> bytes:
+    return f"ERROR {error.symbol} {error.text}".encode()
+
+
+def format_time(seconds: float) -> bytes:
+    """ISO 8601 in UTC with milliseconds: C{2001-02-03T04:05:06.789Z}."""
+    return iso_time(seconds).encode("ascii")
