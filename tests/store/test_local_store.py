@@ -478,8 +478,8 @@ class RecordedExecutor:
         self._about_to_run()
         return InlineExecutor().run(work, *args, **kwargs)
 
-    def report(self, tell: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-        tell(*args, **kwargs)
+    def report(self, callback: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        callback(*args, **kwargs)
 
 
 class CrashTests(LocalStoreTestCase):

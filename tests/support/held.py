@@ -40,7 +40,7 @@ def held_by_store(store: IStore) -> dict[str, object]:
 
 def held_by_server(factory: XferServerFactory) -> dict[str, object]:
     """What the connections of a server hold together, those that are open among them."""
-    quota, admission, lanes = factory.quota, factory.admission, factory.lanes
+    quota, admission, workers = factory.quota, factory.admission, factory.workers
     accounts = (quota._all, *quota._owners.values())
     return _there(
         {
@@ -50,7 +50,7 @@ def held_by_server(factory: XferServerFactory) -> dict[str, object]:
             "uploads that wait": admission._waiting,
             "tokens": factory.sending,
             "memory": [b._members for b in (factory.budget, factory.small, factory.outgoing)],
-            "lanes": lanes._tracks,
+            "workers": workers._streams,
             "bytes": [account.reserved for account in accounts],
             "claims": [claim for account in accounts for claim in account.claims],
             "turns of hashing": _taken(factory.turns.hashing, PLACES),

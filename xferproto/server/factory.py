@@ -22,7 +22,7 @@ from xferproto.server.traffic.connection_limit import Door, Refused, Seldom, pee
 from xferproto.server.traffic.stall import Watch
 from xferproto.store.interface import IStore
 from xferproto.threads.executor import Executor
-from xferproto.threads.worker_pool import Lanes
+from xferproto.threads.worker_pool import WorkerPool
 from xferproto.transfer.budget import MemoryBudget
 from xferproto.transfer.sender import BLOCK
 
@@ -40,7 +40,7 @@ class XferServerFactory(ServerFactory):
 
     @ivar store: where the files are; set before the first connection.
     @ivar executor: the threads that hash and write.
-    @ivar lanes: where uploads are hashed and written.
+    @ivar workers: where uploads are hashed and written.
     @ivar admission: lets uploads begin, a few at a time.
     @ivar clock: times transfers and the closing of connections.
     @ivar max_file_size: the largest file taken, in bytes, or None for no limit.
@@ -76,7 +76,7 @@ class XferServerFactory(ServerFactory):
         self.bandwidth = Bandwidth(clock, limits)
         self.quota = Quota(clock, limits.quota)
         self.no_descriptor = Seldom(clock, _say_no_descriptor)
-        self.lanes = Lanes(executor)
+        self.workers = WorkerPool(executor)
         self.admission = Admission(clock)
         self.budget = MemoryBudget()
         self.small = MemoryBudget()

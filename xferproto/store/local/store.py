@@ -256,7 +256,7 @@ class LocalStore:
                 if (
                     known is None
                     or known.sha256 != digests.sha256
-                    or not await self._catalogue.sees(entry.id, view.only)
+                    or not await self._catalogue.sees(entry.id, view.owner_filter)
                 ):
                     raise NoSuchFile("The file was deleted meanwhile; send it again.")
                 if not known.damaged and await self._contents.has(known):
@@ -271,25 +271,26 @@ class LocalStore:
     # Contents
 
     def list(self, prefix: str, view: View = EVERYTHING) -> IListing:
-        return LocalListing(self._catalogue, prefix, view.only)
+        return LocalListing(self._catalogue, prefix, view.owner_filter)
 
     def list_damaged(self, prefix: str, view: View = EVERYTHING) -> IListing:
-        return LocalListing(self._catalogue, prefix, view.only, damaged=True)
+        return LocalListing(self._catalogue, prefix, view.owner_filter, damaged=True)
 
     def status(self, id: str, view: View = EVERYTHING) -> Deferred[ContentStatus]:
-        return self._catalogue.status(id, view.only)
+        return self._catalogue.status(id, view.owner_filter)
 
     def names(self, id: str, view: View = EVERYTHING) -> IListing:
-        return LocalNames(self._catalogue.names, id, view.only)
+        return LocalNames(self._catalogue.names, id, view.owner_filter)
 
     def usage(self, owner: str | None) -> Deferred[int]:
         return Deferred.fromCoroutine(self.tokens.usage(owner))
 
     def get(self, id: str, view: View = EVERYTHING) -> Deferred[tuple[Entry, bytes | None]]:
-        return self._gets.get(id, view.only).addCallback(lambda got: (got.entry, got.content))
+        getting = self._gets.get(id, view.owner_filter)
+        return getting.addCallback(lambda got: (got.entry, got.content))
 
     async def _open(self, id: str, view: View) -> IContent:
-        got = await self._gets.get(id, view.only)
+        got = await self._gets.get(id, view.owner_filter)
         if got.content is not None:
             return SmallContent(got.entry, got.content, got.small)
         fd = await self.files.run(self.objects.open, id, got.entry.size)
@@ -299,7 +300,7 @@ class LocalStore:
         return Deferred.fromCoroutine(self._open(id, view))
 
     def delete(self, id: str, name: str | None, view: View = EVERYTHING) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._remover.delete(id, name, view.only))
+        return Deferred.fromCoroutine(self._remover.delete(id, name, view.owner_filter))
 
     # Checks
 
