@@ -57,7 +57,7 @@ def held_by_server(factory: XferServerFactory) -> dict[str, object]:
             "files that are hashed in turns": _taken(factory.turns.rotation, ROTATING),
             "logins": _logins(factory.guard._throttle),
             "passwords": _passwords(factory),
-            "counted at the door": factory.door._inside,
+            "counted connections": factory.connection_limit._open,
         }
     )
 

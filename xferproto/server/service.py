@@ -248,12 +248,12 @@ class DepotService(Service):
             self._announce(listening_port)
 
     def _make_room(self) -> None:
-        door = self._factory.door
-        wanted, door.most = door.most, room_for(door.most)
-        if door.most < wanted:
+        limit = self._factory.connection_limit
+        wanted, limit.most = limit.most, room_for(limit.most)
+        if limit.most < wanted:
             log.warn(
                 "{most} connections at once, not {wanted}: the system lets too few files be open",
-                most=door.most,
+                most=limit.most,
                 wanted=wanted,
             )
 

@@ -19,7 +19,7 @@ from tests.support.executors import InlineExecutor, SteppedExecutor
 from tests.support.visitors import PASSWORD, certificate, hashed, make_guard, peer, user
 from xferproto.model.errors import Busy, Denied
 from xferproto.model.identity import NOBODY, Identity, Right, View
-from xferproto.net.peer import household, is_loopback, is_private
+from xferproto.net.peer import client_network, is_loopback, is_private
 from xferproto.server.auth.authenticator import VERIFICATIONS, IVisitor, verify_password
 from xferproto.server.auth.login_throttle import (
     CAPACITY,
@@ -241,14 +241,14 @@ class PeerTests(LoginCase):
         for host in ("", "localhost.example", "127.0.0.1.example", "0.0.0.0", "::", "1"):
             self.assertFalse(is_loopback(host), host)
 
-    def test_households(self) -> None:
+    def test_client_network(self) -> None:
         """Addresses that one peer may have together are one."""
-        self.assertEqual(household("192.0.2.1"), "192.0.2.1")
-        self.assertEqual(household("::ffff:192.0.2.1"), "192.0.2.1")
-        self.assertEqual(household("2001:db8::1"), household("2001:db8::ffff:1"))
-        self.assertNotEqual(household("2001:db8::1"), household("2001:db8:0:1::1"))
-        self.assertEqual(household("fe80::1%eth0"), household("fe80::2"))
-        self.assertEqual(household("local"), "local")
+        self.assertEqual(client_network("192.0.2.1"), "192.0.2.1")
+        self.assertEqual(client_network("::ffff:192.0.2.1"), "192.0.2.1")
+        self.assertEqual(client_network("2001:db8::1"), client_network("2001:db8::ffff:1"))
+        self.assertNotEqual(client_network("2001:db8::1"), client_network("2001:db8:0:1::1"))
+        self.assertEqual(client_network("fe80::1%eth0"), client_network("fe80::2"))
+        self.assertEqual(client_network("local"), "local")
 
 
 class CertificateTests(LoginCase):
