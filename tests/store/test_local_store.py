@@ -853,7 +853,7 @@ class SharedCommitTests(SynchronousTestCase):
             [self.successResultOf(later) for later in added[1:]],
             [entry_of(name, name.encode()) for name in names[1:]],
         )
-        self.assertEqual(self.names(), content_names)
+        self.assertEqual(self.names(), names)
         self.assertEqual(len(self.begun), 2)
         self.assertEqual(self.writer.runs, 2)
 
