@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from xferproto.depot.admission import Admission
 from xferproto.depot.hash_turns import HashingTurns
 from xferproto.depot.quota import Quota
-from xferproto.server.auth.authenticator import Guard
+from xferproto.server.auth.authenticator import Authenticator
 from xferproto.server.limits import DEFAULTS, Limits
 from xferproto.server.line.framing import FramedConnection
 from xferproto.server.line.protocol import XferServerProtocol
@@ -49,7 +49,7 @@ class XferServerFactory(ServerFactory):
     @ivar admission: lets uploads begin, a few at a time.
     @ivar clock: times transfers and the closing of connections.
     @ivar max_file_size: the largest file taken, in bytes, or None for no limit.
-    @ivar guard: lets visitors in.
+    @ivar authenticator: lets visitors in.
     @ivar limits: what no connection may exceed.
     @ivar connection_limit: counts the connections, and refuses those above the limits.
     @ivar bandwidth: how fast bytes go.
@@ -69,13 +69,15 @@ class XferServerFactory(ServerFactory):
         executor: Executor,
         clock: IReactorTime,
         max_file_size: int | None = None,
-        guard: Guard | None = None,
+        authenticator: Authenticator | None = None,
         limits: Limits = DEFAULTS,
     ) -> None:
         self.executor = executor
         self.clock = clock
         self.max_file_size = max_file_size
-        self.guard = Guard(executor, clock) if guard is None else guard
+        self.authenticator = (
+            Authenticator(executor, clock) if authenticator is None else authenticator
+        )
         self.limits = limits
         self.connection_limit = ConnectionLimit(limits, clock)
         self.bandwidth = Bandwidth(clock, limits)
