@@ -491,7 +491,7 @@ class BusyTests(ResumeCase):
             (self.depot.store._partial_files, "open", b"t", b"0\n"),
             (os, "writev", b"u", b"0\nhello"),
             (os, "fsync", b"v", b"0\nworld"),
-            (self.depot.store, "name_known", token, b"5\n"),
+            (self.depot.store._publisher, "add_name", token, b"5\n"),
         ):
             with self.subTest(what):
                 if offset is None:
