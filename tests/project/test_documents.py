@@ -69,6 +69,9 @@ class CommandTests(SynchronousTestCase):
     def test_coming_from(self) -> None:
         self.read("docs/coming-from.md")
 
+    def test_deployment(self) -> None:
+        self.read("docs/deployment.md")
+
     def test_operation(self) -> None:
         self.read("docs/operation.md")
 
