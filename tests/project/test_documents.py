@@ -75,6 +75,9 @@ class CommandTests(SynchronousTestCase):
     def test_operation(self) -> None:
         self.read("docs/operation.md")
 
+    def test_unattended(self) -> None:
+        self.read("docs/unattended.md")
+
     def test_all(self) -> None:
         """Each document with such blocks has a test of its own here."""
         tested = {name.removeprefix("test_") for name in dir(self) if name.startswith("test_")}

@@ -64,7 +64,6 @@ class Block(NamedTuple):
 
 
 LATER = {"client", "performance", "protocol", "python", "reliability", "security"}
-LATER |= {"unattended"}
 
 
 def documents() -> list[Path]:
