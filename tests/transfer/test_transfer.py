@@ -23,6 +23,7 @@ from tests.support.executors import InlineExecutor, SteppedExecutor
 from xferproto.files.staged_file import IncomingFile, read_exactly, sync_path
 from xferproto.model.entry import Digests, Entry
 from xferproto.model.errors import Collision, ConnectionCut, Corrupt
+from xferproto.model.identity import EVERYTHING
 from xferproto.store.interface import IUpload
 from xferproto.threads.batcher import Batcher
 from xferproto.threads.executor import Executor
@@ -750,13 +751,15 @@ class VerifiedUploadTests(SynchronousTestCase):
     def test_into_store(self) -> None:
         """In a real store, a finished upload is listed under the hash of what came."""
         store = make_store(self)
-        upload = self.successResultOf(store.create("name", len(self.DATA)))
+        upload = self.successResultOf(store.create("name", len(self.DATA), EVERYTHING))
         verified = self.verify(upload, InlineExecutor())
         self.write(verified)
         entry = self.successResultOf(Deferred.fromCoroutine(verified.finish()))
         self.assertEqual(entry, Entry(self.digests().md5, "name", len(self.DATA)))
-        self.assertEqual(entries_of(self.successResultOf(store.list("").read())), [entry])
-        status = self.successResultOf(store.status(entry.id))
+        self.assertEqual(
+            entries_of(self.successResultOf(store.list("", EVERYTHING).read())), [entry]
+        )
+        status = self.successResultOf(store.status(entry.id, EVERYTHING))
         self.assertEqual(status.sha256, self.digests().sha256)
 
 
