@@ -63,7 +63,7 @@ class Block(NamedTuple):
     hidden: tuple[str, ...]
 
 
-LATER = {"client", "performance", "protocol", "python", "reliability", "security"}
+LATER = {"client", "performance", "protocol", "reliability", "security"}
 
 
 def documents() -> list[Path]:
