@@ -518,5 +518,5 @@ class StopTests(ScrubTestCase):
         self.pass_time(21)
         self.assertEqual(self.verified(first), began + 10)
         self.assertEqual(self.verified(second), began + 35)
-        oldest = self.successResultOf(self.store.oldest_check())
+        oldest = self.successResultOf(self.store.maintenance.oldest_check())
         self.assertEqual(oldest, (first.id, began + 10))

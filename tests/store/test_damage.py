@@ -233,7 +233,7 @@ class LogTests(DamageCase):
                 level,
                 lambda text, **fields: events.append(formatEvent({"log_format": text, **fields})),
             )
-        self.successResultOf(Deferred.fromCoroutine(report_damage(self.depot.store)))
+        self.successResultOf(Deferred.fromCoroutine(report_damage(self.depot.store.maintenance)))
         return events
 
     def test_none(self) -> None:
@@ -270,7 +270,7 @@ class LogTests(DamageCase):
         database = SteppedExecutor()
         depot = Depot(self, database=database)
         self.depot = depot
-        report = Deferred.fromCoroutine(report_damage(depot.store))
+        report = Deferred.fromCoroutine(report_damage(depot.store.maintenance))
         self.assertNoResult(report)
         report.cancel()
         self.assertIsNone(self.successResultOf(report))

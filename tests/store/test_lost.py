@@ -175,7 +175,7 @@ class MissingTests(LostCase):
     def test_copy_only(self) -> None:
         """A copy of the catalogue tells that there were files, though nothing else is left."""
         store = make_store(self, self.root)
-        self.assertGreater(self.successResultOf(store.backup()), 0)
+        self.assertGreater(self.successResultOf(store.maintenance.backup()), 0)
         self.successResultOf(store.close())
         for path in self.root.iterdir():
             if path.name != BACKUP:
@@ -282,7 +282,7 @@ class WholeTests(LostCase):
             id = session.send(b"UPLOAD %s;%d\n" % (name.encode(), len(content)), content)
             session.send(b"DELETE " + id)
         self.assertEqual(entries(self, store), [])
-        self.successResultOf(store.backup())
+        self.successResultOf(store.maintenance.backup())
         self.successResultOf(store.close())
         self.assertEqual(self.names(self.root), [])
         large.write_bytes(LARGE_CONTENT)
@@ -442,7 +442,7 @@ class LockTests(LostCase):
             )
             with contextlib.redirect_stderr(None):
                 self.assertEqual(self.rebuild(self.root), 1)
-            self.successResultOf(store.check())
+            self.successResultOf(store.maintenance.check())
         self.successResultOf(store.close())
         self.assertEqual(self.names(self.root), ["large", "small"])
 
@@ -460,7 +460,7 @@ class LockTests(LostCase):
         store = make_store(self, self.root)
         self.assertRaises(BlockingIOError, self.lock_as_before)
         (self.root / "lock").unlink()
-        self.successResultOf(store.check())
+        self.successResultOf(store.maintenance.check())
         self.assertRaises(BlockingIOError, self.lock_as_before)
         self.successResultOf(store.close())
         self.lock_as_before()

@@ -40,7 +40,7 @@ class UnnamedTests(LocalStoreTestCase):
         store = self.open()
         self.put(store, "name", b"content")
         self.litter(b"litter", b"more")
-        self.successResultOf(store.tend())
+        self.successResultOf(store.maintenance.tend())
         self.assert_holds(store, self.root, {"name": b"content"})
         names = [f"{digests_of(data).md5}.1000000000.unnamed" for data in (b"litter", b"more")]
         self.assertEqual(self.aside(), sorted(names))
@@ -51,7 +51,7 @@ class UnnamedTests(LocalStoreTestCase):
         self.addCleanup(close_store, self, store)
         self.successResultOf(store.put("name", b"content", digests_of(b"content"), EVERYTHING))
         self.litter(b"content")
-        self.successResultOf(store.tend())
+        self.successResultOf(store.maintenance.tend())
         self.assertEqual(len(self.aside()), 1)
 
     def test_removed(self) -> None:
@@ -62,7 +62,7 @@ class UnnamedTests(LocalStoreTestCase):
                 self.litter(b"litter")
                 for name in ("0" * 32 + ".1", "0" * 32 + ".unnamed", "notes.1.unnamed"):
                     (self.root / "quarantine" / name).touch()
-            self.successResultOf(store.tend())
+            self.successResultOf(store.maintenance.tend())
             self.assertEqual(len(self.aside()), 3 + left, when)
             self.close(store)
 
@@ -78,7 +78,7 @@ class UnnamedTests(LocalStoreTestCase):
         (self.root / "objects" / "lost+found").mkdir()
         (self.root / "objects" / "zz").touch()
         before = len(list(folder.iterdir()))
-        self.successResultOf(store.tend())
+        self.successResultOf(store.maintenance.tend())
         self.assertEqual(len(list(folder.iterdir())), before - 1)
 
     def test_foreign_folders(self) -> None:
@@ -90,7 +90,7 @@ class UnnamedTests(LocalStoreTestCase):
         (folder.parent / others[0]).symlink_to("/nowhere")
         (folder.parent / others[1]).touch()
         os.mkfifo(folder.parent / others[2])
-        self.successResultOf(store.tend())
+        self.successResultOf(store.maintenance.tend())
         self.assertEqual(len(self.aside()), 1)
         self.assertEqual(names_in(self.root, "objects"), sorted([*others, folder.name]))
 
@@ -102,7 +102,7 @@ class UnnamedTests(LocalStoreTestCase):
             store = self.open()
             contents = [b"%d" % number for number in range(count)]
             self.litter(*contents)
-            self.successResultOf(store.tend())
+            self.successResultOf(store.maintenance.tend())
             there = [data for data in contents if (self.root / object_path(data)).exists()]
             self.assertEqual(len(there), left)
 
@@ -115,7 +115,7 @@ class UnnamedTests(LocalStoreTestCase):
             self.litter(b"other")
             upload = self.successResultOf(begin(store, "name", b"content"))
             files.open = False
-            tending = store.tend()
+            tending = store.maintenance.tend()
             for _ in range(min(steps, len(files))):
                 files.step()
             committing: Deferred[object] = upload.commit(digests_of(b"content"))
@@ -131,7 +131,7 @@ class UnnamedTests(LocalStoreTestCase):
         files = SteppedExecutor()
         store = self.open(files=files)
         self.litter(*(b"%d" % number for number in range(30)))
-        tending = store.tend()
+        tending = store.maintenance.tend()
         for _ in range(5):
             files.step()
         closing = store.close()
@@ -149,7 +149,7 @@ class UnnamedTests(LocalStoreTestCase):
         self.close(store)
         (self.root / object_path(b"content")).write_bytes(data)
         store = self.open()
-        self.successResultOf(store.tend())
+        self.successResultOf(store.maintenance.tend())
         self.assert_holds(store, self.root, {})
 
 

@@ -29,7 +29,7 @@ from xferproto.server.factory import XferServerFactory
 from xferproto.server.limits import LimitOptions, Limits, limits_of
 from xferproto.server.listen import allowed_backlog, listening_endpoints, trial_line
 from xferproto.server.maintenance.damage_report import report_damage
-from xferproto.server.maintenance.foreign_files import tell_foreign
+from xferproto.server.maintenance.foreign_files import report_foreign
 from xferproto.server.maintenance.scrub import Scrub
 from xferproto.server.tls import ServerCertificate, TLSOptions
 from xferproto.server.traffic.connection_limit import room_for
@@ -238,11 +238,12 @@ class DepotService(Service):
             raise
         _settle_collector()
         log.info("storing in {path}", path=str(self._storage))
-        self._survey = Deferred.fromCoroutine(tell_foreign(self._executor("files"), self._storage))
-        self._reporting = Deferred.fromCoroutine(report_damage(self._factory.store))
+        maintenance = self._factory.store.maintenance
+        self._survey = Deferred.fromCoroutine(report_foreign(maintenance, str(self._storage)))
+        self._reporting = Deferred.fromCoroutine(report_damage(maintenance))
         self._authenticator.start()
         self._upkeep_ended = self._upkeep.start(UPKEEP_INTERVAL, now=False)
-        self._tending = self._factory.store.tend()
+        self._tending = maintenance.tend()
         self._tending.addErrback(lambda failure: log.failure("upkeep failed", failure))
         if self._scrub_rate:
             store, executor = self._factory.store, self._executor("files")
@@ -275,9 +276,9 @@ class DepotService(Service):
             log.info("try it: printf 'LIST_FILES\\nQUIT\\n' | {line}", line=line)
 
     async def _look_after(self) -> None:
-        store = self._factory.store
+        maintenance = self._factory.store.maintenance
         try:
-            await store.check()
+            await maintenance.check()
         except StorageLost:
             if not self._storage_lost:
                 log.critical("the storage directory {path} is gone", path=str(self._storage))
@@ -290,8 +291,9 @@ class DepotService(Service):
         now = time.monotonic()
         elapsed, self._looked = now - self._looked, now
         # Each by itself: where the disk is full, the one may go that the other can't.
-        await self._done("removing old partials", store.age_partials(elapsed, self._partial_ttl))
-        await self._done("tidying up", store.tend())
+        aging = maintenance.age_partials(elapsed, self._partial_ttl)
+        await self._done("removing old partials", aging)
+        await self._done("tidying up", maintenance.tend())
         if now >= self._backup_due:
             self._backup_due = now + BACKUP_INTERVAL / 60  # should it fail
             size = await self._back_up()
@@ -300,7 +302,7 @@ class DepotService(Service):
 
     async def _back_up(self) -> int | None:
         """Copy the catalogue: the size of the copy; None where that failed."""
-        return await self._done("copying the catalogue", self._factory.store.backup())
+        return await self._done("copying the catalogue", self._factory.store.maintenance.backup())
 
     async def _done(self, what: str, work: Deferred[R]) -> R | None:
         """Wait for some upkeep; what fails is logged, and tried again the next time."""

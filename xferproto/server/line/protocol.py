@@ -35,7 +35,7 @@ from xferproto.server.line.pages import content_blocks, help_lines, listing_page
 from xferproto.server.line.replies import Answer, Transferred
 from xferproto.server.line.upload import OVERHEAD, UploadConnection
 from xferproto.server.traffic.bandwidth import rate_limited
-from xferproto.store.interface import IListing
+from xferproto.store.interface import ITextListing
 from xferproto.transfer.sender import Sender
 from xferproto.transfer.stored_check import verify
 from xferproto.wire import codec
@@ -145,15 +145,15 @@ class XferServerProtocol(UploadConnection):
 
     def _list_files(self, argument: bytes, prompted: bool) -> None:
         prefix = parse_prefix(argument)
-        listing = self.factory.store.list(prefix, self.identity.view)
+        listing = self.factory.store.list_text(prefix, self.identity.view)
         self._start(self._send_listing(listing, codec.NO_FILES))
 
     def _list_damaged(self, argument: bytes, prompted: bool) -> None:
         prefix = parse_prefix(argument)
-        listing = self.factory.store.list_damaged(prefix, self.identity.view)
+        listing = self.factory.store.list_damaged_text(prefix, self.identity.view)
         self._start(self._send_listing(listing, codec.NO_DAMAGED))
 
-    async def _send_listing(self, listing: IListing, nothing: bytes) -> None:
+    async def _send_listing(self, listing: ITextListing, nothing: bytes) -> None:
         first = await listing.read()
         if first:
             await self._send(listing_pages(first, listing))
@@ -168,7 +168,7 @@ class XferServerProtocol(UploadConnection):
 
     async def _send_status(self, id: str, view: View) -> None:
         status = await self.factory.store.status(id, view)
-        names = self.factory.store.names(id, view)
+        names = self.factory.store.names_text(id, view)
         first = await names.read()
         if not first:  # deleted meanwhile
             raise NoSuchFile()

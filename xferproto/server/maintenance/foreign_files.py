@@ -1,15 +1,13 @@
-"""What lies in the storage directory that is not the depot's, told once at the start."""
+"""Log once, at the start, what lies in the storage and is not the depot's."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from twisted.logger import Logger
 
 from xferproto.model.escape import quoted
-from xferproto.store.local.layout import foreign
-from xferproto.threads.executor import Executor
+from xferproto.store.interface import IMaintenance
 
 log = Logger("xfer")
 
@@ -17,15 +15,14 @@ SHOWN = 10
 """How many paths the log names."""
 
 
-async def tell_foreign(executor: Executor, root: Path) -> None:
+async def report_foreign(maintenance: IMaintenance, where: str) -> None:
     """
     Log what is not the depot's: it is left alone.
 
-    @param executor: runs the search.
-    @param root: the storage directory.
+    @param where: the storage directory, for the log.
     """
     try:
-        paths = await executor.run(foreign, root)
+        paths = await maintenance.foreign()
     except OSError as error:
         log.warn("the storage directory could not be looked through: {error}", error=error)
         return
@@ -34,7 +31,7 @@ async def tell_foreign(executor: Executor, root: Path) -> None:
             "{count} files or directories in {root} are not the depot's, and are left alone:"
             " {names}{more}",
             count=len(paths),
-            root=str(root),
+            root=where,
             names=", ".join(quoted(os.fsencode(path)) for path in paths[:SHOWN]),
             more=" …" if len(paths) > SHOWN else "",
         )
