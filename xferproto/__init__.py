@@ -15,12 +15,11 @@ if TYPE_CHECKING:
     from twisted.internet.error import ConnectError, DNSLookupError
 
     from xferproto.client.blocking.client import BlockingClient, Outcomes
-    from xferproto.client.connection import Progress, Waited
-    from xferproto.client.factory import Trace, XferClientFactory, connect
+    from xferproto.client.callbacks import Progress, Told, Trace, Waited
+    from xferproto.client.factory import XferClientFactory, connect
     from xferproto.client.protocol import XferClientProtocol
     from xferproto.client.retry import RetryingClient
     from xferproto.client.tls import tls_endpoint
-    from xferproto.client.writer import Told
     from xferproto.model.entry import Entry, Status
     from xferproto.model.errors import (
         CertificateError,
@@ -67,12 +66,11 @@ __all__ = [
 _HOMES = {
     "twisted.internet.error": ("ConnectError", "DNSLookupError"),
     "xferproto.client.blocking.client": ("BlockingClient", "Outcomes"),
-    "xferproto.client.connection": ("Progress", "Waited"),
-    "xferproto.client.factory": ("Trace", "XferClientFactory", "connect"),
+    "xferproto.client.callbacks": ("Progress", "Told", "Trace", "Waited"),
+    "xferproto.client.factory": ("XferClientFactory", "connect"),
     "xferproto.client.protocol": ("XferClientProtocol",),
     "xferproto.client.retry": ("RetryingClient",),
     "xferproto.client.tls": ("tls_endpoint",),
-    "xferproto.client.writer": ("Told",),
     "xferproto.model.entry": ("Entry", "Status"),
     "xferproto.model.errors": (
         "CertificateError",

@@ -619,7 +619,7 @@ class TransferTests(RetryCase):
         """Store a content, without any trouble."""
         client = self.client(DepotEndpoint(self.depot))
         request = client.upload(content, "name")
-        endpoint: Any = client._endpoint
+        endpoint: Any = client._reconnector.endpoint
         endpoint.wires[-1].pump.flush()
         entry: Entry = self.successResultOf(request)
         return entry

@@ -23,7 +23,7 @@ from tests.client.test_retry import DepotEndpoint, RetryCase, ScriptedEndpoint, 
 from tests.support.depot import Depot
 from tests.support.processes import Server, new_directory
 from tests.support.visitors import user
-from xferproto.client.bulk import UPLOADS
+from xferproto.client.bulk_upload import UPLOADS
 from xferproto.client.outstanding import MOST_AGAIN
 from xferproto.client.pipeline import BATCH_FILES
 from xferproto.client.retry import RetryingClient

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import clientFromString
@@ -12,15 +11,13 @@ from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEnd
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
+from xferproto.client.callbacks import Trace
 from xferproto.client.protocol import XferClientProtocol
 from xferproto.threads.executor import Executor, ThreadExecutor
 from xferproto.threads.worker_pool import Lanes
 from xferproto.transfer.budget import MemoryBudget
 
 DEFAULT_PORT = 9000
-
-Trace = Callable[[Literal["<", ">"], bytes], None]
-"""Told each line without its end: C{>} for those that the client sends, C{<} for the server's."""
 
 
 class Connects(Protocol):
@@ -70,7 +67,7 @@ class XferClientFactory(ClientFactory):
         self.lanes = Lanes(executor)
         self.budget = MemoryBudget()
 
-    def buildProtocol(self, addr: IAddress | None) -> XferClientProtocol:  # type: ignore[override]
+    def buildProtocol(self, addr: IAddress | None) -> XferClientProtocol:
         return XferClientProtocol(self)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from xferproto.client.writer import Told
+from xferproto.client.callbacks import Told
 from xferproto.model.entry import Entry
 
 MOST_AGAIN = 1024

@@ -1,41 +1,31 @@
-"""The client's side of a connection: one request after the other, each a coroutine over lines."""
+"""The client's protocol: the requests that a connection to a depot takes."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
 
-from xferproto.client.bulk import BulkConnection
-from xferproto.client.connection import Progress, Waited, to_entry, to_wire
-from xferproto.client.download import DownloadConnection
-from xferproto.client.lines import KeptEntries
-from xferproto.client.upload import Begun
-from xferproto.client.writer import Told
+from xferproto.client import listing, queries
+from xferproto.client.bulk_download import BulkDownloader
+from xferproto.client.bulk_upload import BulkUploader
+from xferproto.client.callbacks import Begun, Progress, Told, Waited
+from xferproto.client.commands import send_quit
+from xferproto.client.connection import Connection
+from xferproto.client.download import Downloader
+from xferproto.client.login import login
+from xferproto.client.request_queue import RequestQueue
+from xferproto.client.settings import Settings
+from xferproto.client.upload import Uploader
 from xferproto.model.entry import Entry, Status
-from xferproto.model.errors import (
-    Insecure,
-    RequestError,
-    UnexpectedReply,
-)
-from xferproto.model.escape import quoted
-from xferproto.model.names import parse_prefix
-from xferproto.net.peer import is_private
-from xferproto.wire import codec
 from xferproto.wire.commands import Command
-from xferproto.wire.requests import Login
-
-MOST_COMMANDS = 1000
-MOST_FIELDS = 1000
-"""The most lines of HELP, and of STAT beside the entries, that are waited for."""
-
-_HELP = re.compile(rb"[A-Z][A-Z_]*([ :]|$)")
-"""How a line of HELP begins: it is for people, but there is one for each command."""
 
 
-class XferClientProtocol(BulkConnection, DownloadConnection):
+class XferClientProtocol(Protocol):
     """
     A connection to a depot.
 
@@ -50,7 +40,40 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
 
     Cancelling a Deferred whose request was sent closes the connection: there is no other way to
     take a request back.
+
+    @param settings: what the connection has in common with others of its factory.
     """
+
+    transport: tcp.Connection
+
+    def __init__(self, settings: Settings) -> None:
+        self._connection = Connection(settings)
+        self._requests = RequestQueue(self._connection)
+        self._uploader = Uploader(self._connection)
+        self._downloader = Downloader(self._connection)
+        self._bulk_uploader = BulkUploader(self._connection, self._uploader)
+        self._bulk_downloader = BulkDownloader(self._connection)
+
+    @property
+    def usable(self) -> bool:
+        """Whether a request made now may be answered: the connection is there, and in step."""
+        return self._connection.usable
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether the server has closed the connection without having sent anything."""
+        return self._connection.hung_up
+
+    # Events of the transport
+
+    def connectionMade(self) -> None:
+        self._connection.makeConnection(self.transport)
+
+    def dataReceived(self, data: bytes) -> None:
+        self._connection.dataReceived(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._connection.connectionLost(reason)
 
     # Requests
 
@@ -62,7 +85,7 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
             machine. Then nothing is sent.
         @raise Denied: there is no such user, or that is not their password.
         """
-        return self._request(self._login(Login(user, password)))
+        return self._requests.run(login(self._connection, user, password))
 
     def list_files(self, prefix: str = "") -> Deferred[list[Entry]]:
         """
@@ -71,7 +94,9 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         @raise AnswerTooLong: there are more than can be kept, about a million; the connection is
             closed then.
         """
-        return self._request(self._list_files(Command.LIST_FILES, prefix))
+        return self._requests.run(
+            listing.list_entries(self._connection, Command.LIST_FILES, prefix)
+        )
 
     def each_file(self, prefix: str, told: Callable[[Entry], object]) -> Deferred[None]:
         """
@@ -81,7 +106,9 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         @return: fires when all were told. Fails with what C{told} raised; the connection is closed
             then, for what is still on its way.
         """
-        return self._request(self._each_file(Command.LIST_FILES, prefix, told))
+        return self._requests.run(
+            listing.each_entry(self._connection, Command.LIST_FILES, prefix, told)
+        )
 
     def list_damaged(self, prefix: str = "") -> Deferred[list[Entry]]:
         """
@@ -91,15 +118,19 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         @raise AnswerTooLong: as for L{list_files}.
         @raise BadCommand: the server is older than this request.
         """
-        return self._request(self._list_files(Command.LIST_DAMAGED, prefix))
+        return self._requests.run(
+            listing.list_entries(self._connection, Command.LIST_DAMAGED, prefix)
+        )
 
     def each_damaged(self, prefix: str, told: Callable[[Entry], object]) -> Deferred[None]:
         """As L{each_file}, the entries of L{list_damaged}."""
-        return self._request(self._each_file(Command.LIST_DAMAGED, prefix, told))
+        return self._requests.run(
+            listing.each_entry(self._connection, Command.LIST_DAMAGED, prefix, told)
+        )
 
     def help(self) -> Deferred[list[str]]:
         """What the server says of its commands; needs no right. The lines are the server's."""
-        return self._request(self._help())
+        return self._requests.run(queries.help_lines(self._connection))
 
     def stat(self, id: str) -> Deferred[Status]:
         """
@@ -107,7 +138,7 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
 
         @raise AnswerTooLong: as for L{list_files}, of its names.
         """
-        return self._request(self._stat(id))
+        return self._requests.run(queries.stat(self._connection, id))
 
     def upload(
         self,
@@ -126,7 +157,7 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         @raise OSError: the file can't be read.
         @raise SourceChanged: the file became shorter while it was sent.
         """
-        return self._request(self._upload(source, name, progress))
+        return self._requests.run(self._uploader.upload(source, name, progress))
 
     def resume(
         self,
@@ -150,7 +181,9 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
             escape them.
         @param begun: told name and token when the server has taken them, and may hold something.
         """
-        return self._request(self._resume(source, name, token, progress, begun), waited)
+        return self._requests.run(
+            self._uploader.resume(source, name, token, progress, begun), waited
+        )
 
     def discard(self, name: str, token: str) -> Deferred[None]:
         """
@@ -159,7 +192,7 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         @param name: any; the upload's own.
         @raise Busy: another connection sends under the token.
         """
-        return self._request(self._discard(name, token))
+        return self._requests.run(self._uploader.discard(name, token))
 
     def verify(self, id: str, waited: Waited | None = None) -> Deferred[None]:
         """
@@ -168,11 +201,13 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         @param waited: told how far it is, as for L{resume}.
         @raise Corrupt: they are no longer what they were.
         """
-        return self._request(self._simple(Command.VERIFY, id, None), waited)
+        return self._requests.run(
+            queries.confirm(self._connection, Command.VERIFY, id, None), waited
+        )
 
     def delete(self, id: str, name: str | None = None) -> Deferred[None]:
         """Remove one name of a content, or all of them where C{name} is None."""
-        return self._request(self._simple(Command.DELETE, id, name))
+        return self._requests.run(queries.confirm(self._connection, Command.DELETE, id, name))
 
     def download(
         self,
@@ -196,7 +231,9 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         @raise TargetExists: C{target} is there and may not be replaced.
         @raise OSError: it can't be written.
         """
-        return self._request(self._download(id, Path(target), replace, progress, resume))
+        return self._requests.run(
+            self._downloader.download(id, Path(target), replace, progress, resume)
+        )
 
     def read(self, id: str, largest: int, progress: Progress | None = None) -> Deferred[bytes]:
         """
@@ -207,7 +244,7 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         @return: fires with the content.
         @raise TooLarge: it has more; the connection is closed then, as it was on its way.
         """
-        return self._request(self._read(id, largest, progress))
+        return self._requests.run(self._downloader.read(id, largest, progress))
 
     def upload_many(
         self, files: Iterable[tuple[Path | str | bytes, str]], told: Told
@@ -225,7 +262,7 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         @return: fires when all were told of. Fails with what C{files} or C{told} raised; or when
             the connection can't go on, and files that were not told of may be stored or not.
         """
-        return self._request(self._upload_many(files, told))
+        return self._requests.run(self._bulk_uploader.upload(files, told))
 
     def download_many(
         self, files: Iterable[tuple[str, Path | str]], told: Told, replace: bool = False
@@ -242,111 +279,12 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         @param replace: whether files that are there may be replaced.
         @return: as for L{upload_many}; a file that was not told of has no target.
         """
-        return self._request(self._download_many(files, told, replace))
+        return self._requests.run(self._bulk_downloader.download(files, told, replace))
 
     def disconnect(self) -> Deferred[None]:
         """Say goodbye after the requests made so far; fires when the connection is closed."""
-        closed: Deferred[None] = Deferred()
-        if self._lost is not None:
-            closed.callback(None)
-        else:
-            self._closed.append(closed)
-            self._request(self._quit()).addErrback(lambda _: None)  # it closes in any case
+        closed = self._connection.when_closed()
+        if not closed.called:
+            quitting = self._requests.run(send_quit(self._connection))
+            quitting.addErrback(lambda _: None)  # it closes in any case
         return closed
-
-    # How each request goes
-
-    async def _login(self, login: Login) -> None:
-        codec.check_login(login)
-        if not is_private(self.transport):
-            raise Insecure()
-        shown = f"{login.user};***".encode()
-        # At the prompt: a server that will not take a password says so before it is sent one.
-        await self._ask(Command.LOGIN, codec.format_login(login), prompted=True, shown=shown)
-        await self._expect(codec.format_welcome(login.user))
-        self._in_step = True
-
-    async def _list_files(self, command: Command, prefix: str) -> list[Entry]:
-        kept = KeptEntries()
-        await self._each_file(command, prefix, kept.add)
-        return kept.entries
-
-    async def _each_file(
-        self, command: Command, prefix: str, told: Callable[[Entry], object]
-    ) -> None:
-        argument = to_wire(prefix)
-        parse_prefix(argument)
-        line = command.name.encode()
-        self._send_line(line + (b" " + argument if argument else b""))
-        raised: list[Exception] = []
-
-        def take(line: bytes) -> None:
-            if line in (codec.NO_FILES, codec.NO_DAMAGED):
-                return
-            entry = to_entry(line)
-            try:
-                told(entry)
-            except Exception as error:
-                raised.append(error)
-                raise UnexpectedReply("Nobody wants the rest of the listing.") from error
-
-        try:
-            first = await self._line()
-            if first != codec.DONE:
-                take(first)
-                await self._take_lines(take)
-        except UnexpectedReply:
-            if raised:
-                raise raised[0] from None
-            raise
-        self._in_step = True
-
-    async def _help(self) -> list[str]:
-        self._send_line(b"HELP")
-        lines: list[str] = []
-        while (line := await self._line()) != codec.DONE:
-            # Else one would wait for the end of anything.
-            if not _HELP.match(line) or len(lines) == MOST_COMMANDS:
-                raise UnexpectedReply(f"Expected a command, the server says {quoted(line)}.")
-            lines.append(line.decode("utf-8", "replace"))
-        self._in_step = True
-        return lines
-
-    async def _stat(self, id: str) -> Status:
-        await self._ask(Command.STAT, codec.parse_id(to_wire(id)).encode())
-        kept = KeptEntries()
-        fields: dict[bytes, bytes] = {}
-        others = 0
-        while (line := await self._line()) != codec.DONE:
-            if b";" in line:
-                kept.add(to_entry(line))
-            else:  # a key that a newer server adds is passed over
-                others += 1
-                if others > MOST_FIELDS:
-                    raise UnexpectedReply("The answer to STAT has too many lines.")
-                key, _, value = line.partition(b" ")
-                fields[key] = value
-        self._in_step = True
-        try:
-            return Status(
-                tuple(kept.entries),
-                codec.parse_sha256(fields[b"sha256"]),
-                codec.parse_time(fields[b"stored"]),
-                codec.parse_time(fields[b"verified"]),
-            )
-        except (KeyError, RequestError) as error:
-            raise UnexpectedReply("The answer to STAT is not complete.") from error
-
-    async def _simple(self, command: Command, id: str, name: str | None) -> None:
-        argument = codec.parse_id(to_wire(id)).encode()
-        if name is not None:
-            argument += b";" + to_wire(name)
-            codec.parse_deletion(argument)
-        await self._ask(command, argument)
-        await self._expect(id.lower().encode())
-        self._in_step = True
-
-    async def _quit(self) -> None:
-        self._send_line(b"QUIT")
-        self._in_step = True
-        self.transport.loseConnection()

@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
-from xferproto.client.connection import Progress, Waited
-from xferproto.client.factory import Endpoint, Trace, connect
+from xferproto.client.callbacks import Progress, Told, Trace, Waited
+from xferproto.client.factory import Endpoint
 from xferproto.client.outstanding import Outstanding
 from xferproto.client.protocol import XferClientProtocol
+from xferproto.client.reconnector import Reconnector
 from xferproto.client.retry_policy import (
     BACKOFF,
     FOR_UPLOADS,
@@ -20,11 +21,8 @@ from xferproto.client.retry_policy import (
     Headway,
     worth_another_try,
 )
-from xferproto.client.writer import Told
 from xferproto.model.entry import Entry, Status
 from xferproto.model.errors import (
-    Busy,
-    ConnectionCut,
     HashMismatch,
     LeftUnfinished,
     SourceChanged,
@@ -66,23 +64,16 @@ class RetryingClient:
         patience: float = 60.0,
         credentials: tuple[str, str] | None = None,
     ) -> None:
-        self._credentials = credentials
-        self._patience = patience
+        self._reconnector = Reconnector(reactor, endpoint, prompted, trace, patience, credentials)
         self._reactor = reactor
-        self._endpoint = endpoint
         self._tries = tries
         self._say = say
         self._delay = delay
-        self._prompted = prompted
-        self._trace = trace
-        self._client: XferClientProtocol | None = None
-        self._asking = False
-        self._connecting = DeferredLock()
 
     def renew(self, endpoint: Endpoint, credentials: tuple[str, str] | None) -> None:
         """Connect so from the next connection on."""
-        self._endpoint = endpoint
-        self._credentials = credentials
+        self._reconnector.endpoint = endpoint
+        self._reconnector.credentials = credentials
 
     def connect(self) -> Deferred[None]:
         """
@@ -92,8 +83,11 @@ class RetryingClient:
 
         @return: fires when there is a connection.
         """
-        self._asking = True
+        self._reconnector.asks = True
         return Deferred.fromCoroutine(self._connect())
+
+    async def _connect(self) -> None:
+        await self._reconnector.connection()
 
     def list_files(self, prefix: str = "") -> Deferred[list[Entry]]:
         """As L{XferClientProtocol.list_files}."""
@@ -192,7 +186,7 @@ class RetryingClient:
         does so when the time of the upload is up. Never fails, unless it is cancelled.
         """
         try:
-            await (await self._connected()).discard(name, token)
+            await (await self._reconnector.connection()).discard(name, token)
         except CancelledError:  # else who is to stop would go on
             raise
         except Exception:
@@ -276,16 +270,9 @@ class RetryingClient:
         """As L{XferClientProtocol.delete}; tried again, it may find the work done: no-such-file."""
         return self._until_done(lambda client: client.delete(id, name))
 
-    async def _disconnect(self) -> None:
-        await self._connecting.acquire()
-        client, self._client = self._client, None
-        self._connecting.release()
-        if client is not None:
-            await client.disconnect()
-
     def disconnect(self) -> Deferred[None]:
         """Close the connection; the next request opens another."""
-        return Deferred.fromCoroutine(self._disconnect())
+        return Deferred.fromCoroutine(self._reconnector.disconnect())
 
     def _until_done(
         self,
@@ -304,7 +291,7 @@ class RetryingClient:
         failed = 0
         while True:
             try:
-                return await request(await self._connected())
+                return await request(await self._reconnector.connection())
             except Exception as error:
                 failed = 1 if came_along() else failed + 1
                 if failed >= self._tries or not worth_another_try(error, symbols):
@@ -320,7 +307,7 @@ class RetryingClient:
         failed = 0  # connections in a row on which nothing was heard of any file
         while True:
             try:
-                await request(await self._connected())
+                await request(await self._reconnector.connection())
             except Exception as error:
                 if outstanding.raised is not None:
                     raise outstanding.raised from None
@@ -346,32 +333,3 @@ class RetryingClient:
             f"{printable(reason)} Trying again in {seconds:.1f} s ({failed} of {self._tries})."
         )
         await deferLater(self._reactor, seconds)
-
-    async def _connect(self) -> None:
-        await self._connected()
-
-    async def _connected(self) -> XferClientProtocol:
-        await self._connecting.acquire()  # requests made at once share one connection
-        try:
-            if self._client is None or not self._client.usable:
-                self._client = None
-                client = await connect(
-                    self._reactor, self._endpoint, self._prompted, self._trace, self._patience
-                )
-                await self._let_in(client)
-                self._client = client
-            return self._client
-        finally:
-            self._connecting.release()
-
-    async def _let_in(self, client: XferClientProtocol) -> None:
-        try:
-            if self._credentials is not None:
-                await client.login(*self._credentials)
-            elif self._asking:
-                await client.help()  # of its own accord, a server that lets us in says nothing
-        except BaseException as error:
-            client.disconnect()
-            if self._asking and isinstance(error, Busy):
-                raise ConnectionCut(f"The server closes: {error.text}") from None
-            raise

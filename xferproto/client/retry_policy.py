@@ -7,7 +7,7 @@ from collections.abc import Collection
 from twisted.application.internet import backoffPolicy
 from twisted.internet.error import ConnectError, DNSLookupError
 
-from xferproto.client.connection import Progress
+from xferproto.client.callbacks import Progress
 from xferproto.model.errors import ConnectionCut, HashMismatch, RequestError
 
 WORTH_ANOTHER_TRY = frozenset({"busy", "internal", "no-space", "timeout"})
@@ -45,7 +45,7 @@ class Headway:
         self._further = False
 
     def told(self, done: int, total: int) -> None:
-        """So many bytes are through; a L{Progress<xferproto.client.connection.Progress>}."""
+        """So many bytes are through; a L{Progress<xferproto.client.callbacks.Progress>}."""
         if self._beginning and done > self._began and not self._kept:
             self._began = done
             self._further = True

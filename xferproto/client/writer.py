@@ -8,13 +8,10 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from xferproto.client.batch import Download, write_batch
+from xferproto.client.callbacks import Told
 from xferproto.client.pipeline import BATCH_BYTES, BATCH_FILES
-from xferproto.model.entry import Entry
 from xferproto.threads.batcher import Lane
 from xferproto.threads.executor import Executor
-
-Told = Callable[[str, Entry | Exception], None]
-"""Told what a file is called, and its entry or what went wrong with it."""
 
 
 class BatchWriter:

@@ -10,10 +10,9 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from xferproto.client.connection import to_wire
 from xferproto.model.errors import BadName
 from xferproto.model.escape import quoted
-from xferproto.model.names import parse_name
+from xferproto.model.names import check_name
 from xferproto.threads.batcher import Lane
 from xferproto.watch.context import Workplace
 from xferproto.watch.disposition import Endings
@@ -203,7 +202,7 @@ class Intake:
 
     def _ready(self, item: Item) -> None:
         try:
-            parse_name(to_wire(self._prefix + item.path))
+            check_name(self._prefix + item.path)
         except BadName as error:
             self._endings.failed(item, judge(error))
         else:

@@ -14,11 +14,10 @@ from xferproto.client.blocking.call import CALL, Call
 from xferproto.client.blocking.feed import feeding
 from xferproto.client.blocking.host import HostEndpoint
 from xferproto.client.blocking.reactor_thread import CLOSED, Lease, lease, locked
-from xferproto.client.connection import Progress, Waited
+from xferproto.client.callbacks import Progress, Told, Waited
 from xferproto.client.factory import DEFAULT_PORT, Endpoint
 from xferproto.client.retry import RetryingClient
 from xferproto.client.tls import ClientTerms, TLSEndpoint, client_terms
-from xferproto.client.writer import Told
 from xferproto.model.entry import Entry, Status
 from xferproto.model.errors import BadName
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from xferproto.client.connection import Progress
+from xferproto.client.callbacks import Progress
 from xferproto.client.protocol import XferClientProtocol
 from xferproto.client.retry import RetryingClient
 from xferproto.client.target import local_name

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from xferproto.client.connection import Progress
+from xferproto.client.callbacks import Progress
 from xferproto.console.session import Session
 from xferproto.console.transfers.ambiguity import Meant
 from xferproto.console.transfers.resolve import Wanted, wanted
 from xferproto.console.transfers.run import new_display
+from xferproto.console.transfers.spool import READ_SIZE
 from xferproto.console.ui.progress import RECEIVING, Bar
 from xferproto.model.errors import Corrupt
 from xferproto.model.escape import quoted
-from xferproto.transfer.sender import BLOCK
 
 
 class Pouring:
@@ -81,7 +81,7 @@ def _shown(bar: Bar) -> Progress:
 
 def _pour_block(file: BinaryIO) -> int:
     """Write the next block to standard output; its length. Blocks."""
-    block = file.read(BLOCK)
+    block = file.read(READ_SIZE)
     sys.stdout.buffer.write(block)
     sys.stdout.buffer.flush()
     return len(block)
