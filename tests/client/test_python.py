@@ -22,7 +22,7 @@ from xferproto import errors
 
 PAGE = (PROJECT / "docs" / "python.md").read_text("utf-8")
 README = (PROJECT / "README.md").read_text("utf-8")
-CONSUMER = PROJECT / "tests" / "consumer.py"
+CONSUMER = PROJECT / "tests" / "support" / "consumer.py"
 
 STABLE = (
     "BlockingClient",

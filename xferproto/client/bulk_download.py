@@ -104,7 +104,7 @@ class BulkDownloader:
         receiver = Receiver(
             entry.size,
             [digest.update, part.write],
-            self._settings.lanes,
+            self._settings.workers,
             self._settings.budget,
             connection.regulate,
             lambda: None,  # what the disk refuses is taken away

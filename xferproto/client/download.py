@@ -99,7 +99,7 @@ class Downloader:
         receiver = Receiver(
             missing,
             [digest.update, part.write],
-            self._settings.lanes,
+            self._settings.workers,
             self._settings.budget,
             self._connection.regulate,
             self._connection.abort,

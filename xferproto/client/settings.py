@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from xferproto.client.callbacks import Trace
 from xferproto.threads.executor import Executor
-from xferproto.threads.worker_pool import Lanes
+from xferproto.threads.worker_pool import WorkerPool
 from xferproto.transfer.budget import MemoryBudget
 
 
@@ -23,7 +23,7 @@ class Settings(Protocol):
         limit.
     @ivar clock: counts these seconds.
     @ivar executor: reads, hashes and writes files.
-    @ivar lanes: hash and write what is received.
+    @ivar workers: hash and write what is received.
     @ivar budget: limits the memory of what is received and not yet written.
     """
 
@@ -32,5 +32,5 @@ class Settings(Protocol):
     patience: float | None
     clock: IReactorTime | None
     executor: Executor
-    lanes: Lanes
+    workers: WorkerPool
     budget: MemoryBudget

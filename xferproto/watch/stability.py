@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from xferproto.model.errors import BadName
 from xferproto.model.escape import quoted
 from xferproto.model.names import check_name
-from xferproto.threads.batcher import Lane
+from xferproto.threads.batcher import Batcher
 from xferproto.watch.context import Workplace
 from xferproto.watch.disposition import Endings
 from xferproto.watch.failure_policy import judge
@@ -67,7 +67,7 @@ class Intake:
         self._unclosed = Settling(max(0.0, settings.settle_unclosed - settings.settle))
         self._endings = endings
         self._writers = Writers(place.clock.seconds)
-        self._checks: Lane[_Check] = Lane(
+        self._checks: Batcher[_Check] = Batcher(
             place.disk,
             self._check,
             self._checked,

@@ -77,7 +77,7 @@ class Tokens:
                 held = await self._held(token)
             self._active[token] = held
             counted = 0 if row is None else held + FLAT_COST
-            known = await self._known(size, token, sha256, view.only)
+            known = await self._known(size, token, sha256, view.owner_filter)
             flat = FLAT_COST if known is not None and row is None else 2 * FLAT_COST
             if claim is not None and size + flat > counted:  # what makes less of it always may
                 await claim(size + flat - counted)

@@ -33,7 +33,7 @@ from xferproto.files.direct_io import WORTH_IT
 from xferproto.files.staged_file import IncomingFile
 from xferproto.model.entry import ContentStatus, Digests, Entry, PartialStatus
 from xferproto.model.errors import Corrupt, NoSuchFile, StorageUnavailable
-from xferproto.model.identity import EVERYTHING, View
+from xferproto.model.identity import View
 from xferproto.store.interface import (
     MOST_TOKENS,
     Claiming,
@@ -179,7 +179,7 @@ class LocalStore:
             incoming.pass_cache()
         return incoming
 
-    def create(self, name: str, size: int, view: View = EVERYTHING) -> Deferred[IUpload]:
+    def create(self, name: str, size: int, view: View) -> Deferred[IUpload]:
         return Deferred.fromCoroutine(self._create(name, size, view.owner))
 
     async def _put_as_file(
@@ -193,9 +193,7 @@ class LocalStore:
             raise
         return await upload.commit(digests)
 
-    def put(
-        self, name: str, content: bytes, digests: Digests, view: View = EVERYTHING
-    ) -> Deferred[Entry]:
+    def put(self, name: str, content: bytes, digests: Digests, view: View) -> Deferred[Entry]:
         entry = Entry(digests.md5, name, len(content))
 
         def put(stored: bool) -> Entry | Deferred[Entry]:
@@ -213,7 +211,7 @@ class LocalStore:
         size: int,
         token: str,
         sha256: str | None,
-        view: View = EVERYTHING,
+        view: View,
         claim: Claiming | None = None,
     ) -> Deferred[IPartial]:
         return Deferred.fromCoroutine(self.tokens.resume(name, size, token, sha256, view, claim))
@@ -235,15 +233,13 @@ class LocalStore:
         entry: Entry,
         digests: Digests,
         token: str | None,
-        owner: str = "",
+        owner: str,
     ) -> None:
         """Steps 2 to 4 for a file whose bytes are all written and whose hashes are known."""
         async with self._locks.held(entry.id):
             await self._publisher.publish(incoming, entry, digests, token, owner)
 
-    async def name_known(
-        self, entry: Entry, digests: Digests, token: str, view: View = EVERYTHING
-    ) -> Entry:
+    async def name_known(self, entry: Entry, digests: Digests, token: str, view: View) -> Entry:
         """
         Record one more name of a content that is stored.
 
@@ -256,7 +252,7 @@ class LocalStore:
                 if (
                     known is None
                     or known.sha256 != digests.sha256
-                    or not await self._catalogue.sees(entry.id, view.only)
+                    or not await self._catalogue.sees(entry.id, view.owner_filter)
                 ):
                     raise NoSuchFile("The file was deleted meanwhile; send it again.")
                 if not known.damaged and await self._contents.has(known):
@@ -270,36 +266,37 @@ class LocalStore:
 
     # Contents
 
-    def list(self, prefix: str, view: View = EVERYTHING) -> IListing:
-        return LocalListing(self._catalogue, prefix, view.only)
+    def list(self, prefix: str, view: View) -> IListing:
+        return LocalListing(self._catalogue, prefix, view.owner_filter)
 
-    def list_damaged(self, prefix: str, view: View = EVERYTHING) -> IListing:
-        return LocalListing(self._catalogue, prefix, view.only, damaged=True)
+    def list_damaged(self, prefix: str, view: View) -> IListing:
+        return LocalListing(self._catalogue, prefix, view.owner_filter, damaged=True)
 
-    def status(self, id: str, view: View = EVERYTHING) -> Deferred[ContentStatus]:
-        return self._catalogue.status(id, view.only)
+    def status(self, id: str, view: View) -> Deferred[ContentStatus]:
+        return self._catalogue.status(id, view.owner_filter)
 
-    def names(self, id: str, view: View = EVERYTHING) -> IListing:
-        return LocalNames(self._catalogue.names, id, view.only)
+    def names(self, id: str, view: View) -> IListing:
+        return LocalNames(self._catalogue.names, id, view.owner_filter)
 
     def usage(self, owner: str | None) -> Deferred[int]:
         return Deferred.fromCoroutine(self.tokens.usage(owner))
 
-    def get(self, id: str, view: View = EVERYTHING) -> Deferred[tuple[Entry, bytes | None]]:
-        return self._gets.get(id, view.only).addCallback(lambda got: (got.entry, got.content))
+    def get(self, id: str, view: View) -> Deferred[tuple[Entry, bytes | None]]:
+        getting = self._gets.get(id, view.owner_filter)
+        return getting.addCallback(lambda got: (got.entry, got.content))
 
     async def _open(self, id: str, view: View) -> IContent:
-        got = await self._gets.get(id, view.only)
+        got = await self._gets.get(id, view.owner_filter)
         if got.content is not None:
             return SmallContent(got.entry, got.content, got.small)
         fd = await self.files.run(self.objects.open, id, got.entry.size)
         return LocalContent(self.files, got.entry, fd)
 
-    def open(self, id: str, view: View = EVERYTHING) -> Deferred[IContent]:
+    def open(self, id: str, view: View) -> Deferred[IContent]:
         return Deferred.fromCoroutine(self._open(id, view))
 
-    def delete(self, id: str, name: str | None, view: View = EVERYTHING) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._remover.delete(id, name, view.only))
+    def delete(self, id: str, name: str | None, view: View) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._remover.delete(id, name, view.owner_filter))
 
     # Checks
 
