@@ -6,6 +6,7 @@ in use and says what is promised of them, docs/protocol.md specifies the wire. E
 it is first asked for: C{import xferproto} alone costs nothing.
 """
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from twisted.internet.error import ConnectError, DNSLookupError
 
     from xferproto.client.blocking.client import BlockingClient, Outcomes
-    from xferproto.client.callbacks import Progress, Told, Trace, Waited
+    from xferproto.client.callbacks import OnResult, OnWait, Progress, Trace
     from xferproto.client.factory import XferClientFactory, connect
     from xferproto.client.protocol import XferClientProtocol
     from xferproto.client.retry import RetryingClient
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
         XferError,
     )
 
+    Told = OnResult
+    Waited = OnWait
+
 __all__ = [
     "BlockingClient",
     "CertificateError",
@@ -42,6 +46,8 @@ __all__ = [
     "DNSLookupError",
     "Entry",
     "HashMismatch",
+    "OnResult",
+    "OnWait",
     "Outcomes",
     "Progress",
     "RequestError",
@@ -50,11 +56,9 @@ __all__ = [
     "Status",
     "TLSFailed",
     "TargetExists",
-    "Told",
     "Trace",
     "UnexpectedReply",
     "UnknownRequestError",
-    "Waited",
     "XferClientFactory",
     "XferClientProtocol",
     "XferError",
@@ -66,7 +70,7 @@ __all__ = [
 _HOMES = {
     "twisted.internet.error": ("ConnectError", "DNSLookupError"),
     "xferproto.client.blocking.client": ("BlockingClient", "Outcomes"),
-    "xferproto.client.callbacks": ("Progress", "Told", "Trace", "Waited"),
+    "xferproto.client.callbacks": ("OnResult", "OnWait", "Progress", "Trace"),
     "xferproto.client.factory": ("XferClientFactory", "connect"),
     "xferproto.client.protocol": ("XferClientProtocol",),
     "xferproto.client.retry": ("RetryingClient",),
@@ -85,12 +89,21 @@ _HOMES = {
         "XferError",
     ),
 }
+_FORMER = {"Told": "OnResult", "Waited": "OnWait"}
+"""Former names, which work for one more minor version: the present name of each."""
+
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 if not TYPE_CHECKING:  # a type checker takes the names from above, and knows of no others
 
     def __getattr__(name: str) -> object:
         """A name of the API, from the module that it is at home in."""
+        if name in _FORMER:
+            present = _FORMER[name]
+            warnings.warn(
+                f"xferproto.{name} is called {present} now", DeprecationWarning, stacklevel=2
+            )
+            return globals().get(present) or __getattr__(present)
         home = _HOME.get(name)
         if home is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

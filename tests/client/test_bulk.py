@@ -19,7 +19,7 @@ from tests.client.test_protocol import LARGE, Case, Pair, Script, entry_of, line
 from tests.support.executors import SteppedExecutor
 from xferproto.client.bulk_download import DOWNLOADS
 from xferproto.client.bulk_upload import UPLOADS
-from xferproto.client.callbacks import Told
+from xferproto.client.callbacks import OnResult
 from xferproto.client.pipeline import BATCH_BYTES, BATCH_FILES, WINDOW_BYTES
 from xferproto.client.source import ONE_LINE
 from xferproto.model.entry import Entry
@@ -668,7 +668,7 @@ class DownloadWindowTests(BulkCase):
         self,
         wanted: Sequence[bytes],
         executor: Executor | None = None,
-        told: Told | None = None,
+        told: OnResult | None = None,
     ) -> tuple[Script, Path, Deferred[None]]:
         script = Script(executor=executor)
         folder = self.directory()

@@ -853,7 +853,7 @@ class KilledTests(TestCase):
 
         said: list[str] = []
         client = RetryingClient(
-            reactor, endpoint, tries=1000, say=said.append, delay=lambda failed: 0.05
+            reactor, endpoint, tries=1000, notify=said.append, delay=lambda failed: 0.05
         )
         files = [(b"%d" % n * (n % 100), f"{n:04}") for n in range(self.FILES)]
         up: list[tuple[str, Any]] = []

@@ -54,6 +54,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "server.traffic": ("model", "net", "server", "wire"),
     # the client; its service alone knows of the unattended one
     "client": ("client", "files", "model", "net", "threads", "transfer", "wire"),
+    "client.watch": ("watch.status",),  # a former name
     "client.password": ("client.credentials", "model", "prompt"),
     "client.exchange": ("client", "files", "model", "signals", "twistd"),
     "client.service": ("client", "model", "twistd", "watch"),

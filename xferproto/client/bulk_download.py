@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from xferproto.client.batch import OF_ONE_FILE, Download, ask_batch, check_md5
-from xferproto.client.callbacks import Told
+from xferproto.client.callbacks import OnResult
 from xferproto.client.commands import to_entry
 from xferproto.client.connection import Connection
 from xferproto.client.pipeline import Pipeline
@@ -38,20 +38,20 @@ class BulkDownloader:
         self._settings = connection.settings
 
     async def download(
-        self, files: Iterable[tuple[str, Path | str]], told: Told, replace: bool
+        self, files: Iterable[tuple[str, Path | str]], on_result: OnResult, replace: bool
     ) -> None:
         """
         Fetch contents into files.
 
         @param files: an id and a target each.
-        @param told: called with the outcome of each, in their order.
+        @param on_result: called with the outcome of each, in their order.
         @param replace: whether files that are there may be replaced.
-        @raise Exception: what C{files} or C{told} raised.
+        @raise Exception: what C{files} or C{on_result} raised.
         """
         connection, executor = self._connection, self._settings.executor
         prepare = partial(ask_batch, replace=replace)
         pipeline = Pipeline(files, prepare, executor, DOWNLOADS)
-        writer = BatchWriter(executor, replace, told, self._abort_answers)
+        writer = BatchWriter(executor, replace, on_result, self._abort_answers)
         try:
             async with sending(connection, pipeline):
                 while (download := await pipeline.first()) is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from xferproto.client.batch import OF_ONE_FILE, Upload, read_batch
-from xferproto.client.callbacks import Told
+from xferproto.client.callbacks import OnResult
 from xferproto.client.connection import Connection
 from xferproto.client.pipeline import Pipeline
 from xferproto.client.pipelined import answered, sending
@@ -38,13 +38,15 @@ class BulkUploader:
         self._connection = connection
         self._uploader = uploader
 
-    async def upload(self, files: Iterable[tuple[Path | str | bytes, str]], told: Told) -> None:
+    async def upload(
+        self, files: Iterable[tuple[Path | str | bytes, str]], on_result: OnResult
+    ) -> None:
         """
         Store files.
 
         @param files: a source and a name each.
-        @param told: called with the outcome of each, in their order.
-        @raise Exception: what C{files} or C{told} raised.
+        @param on_result: called with the outcome of each, in their order.
+        @raise Exception: what C{files} or C{on_result} raised.
         @raise LeftUnfinished: one file failed in such a way that the connection can't go on.
         """
         connection = self._connection
@@ -59,13 +61,13 @@ class BulkUploader:
                         if line != outcome.id.encode():
                             outcome = _difference(outcome, line)
                     answered(connection, pipeline)
-                    told(upload.name, outcome)
+                    on_result(upload.name, outcome)
             upload, pipeline.alone = pipeline.alone, None
             if upload is None:
                 return
             outcome = await self._upload_alone(upload)
             connection.patience.stop()
-            told(upload.name, outcome)
+            on_result(upload.name, outcome)
             if connection.awaits_answer:
                 raise LeftUnfinished(f"The upload of {quoted(upload.name)} was left unfinished.")
 

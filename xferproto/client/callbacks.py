@@ -10,13 +10,13 @@ from xferproto.model.entry import Entry
 Progress = Callable[[int, int], None]
 """Called with the bytes that are through, and the bytes in all."""
 
-Waited = Callable[[int, str], None]
+OnWait = Callable[[int, str], None]
 """
 Called with how much of the server's work is done, 0 to 100, and what the work is, while the answer
 has to wait for it. The text is the server's: it is to be escaped before it is shown.
 """
 
-Told = Callable[[str, Entry | Exception], None]
+OnResult = Callable[[str, Entry | Exception], None]
 """Called with a file's name or id, and its entry or what went wrong with it."""
 
 Begun = Callable[[str, str], object]

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import ITCPTransport
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
-from xferproto.client.callbacks import Progress, Waited
+from xferproto.client.callbacks import OnWait, Progress
 from xferproto.client.patience import Patience
 from xferproto.client.settings import Settings
 from xferproto.model.errors import ConnectionCut, TLSFailed, UnexpectedReply, XferError
@@ -72,7 +72,7 @@ class Connection(LineReceiver):
         self._receiver: Payload | None = None
         self._received: Deferred[None] | None = None
         self._progress: Callable[[], None] | None = None
-        self._on_wait: Waited | None = None
+        self._on_wait: OnWait | None = None
         self._sender: Sender | None = None
         self._lost: XferError | None = None
         self._aborted = False
@@ -86,7 +86,7 @@ class Connection(LineReceiver):
         """Whether a request made now may be answered."""
         return self._lost is None and not self._aborted
 
-    def begin_request(self, on_wait: Waited | None) -> None:
+    def begin_request(self, on_wait: OnWait | None) -> None:
         """
         Give the connection to a request.
 

@@ -41,7 +41,7 @@ class XferClientFactory(ClientFactory):
     @param executor: the threads that read, hash and write files.
     @param prompted: ask for each command's prompt, as a person would, instead of sending its
         argument on the same line.
-    @param trace: told each line that goes over the wire.
+    @param trace: called with each line that goes over the wire.
     @param patience: seconds without progress, while an answer is awaited, after which the
         connection is given up (L{Patience<xferproto.client.patience.Patience>}); None for no limit.
     @param clock: counts them.

@@ -21,7 +21,7 @@ def credentials(user: str | None, password_file: str | None) -> tuple[str, str] 
     Who logs in, and with which password: the first line of the file, or what is in L{VARIABLE}, or
     what is typed. None where nobody logs in.
 
-    @raise SystemExit: there is no password, or it can't be one; told in one line.
+    @raise SystemExit: there is no password, or it can't be one; the text is one line.
     """
     if user is None:
         if password_file is not None:

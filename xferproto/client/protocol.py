@@ -13,9 +13,10 @@ from twisted.python.failure import Failure
 from xferproto.client import listing, queries
 from xferproto.client.bulk_download import BulkDownloader
 from xferproto.client.bulk_upload import BulkUploader
-from xferproto.client.callbacks import Begun, Progress, Told, Waited
+from xferproto.client.callbacks import Begun, OnResult, OnWait, Progress
 from xferproto.client.commands import send_quit
 from xferproto.client.connection import Connection
+from xferproto.client.deprecation import renamed_parameters
 from xferproto.client.download import Downloader
 from xferproto.client.login import login
 from xferproto.client.request_queue import RequestQueue
@@ -98,16 +99,17 @@ class XferClientProtocol(Protocol):
             listing.list_entries(self._connection, Command.LIST_FILES, prefix)
         )
 
-    def each_file(self, prefix: str, told: Callable[[Entry], object]) -> Deferred[None]:
+    @renamed_parameters(told="on_entry")
+    def each_file(self, prefix: str, on_entry: Callable[[Entry], object]) -> Deferred[None]:
         """
         As L{list_files}, for a listing of any length: none of it is kept.
 
-        @param told: called with each entry as it comes.
-        @return: fires when all were told. Fails with what C{told} raised; the connection is closed
-            then, for what is still on its way.
+        @param on_entry: called with each entry as it comes.
+        @return: fires when all have come. Fails with what C{on_entry} raised; the connection is
+            closed then, for what is still on its way.
         """
         return self._requests.run(
-            listing.each_entry(self._connection, Command.LIST_FILES, prefix, told)
+            listing.each_entry(self._connection, Command.LIST_FILES, prefix, on_entry)
         )
 
     def list_damaged(self, prefix: str = "") -> Deferred[list[Entry]]:
@@ -122,10 +124,11 @@ class XferClientProtocol(Protocol):
             listing.list_entries(self._connection, Command.LIST_DAMAGED, prefix)
         )
 
-    def each_damaged(self, prefix: str, told: Callable[[Entry], object]) -> Deferred[None]:
+    @renamed_parameters(told="on_entry")
+    def each_damaged(self, prefix: str, on_entry: Callable[[Entry], object]) -> Deferred[None]:
         """As L{each_file}, the entries of L{list_damaged}."""
         return self._requests.run(
-            listing.each_entry(self._connection, Command.LIST_DAMAGED, prefix, told)
+            listing.each_entry(self._connection, Command.LIST_DAMAGED, prefix, on_entry)
         )
 
     def help(self) -> Deferred[list[str]]:
@@ -151,21 +154,22 @@ class XferClientProtocol(Protocol):
 
         @param source: a path, or the content itself as bytes.
         @param name: the name to store it under; the file's own where it is None.
-        @param progress: told how many bytes are sent. That all of them are it is told once, an
-            empty file's too; then the server's answer is awaited.
+        @param progress: called with how many bytes are sent; once with all of them, also for an
+            empty file; then the server's answer is awaited.
         @return: fires with the entry, when the server has it safe on its disk.
         @raise OSError: the file can't be read.
         @raise SourceChanged: the file became shorter while it was sent.
         """
         return self._requests.run(self._uploader.upload(source, name, progress))
 
+    @renamed_parameters(waited="on_wait")
     def resume(
         self,
         source: Path | str | bytes,
         name: str | None = None,
         token: str | None = None,
         progress: Progress | None = None,
-        waited: Waited | None = None,
+        on_wait: OnWait | None = None,
         begun: Begun | None = None,
     ) -> Deferred[Entry]:
         """
@@ -175,14 +179,15 @@ class XferClientProtocol(Protocol):
 
         @param token: what to call the upload: C{sha256:HEX} of the content, where that is known, or
             one's own word. Where it is None, it stands for the file's path, size, time and inode.
-        @param progress: told from where on bytes are sent, and how many have been.
-        @param waited: told how far the server's work is, 0 to 100, and what it is, when it takes
-            longer than some seconds: hashing what is held, or storing. The words are the server's:
-            escape them.
-        @param begun: told name and token when the server has taken them, and may hold something.
+        @param progress: called with the offset where sending begins, and how many bytes are sent.
+        @param on_wait: called with how far the server's work is, 0 to 100, and what it is, when it
+            takes longer than some seconds: hashing what is held, or storing. The words are the
+            server's: escape them.
+        @param begun: called with name and token when the server has accepted them, and may hold
+            something.
         """
         return self._requests.run(
-            self._uploader.resume(source, name, token, progress, begun), waited
+            self._uploader.resume(source, name, token, progress, begun), on_wait
         )
 
     def discard(self, name: str, token: str) -> Deferred[None]:
@@ -194,15 +199,16 @@ class XferClientProtocol(Protocol):
         """
         return self._requests.run(self._uploader.discard(name, token))
 
-    def verify(self, id: str, waited: Waited | None = None) -> Deferred[None]:
+    @renamed_parameters(waited="on_wait")
+    def verify(self, id: str, on_wait: OnWait | None = None) -> Deferred[None]:
         """
         Let the server hash the stored bytes again.
 
-        @param waited: told how far it is, as for L{resume}.
+        @param on_wait: called with how far it is, as for L{resume}.
         @raise Corrupt: they are no longer what they were.
         """
         return self._requests.run(
-            queries.confirm(self._connection, Command.VERIFY, id, None), waited
+            queries.confirm(self._connection, Command.VERIFY, id, None), on_wait
         )
 
     def delete(self, id: str, name: str | None = None) -> Deferred[None]:
@@ -222,8 +228,8 @@ class XferClientProtocol(Protocol):
 
         @param target: a path of the caller's choice; names from the server decide nothing.
         @param replace: whether a file that is there may be replaced.
-        @param progress: told how many bytes have come. That all of them have it is told once, of
-            an empty file and of one that had come before too; unless all is fetched anew.
+        @param progress: called with how many bytes have come; once with all of them, also for an
+            empty file and for one that had come before; unless all is fetched anew.
         @param resume: keep what came when the download ends early, in a hidden file beside
             C{target}, and go on from there the next time. A part that turns out wrong is thrown
             away, and all is fetched anew.
@@ -246,8 +252,9 @@ class XferClientProtocol(Protocol):
         """
         return self._requests.run(self._downloader.read(id, largest, progress))
 
+    @renamed_parameters(told="on_result")
     def upload_many(
-        self, files: Iterable[tuple[Path | str | bytes, str]], told: Told
+        self, files: Iterable[tuple[Path | str | bytes, str]], on_result: OnResult
     ) -> Deferred[None]:
         """
         Store files, each hashed and compared as with L{upload}; fast where they are small.
@@ -256,16 +263,17 @@ class XferClientProtocol(Protocol):
 
         @param files: a source and a name each. They are taken as they are sent, a few hundred
             ahead, on the reactor's thread: there may be any number of them.
-        @param told: called once for each file, in their order: with its name, and the entry when
-            the server has it safe on its disk and the hashes agree, or else why not: a
+        @param on_result: called once for each file, in their order: with its name, and the entry
+            when the server has it safe on its disk and the hashes agree, or else why not: a
             L{RequestError}, L{HashMismatch}, L{SourceChanged}, C{OSError}. The others go on.
-        @return: fires when all were told of. Fails with what C{files} or C{told} raised; or when
-            the connection can't go on, and files that were not told of may be stored or not.
+        @return: fires when all have an outcome. Fails with what C{files} or C{on_result} raised; or
+            when the connection can't go on, and files without an outcome may be stored or not.
         """
-        return self._requests.run(self._bulk_uploader.upload(files, told))
+        return self._requests.run(self._bulk_uploader.upload(files, on_result))
 
+    @renamed_parameters(told="on_result")
     def download_many(
-        self, files: Iterable[tuple[str, Path | str]], told: Told, replace: bool = False
+        self, files: Iterable[tuple[str, Path | str]], on_result: OnResult, replace: bool = False
     ) -> Deferred[None]:
         """
         Fetch files, each checked and made durable as with L{download}; fast where they are small.
@@ -273,13 +281,13 @@ class XferClientProtocol(Protocol):
         They are asked for without waiting for earlier ones, and written many at a time.
 
         @param files: an id and a target each, taken as for L{upload_many}.
-        @param told: called once for each file, in their order: with its id, and the entry when its
-            target is on the disk, or else why not: a L{RequestError}, L{HashMismatch},
+        @param on_result: called once for each file, in their order: with its id, and the entry
+            when its target is on the disk, or else why not: a L{RequestError}, L{HashMismatch},
             L{TargetExists}, C{OSError}. The others go on.
         @param replace: whether files that are there may be replaced.
-        @return: as for L{upload_many}; a file that was not told of has no target.
+        @return: as for L{upload_many}; a file without an outcome has no target.
         """
-        return self._requests.run(self._bulk_downloader.download(files, told, replace))
+        return self._requests.run(self._bulk_downloader.download(files, on_result, replace))
 
     def disconnect(self) -> Deferred[None]:
         """Say goodbye after the requests made so far; fires when the connection is closed."""

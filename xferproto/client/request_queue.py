@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredLock
 
-from xferproto.client.callbacks import Waited
+from xferproto.client.callbacks import OnWait
 from xferproto.client.connection import Connection
 
 R = TypeVar("R")
@@ -25,7 +25,7 @@ class RequestQueue:
         self._turn = DeferredLock()
 
     def run(
-        self, request: Coroutine[Deferred[Any], Any, R], on_wait: Waited | None = None
+        self, request: Coroutine[Deferred[Any], Any, R], on_wait: OnWait | None = None
     ) -> Deferred[R]:
         """
         Run a request when those before it have ended.
@@ -36,7 +36,7 @@ class RequestQueue:
         """
         return Deferred.fromCoroutine(self._run(request, on_wait))
 
-    async def _run(self, request: Coroutine[Deferred[Any], Any, R], on_wait: Waited | None) -> R:
+    async def _run(self, request: Coroutine[Deferred[Any], Any, R], on_wait: OnWait | None) -> R:
         try:
             await self._turn.acquire()
         except BaseException:

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
-from xferproto.client.callbacks import Progress, Told, Trace, Waited
+from xferproto.client.callbacks import OnResult, OnWait, Progress, Trace
+from xferproto.client.deprecation import renamed_parameters
 from xferproto.client.factory import Endpoint
 from xferproto.client.outstanding import Outstanding
 from xferproto.client.protocol import XferClientProtocol
@@ -42,9 +43,9 @@ class RetryingClient:
 
     @param reactor: the reactor.
     @param endpoint: the depot, as for L{connect<xferproto.client.factory.connect>}.
-    @param tries: how often each request is tried, without coming along, before its last failure is
-        told.
-    @param say: told in one line why something is tried again, and when.
+    @param tries: how often each request is tried, without coming along, before it fails with its
+        last failure.
+    @param notify: called with a line that says why something is tried again, and when.
     @param delay: seconds to wait, from how many tries have failed.
     @param prompted: as for L{connect<xferproto.client.factory.connect>}.
     @param trace: as for L{connect<xferproto.client.factory.connect>}.
@@ -52,12 +53,13 @@ class RetryingClient:
     @param credentials: the user and password to log in with on every connection, or None.
     """
 
+    @renamed_parameters(say="notify")
     def __init__(
         self,
         reactor: Any,
         endpoint: Endpoint,
         tries: int = 10,
-        say: Callable[[str], None] = lambda line: None,
+        notify: Callable[[str], None] = lambda line: None,
         delay: Callable[[int], float] = BACKOFF,
         prompted: bool = False,
         trace: Trace | None = None,
@@ -67,7 +69,7 @@ class RetryingClient:
         self._reconnector = Reconnector(reactor, endpoint, prompted, trace, patience, credentials)
         self._reactor = reactor
         self._tries = tries
-        self._say = say
+        self._notify = notify
         self._delay = delay
 
     def renew(self, endpoint: Endpoint, credentials: tuple[str, str] | None) -> None:
@@ -93,22 +95,24 @@ class RetryingClient:
         """As L{XferClientProtocol.list_files}."""
         return self._until_done(lambda client: client.list_files(prefix))
 
-    def each_file(self, prefix: str, told: Callable[[Entry], object]) -> Deferred[None]:
-        """As L{XferClientProtocol.each_file}; each entry is told once, on however many tries."""
-        return self._each(lambda client, hear: client.each_file(prefix, hear), told)
+    @renamed_parameters(told="on_entry")
+    def each_file(self, prefix: str, on_entry: Callable[[Entry], object]) -> Deferred[None]:
+        """As L{XferClientProtocol.each_file}; each entry comes once, on however many tries."""
+        return self._each(lambda client, hear: client.each_file(prefix, hear), on_entry)
 
     def list_damaged(self, prefix: str = "") -> Deferred[list[Entry]]:
         """As L{XferClientProtocol.list_damaged}."""
         return self._until_done(lambda client: client.list_damaged(prefix))
 
-    def each_damaged(self, prefix: str, told: Callable[[Entry], object]) -> Deferred[None]:
+    @renamed_parameters(told="on_entry")
+    def each_damaged(self, prefix: str, on_entry: Callable[[Entry], object]) -> Deferred[None]:
         """As L{XferClientProtocol.each_damaged}; gives each entry once, as L{each_file} does."""
-        return self._each(lambda client, hear: client.each_damaged(prefix, hear), told)
+        return self._each(lambda client, hear: client.each_damaged(prefix, hear), on_entry)
 
     def _each(
         self,
         listing: Callable[[XferClientProtocol, Callable[[Entry], None]], Deferred[None]],
-        told: Callable[[Entry], object],
+        on_entry: Callable[[Entry], object],
     ) -> Deferred[None]:
         last: tuple[str, str] | None = None
         further = False
@@ -125,7 +129,7 @@ class RetryingClient:
                 nonlocal last, further
                 place = (entry.name, entry.id)  # the order of a listing
                 if before is None or place > before:
-                    told(entry)
+                    on_entry(entry)
                     last = place
                     further = True
 
@@ -137,19 +141,20 @@ class RetryingClient:
         """As L{XferClientProtocol.stat}."""
         return self._until_done(lambda client: client.stat(id))
 
+    @renamed_parameters(waited="on_wait")
     def upload(
         self,
         source: Path | str | bytes,
         name: str | None = None,
         progress: Progress | None = None,
         token: str | None = None,
-        waited: Waited | None = None,
+        on_wait: OnWait | None = None,
     ) -> Deferred[Entry]:
         """
         As L{XferClientProtocol.resume}. What came of a file that was changed is discarded: it will
         never be gone on with.
         """
-        return Deferred.fromCoroutine(self._upload(source, name, progress, token, waited))
+        return Deferred.fromCoroutine(self._upload(source, name, progress, token, on_wait))
 
     async def _upload(
         self,
@@ -157,7 +162,7 @@ class RetryingClient:
         name: str | None,
         progress: Progress | None,
         token: str | None,
-        waited: Waited | None,
+        on_wait: OnWait | None,
     ) -> Entry:
         headway = Headway(progress)
         begun: dict[tuple[str, str], None] = {}  # each is another one where the file has changed
@@ -168,7 +173,9 @@ class RetryingClient:
 
         try:
             entry = await self._until_done(
-                lambda client: client.resume(source, name, token, headway.told, waited, note),
+                lambda client: client.resume(
+                    source, name, token, headway.progressed, on_wait, note
+                ),
                 FOR_UPLOADS,
                 headway.came_along,
             )
@@ -209,28 +216,30 @@ class RetryingClient:
 
         async def request(client: XferClientProtocol) -> Entry:
             try:
-                return await client.download(id, target, replace, headway.told, resume=True)
+                return await client.download(id, target, replace, headway.progressed, resume=True)
             except HashMismatch:
                 await client.verify(id)
                 raise
 
         return self._until_done(request, came_along=headway.came_along)
 
+    @renamed_parameters(told="on_result")
     def upload_many(
-        self, files: Iterable[tuple[Path | str | bytes, str]], told: Told
+        self, files: Iterable[tuple[Path | str | bytes, str]], on_result: OnResult
     ) -> Deferred[None]:
         """
         As L{XferClientProtocol.upload_many}, over as many connections as it takes.
 
-        What was not told of when one is lost is sent again on the next. A file whose failure may
-        pass is tried again after others. Large files begin anew with each try; L{upload} goes on.
+        A file that has no outcome when one is lost is sent again on the next. A file whose failure
+        may pass is tried again after others. Large files begin anew with each try; L{upload} goes
+        on.
 
-        @param told: called once for each file; not in their order, where some are tried again.
-        @return: fires when all were told of. Fails with what C{files} or C{told} raised, with which
-            all ends; or when nothing was heard of any file on the last C{tries} connections.
+        @param on_result: called once for each file; not in their order, where some are tried again.
+        @return: fires when all have an outcome. Fails with what C{files} or C{on_result} raised,
+            with which all ends; or when no file had an outcome on the last C{tries} connections.
         """
         outstanding = Outstanding(
-            files, told, self._tries, lambda error: worth_another_try(error, FOR_UPLOADS)
+            files, on_result, self._tries, lambda error: worth_another_try(error, FOR_UPLOADS)
         )
         return Deferred.fromCoroutine(
             self._try_all(
@@ -239,16 +248,17 @@ class RetryingClient:
             )
         )
 
+    @renamed_parameters(told="on_result")
     def download_many(
-        self, files: Iterable[tuple[str, Path | str]], told: Told, replace: bool = False
+        self, files: Iterable[tuple[str, Path | str]], on_result: OnResult, replace: bool = False
     ) -> Deferred[None]:
         """
         As L{XferClientProtocol.download_many}, over as many connections as it takes.
 
-        @param told: as for L{upload_many}.
-        @return: as for L{upload_many}; a file that was not told of has no target.
+        @param on_result: as for L{upload_many}.
+        @return: as for L{upload_many}; a file without an outcome has no target.
         """
-        outstanding = Outstanding(files, told, self._tries, worth_another_try)
+        outstanding = Outstanding(files, on_result, self._tries, worth_another_try)
         return Deferred.fromCoroutine(
             self._try_all(
                 outstanding,
@@ -262,9 +272,10 @@ class RetryingClient:
         """As L{XferClientProtocol.read}."""
         return self._until_done(lambda client: client.read(id, largest, progress))
 
-    def verify(self, id: str, waited: Waited | None = None) -> Deferred[None]:
+    @renamed_parameters(waited="on_wait")
+    def verify(self, id: str, on_wait: OnWait | None = None) -> Deferred[None]:
         """As L{XferClientProtocol.verify}."""
-        return self._until_done(lambda client: client.verify(id, waited))
+        return self._until_done(lambda client: client.verify(id, on_wait))
 
     def delete(self, id: str, name: str | None = None) -> Deferred[None]:
         """As L{XferClientProtocol.delete}; tried again, it may find the work done: no-such-file."""
@@ -329,7 +340,7 @@ class RetryingClient:
 
     async def _wait(self, reason: str, failed: int) -> None:
         seconds = self._delay(failed)
-        self._say(
+        self._notify(
             f"{printable(reason)} Trying again in {seconds:.1f} s ({failed} of {self._tries})."
         )
         await deferLater(self._reactor, seconds)

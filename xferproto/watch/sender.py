@@ -192,7 +192,7 @@ class Sending:
         refused: list[tuple[Item, Exception]] = []
         started = self._clock.seconds()
 
-        def told(name: str, outcome: Entry | Exception) -> None:
+        def on_result(name: str, outcome: Entry | Exception) -> None:
             item = waiting.pop(name)
             if isinstance(outcome, Entry):
                 self._reach.worked()
@@ -208,7 +208,7 @@ class Sending:
             await self._disk.run(self._journal.write, [begun(item.file) for item in items])
             self._figures.no_trouble()
             files = [(f"{self._root}/{item.path}", name) for name, item in waiting.items()]
-            await client.upload_many(files, told)
+            await client.upload_many(files, on_result)
         except CancelledError:
             raise
         except sqlite3.Error as error:

@@ -194,7 +194,7 @@ class Fetching(Transfer[Fetched]):
                 under_way[file.entry.id] = file
                 yield file.entry.id, file.path
 
-        def told(id: str, outcome: Entry | Exception) -> None:
+        def on_result(id: str, outcome: Entry | Exception) -> None:
             file = under_way.pop(id)
             self._display.through(file.entry.size)
             if isinstance(outcome, Entry):
@@ -204,7 +204,7 @@ class Fetching(Transfer[Fetched]):
             else:
                 self._failed(file.path, file.path, outcome, **_fields(file))
 
-        await client.download_many(asked(), told, self._wish.replace)
+        await client.download_many(asked(), on_result, self._wish.replace)
         for file in wrong:  # by itself: it may be the depot's bytes that are damaged
             await self._fetch_one(client, file)
 

@@ -194,7 +194,7 @@ class Sending(Transfer[LocalFile]):
         )
 
     async def _send_many(self, client: RetryingClient, files: Iterator[LocalFile]) -> None:
-        def told(name: str, outcome: Entry | Exception) -> None:
+        def on_result(name: str, outcome: Entry | Exception) -> None:
             file = self._files[name]
             self._display.through(file.size)
             if isinstance(outcome, Entry):
@@ -202,7 +202,7 @@ class Sending(Transfer[LocalFile]):
             else:
                 self._failed(file.name, file.path, outcome, path=file.path, name=file.name)
 
-        await client.upload_many(((file.path, file.name) for file in files), told)
+        await client.upload_many(((file.path, file.name) for file in files), on_result)
 
     async def _send_one(self, client: RetryingClient, file: LocalFile) -> None:
         bar = self._display.bar(file.path, file.size)
@@ -254,12 +254,12 @@ class Sending(Transfer[LocalFile]):
             if done == size:
                 bar.phase(SERVER_CHECKS, 0)
 
-        def waited(percent: int, what: str) -> None:
+        def on_wait(percent: int, what: str) -> None:
             bar.phase(SERVER_CHECKS, 100)
             bar.at(percent)
 
         entry = await client.upload(
-            Path(file.path), file.name, progress, token=token, waited=waited
+            Path(file.path), file.name, progress, token=token, on_wait=on_wait
         )
         return entry, entry.size - (first or 0)
 
