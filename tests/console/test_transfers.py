@@ -14,7 +14,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.console import XFER, Ended, Running, environment, until, xfer
+from tests.support.console import Ended, Running, environment, until, xfer
+from tests.support.forked import XFER
 from tests.support.processes import Server, new_directory
 
 MIB = 1024 * 1024

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.console import XFER, environment
+from tests.support.console import environment
 from tests.support.depot import Depot
+from tests.support.forked import XFER
 from tests.support.processes import PATIENCE, Server, new_directory
 
 PROJECT = Path(__file__).resolve().parents[2]
