@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.store.contract import stored_bytes
 from tests.support.depot import NO_SMALL, Depot, make_store, overwrite, small_marks, small_rows
 from xferproto.admin.main import main
+from xferproto.model.identity import EVERYTHING
 from xferproto.store.local.packed import SMALL, SMALL_SIZE, SmallObjects
 from xferproto.store.local.schema import BACKUP, CATALOGUE
 from xferproto.store.local.store import LocalStore
@@ -185,7 +186,7 @@ class SmallRebuildTests(RebuildTests):
         store = self.open()
         self.put(store, "new", b"new")
         self.put(store, "again", b"hello")
-        self.successResultOf(store.delete(OTHER, None))
+        self.successResultOf(store.delete(OTHER, None, EVERYTHING))
         self.successResultOf(store.close())
         self.assert_whole(b"hello", b"new")
         self.assertEqual(self.rebuild()[0], 0)

@@ -34,7 +34,7 @@ HEAVY = ("twisted", "zope", "cryptography", "OpenSSL", "rich", "keyring", "sqlit
 
 IMPORTED = """
 import sys
-from xferproto.console import main
+from xferproto.console.main import main
 try:
     main(sys.argv[1:])
 except SystemExit as end:

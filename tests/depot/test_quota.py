@@ -13,7 +13,7 @@ from tests.support.depot import NO_SMALL, Depot, Session
 from tests.support.executors import GatedExecutor, SteppedExecutor
 from tests.support.visitors import be
 from xferproto.depot.quota import ASK_AGAIN, FRESH, Account
-from xferproto.model.identity import ALL_RIGHTS, Identity, View
+from xferproto.model.identity import ALL_RIGHTS, EVERYTHING, Identity, View
 from xferproto.server.limits import Limits
 from xferproto.store.interface import FLAT_COST
 from xferproto.store.local.store import LocalStore
@@ -109,7 +109,7 @@ class QuotaTests(QuotaCase):
         """What went by another way makes room soon."""
         self.upload(b"a", 100)
         self.assertEqual(self.upload(b"b", 1), REFUSED)
-        self.successResultOf(self.depot.store.delete(id_of(of(100)).decode(), None))
+        self.successResultOf(self.depot.store.delete(id_of(of(100)).decode(), None, EVERYTHING))
         self.depot.clock.advance(ASK_AGAIN)
         self.assertEqual(self.upload(b"b", 100), self.stored(b"b", 100))
 

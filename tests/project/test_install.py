@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import venv
 import zipfile
@@ -14,15 +15,28 @@ from twisted.trial.unittest import SynchronousTestCase
 
 PROJECT = Path(__file__).parents[2]
 
-PARTS = ("setup.cfg", "pyproject.toml", "README.md", "xferproto", "twisted")
-"""What a package is built from."""
+GENERATED = (
+    ".git",
+    ".hypothesis",
+    ".mypy_cache",
+    ".pytest_cache",
+    ".ruff_cache",
+    ".venv",
+    "__pycache__",
+    "_trial_temp*",
+    "*.egg-info",
+    "build",
+    "dist",
+    "dropin.cache",
+)
+"""What lies in a checkout and is not of the project."""
 
 PATIENCE = 300
 """Seconds after which a command that hangs is killed."""
 
 
 class InstallTests(SynchronousTestCase):
-    """A wheel and an editable copy, one after the other in one fresh environment."""
+    """An sdist, its wheel and an editable copy, one after the other in one fresh environment."""
 
     def setUp(self) -> None:
         # Far from the project, so that nothing is found that is not installed.
@@ -31,22 +45,16 @@ class InstallTests(SynchronousTestCase):
         self.elsewhere = self.directory / "elsewhere"
         self.elsewhere.mkdir()
         self.copy = self.directory / "copy"
-        self.copy.mkdir()
-        ignored = shutil.ignore_patterns("__pycache__", "dropin.cache", "*.egg-info")
-        for part in PARTS:
-            source = PROJECT / part
-            if source.is_dir():
-                shutil.copytree(source, self.copy / part, ignore=ignored)
-            else:
-                shutil.copy(source, self.copy)
+        ignored = shutil.ignore_patterns(*GENERATED)
+        shutil.copytree(PROJECT, self.copy, ignore=ignored)
         venv.create(self.directory / "venv", symlinks=True)
         self.python = self.directory / "venv" / "bin" / "python"
 
-    def run_ok(self, *command: str | Path) -> str:
-        """Run a command far from the project: what it wrote, when its status is 0."""
+    def run_ok(self, *command: str | Path, directory: Path | None = None) -> str:
+        """Run a command, far from the project by default: what it wrote, when its status is 0."""
         ended = subprocess.run(
             list(map(str, command)),
-            cwd=self.elsewhere,
+            cwd=directory or self.elsewhere,
             env={
                 "PATH": "/usr/bin:/bin",
                 "HOME": str(Path.home()),
@@ -77,9 +85,28 @@ class InstallTests(SynchronousTestCase):
         """Our plugin files in the environment, compiled ones too."""
         return [path.name for path in (self.directory / "venv").rglob("*xfer*plugin*")]
 
-    def test_wheel_and_editable(self) -> None:
-        """Wheel and editable copy both show the plugins, and leave nothing when they go."""
-        self.pip("wheel", "--no-deps", "--wheel-dir", self.directory, self.copy)
+    def sdist(self) -> Path:
+        """An archive of the sources, from the copy of the project."""
+        build = "import sys, setuptools.build_meta as b; b.build_sdist(sys.argv[1])"
+        self.pip("install", "setuptools>=68")
+        self.run_ok(self.python, "-c", build, self.directory, directory=self.copy)
+        (archive,) = self.directory.glob("xferproto-*.tar.gz")
+        return archive
+
+    def test_sdist_wheel_and_editable(self) -> None:
+        """All three can be installed and show the plugins; none leaves anything when it goes."""
+        sdist = self.sdist()
+        with tarfile.open(sdist) as archive:
+            packed = {name.partition("/")[2] for name in archive.getnames()}
+        for path in self.copy.rglob("*"):
+            name = str(path.relative_to(self.copy))
+            if path.is_file() and not name.startswith(("storage/", "xferproto.egg-info/")):
+                self.assertIn(name, packed)
+        self.assertEqual(
+            {name for name in packed if name.startswith("storage/")}, {"storage/README.md"}
+        )
+
+        self.pip("wheel", "--no-deps", "--wheel-dir", self.directory, sdist)
         (wheel,) = self.directory.glob("xferproto-*.whl")
         with zipfile.ZipFile(wheel) as archive:
             names = archive.namelist()
@@ -93,8 +120,8 @@ class InstallTests(SynchronousTestCase):
         # The whole package, and nothing that would hide Twisted's own or does not belong.
         modules = {
             str(path.relative_to(self.copy))
-            for path in self.copy.rglob("*.py")
-            if "build" not in path.relative_to(self.copy).parts
+            for part in ("xferproto", "twisted")
+            for path in (self.copy / part).rglob("*.py")
         }
         self.assertEqual({name for name in names if name.endswith(".py")}, modules)
         self.assertNotIn("twisted/__init__.py", names)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredList, gatherResults
 from twisted.python.failure import Failure
+from zope.interface.interface import Method
 from zope.interface.verify import verifyObject
 
 from tests.support.collision import COLLISION_ID, FIRST, SECOND
@@ -47,7 +48,7 @@ def entry_of(name: str, data: bytes) -> Entry:
 
 async def begin(store: IStore, name: str, data: bytes) -> IUpload:
     """An upload whose bytes are all written."""
-    upload = await store.create(name, len(data))
+    upload = await store.create(name, len(data), EVERYTHING)
     upload.write([data])
     return upload
 
@@ -55,14 +56,14 @@ async def begin(store: IStore, name: str, data: bytes) -> IUpload:
 async def put(store: IStore, name: str, data: bytes) -> Entry:
     """Store a content under a name, as a server does it: a small one in one piece."""
     if len(data) <= store.small:
-        return await store.put(name, data, digests_of(data))
+        return await store.put(name, data, digests_of(data), EVERYTHING)
     upload = await begin(store, name, data)
     return await upload.commit(digests_of(data))
 
 
 async def hold(store: IStore, token: str, data: bytes, size: int, name: str = "name") -> None:
     """An upload under a token that ends when C{data} of its C{size} bytes have come."""
-    partial = await store.resume(name, size, token, None)
+    partial = await store.resume(name, size, token, None, EVERYTHING)
     partial.write([data[partial.offset :]])
     await partial.abort()
 
@@ -75,7 +76,7 @@ async def go_on(partial: IPartial, data: bytes) -> Entry:
 
 async def damage(store: IStore, id: str) -> bool | None:
     """Tell the store that the bytes of a content were opened, and can't be read: what it says."""
-    content = await store.open(id)
+    content = await store.open(id, EVERYTHING)
     try:
         return await store.checked(id, None, content)
     finally:
@@ -103,7 +104,7 @@ async def pages(listing: IListing) -> list[list[Entry]]:
 
 async def listed(store: IStore, prefix: str = "") -> list[Entry]:
     """All entries whose names begin with C{prefix}, as the store lists them."""
-    return [entry for page in await pages(store.list(prefix)) for entry in page]
+    return [entry for page in await pages(store.list(prefix, EVERYTHING)) for entry in page]
 
 
 async def status_of(store: IStore, id: str, view: View = EVERYTHING) -> Status:
@@ -116,12 +117,12 @@ async def status_of(store: IStore, id: str, view: View = EVERYTHING) -> Status:
 
 async def listed_damaged(store: IStore, prefix: str = "") -> list[Entry]:
     """All damaged entries whose names begin with C{prefix}, as the store lists them."""
-    return [entry for page in await pages(store.list_damaged(prefix)) for entry in page]
+    return [entry for page in await pages(store.list_damaged(prefix, EVERYTHING)) for entry in page]
 
 
 async def stored_bytes(store: IStore, id: str) -> bytes:
     """A content, read in one piece."""
-    content = await store.open(id)
+    content = await store.open(id, EVERYTHING)
     try:
         return await content.read(0, content.entry.size)
     finally:
@@ -179,10 +180,19 @@ class StoreContract(StoreCase):
         upload = await begin(store, "name", b"content")
         self.assertTrue(verifyObject(IUpload, upload))
         entry = await upload.commit(digests_of(b"content"))
-        self.assertTrue(verifyObject(IListing, store.list("")))
-        content = await store.open(entry.id)
+        self.assertTrue(verifyObject(IListing, store.list("", EVERYTHING)))
+        content = await store.open(entry.id, EVERYTHING)
         self.addCleanup(content.close)
         self.assertTrue(verifyObject(IContent, content))
+
+    def test_view_required(self) -> None:
+        """No method takes a view that is not given: a forgotten one would show all files."""
+        optional = [
+            name
+            for name, method in IStore.namesAndDescriptions(all=True)
+            if isinstance(method, Method) and "view" in method.optional
+        ]
+        self.assertEqual(optional, [])
 
     def test_collision_pair(self) -> None:
         """The two contents that collide have one MD5, and differ."""
@@ -196,11 +206,11 @@ class StoreContract(StoreCase):
         """An upload under way is neither listed nor found, however much of it is written."""
         store = await self.new_store()
         entry = entry_of("name", b"content")
-        upload = await store.create("name", 7)
+        upload = await store.create("name", 7, EVERYTHING)
         for block in (b"cont", b"ent"):
             self.assertEqual(await listed(store), [])
-            await self.assert_fails(store.status(entry.id), NoSuchFile)
-            await self.assert_fails(store.open(entry.id), NoSuchFile)
+            await self.assert_fails(store.status(entry.id, EVERYTHING), NoSuchFile)
+            await self.assert_fails(store.open(entry.id, EVERYTHING), NoSuchFile)
             upload.write([block])
         self.assertEqual(await listed(store), [])
         await upload.abort()
@@ -215,7 +225,7 @@ class StoreContract(StoreCase):
     async def test_blocks(self) -> None:
         """The bytes of all blocks are stored in order, empty ones among them."""
         store = await self.new_store()
-        upload = await store.create("name", 6)
+        upload = await store.create("name", 6, EVERYTHING)
         written: list[Sequence[bytes]] = [[b"a", b"bc"], [], [b""], (b"d", b"", b"ef")]
         for blocks in written:
             upload.write(blocks)
@@ -229,12 +239,12 @@ class StoreContract(StoreCase):
         for _ in range(2):
             await upload.abort()
             self.assertEqual(await listed(store), [])
-            await self.assert_fails(store.open(digests_of(b"content").md5), NoSuchFile)
+            await self.assert_fails(store.open(digests_of(b"content").md5, EVERYTHING), NoSuchFile)
 
     async def test_abort_empty(self) -> None:
         """An upload can be aborted before anything is written."""
         store = await self.new_store()
-        upload = await store.create("name", 7)
+        upload = await store.create("name", 7, EVERYTHING)
         await upload.abort()
         self.assertEqual(await listed(store), [])
 
@@ -365,24 +375,24 @@ class StoreContract(StoreCase):
         store = await self.new_store()
         for data in self.small_contents(store):
             entry = entry_of("name", data)
-            self.assertEqual(await store.put("name", data, digests_of(data)), entry)
+            self.assertEqual(await store.put("name", data, digests_of(data), EVERYTHING), entry)
             self.assertIn(entry, await listed(store))
             status = await status_of(store, entry.id)
             self.assertEqual(status.entries, (entry,))
             self.assertEqual(status.sha256, digests_of(data).sha256)
             self.assertEqual((status.stored, status.verified), (1e9, 1e9))
             self.assertEqual(await stored_bytes(store, entry.id), data)
-            await store.delete(entry.id, None)
-            await self.assert_fails(store.get(entry.id), NoSuchFile)
+            await store.delete(entry.id, None, EVERYTHING)
+            await self.assert_fails(store.get(entry.id, EVERYTHING), NoSuchFile)
         self.assertEqual(await listed(store), [])
 
     async def test_get(self) -> None:
         """A content comes with its bytes where it is a small one, else it is to be opened."""
         store = await self.new_store()
         for data in self.small_contents(store):
-            entry = await store.put("name", data, digests_of(data))
+            entry = await store.put("name", data, digests_of(data), EVERYTHING)
             expected = data if len(data) <= store.small else None
-            self.assertEqual(await store.get(entry.id), (entry, expected))
+            self.assertEqual(await store.get(entry.id, EVERYTHING), (entry, expected))
 
     async def test_get_oldest_name(self) -> None:
         """The entry is that of the oldest name, as when it is opened."""
@@ -390,10 +400,10 @@ class StoreContract(StoreCase):
         for name in ("c", "a", "b"):
             await put(store, name, b"content")
             self.time += 10
-        entry, _ = await store.get(entry_of("", b"content").id)
+        entry, _ = await store.get(entry_of("", b"content").id, EVERYTHING)
         self.assertEqual(entry.name, "c")
-        await store.delete(entry.id, "c")
-        entry, _ = await store.get(entry.id)
+        await store.delete(entry.id, "c", EVERYTHING)
+        entry, _ = await store.get(entry.id, EVERYTHING)
         self.assertEqual(entry.name, "a")
 
     async def test_get_unknown(self) -> None:
@@ -402,7 +412,10 @@ class StoreContract(StoreCase):
         entry = await put(store, "name", b"content")
         gets: list[Deferred[Any]] = []
         for _ in range(3):
-            gets += [store.get(entry.id), store.get(entry_of("", b"other").id)]
+            gets += [
+                store.get(entry.id, EVERYTHING),
+                store.get(entry_of("", b"other").id, EVERYTHING),
+            ]
         outcomes = await DeferredList(gets, consumeErrors=True)
         self.assertEqual([succeeded for succeeded, _ in outcomes], [True, False] * 3)
         for succeeded, outcome in outcomes:
@@ -416,9 +429,9 @@ class StoreContract(StoreCase):
         store = await self.new_store()
         entry = await put(store, "name", b"content")
         await damage(store, entry.id)
-        await self.assert_fails(store.get(entry.id), Corrupt)
+        await self.assert_fails(store.get(entry.id, EVERYTHING), Corrupt)
         await put(store, "other", b"content")
-        self.assertEqual((await store.get(entry.id))[0], entry)
+        self.assertEqual((await store.get(entry.id, EVERYTHING))[0], entry)
 
     async def test_put_and_committed(self) -> None:
         """A content may come in one piece and as an upload, in any order; it is there once."""
@@ -428,17 +441,17 @@ class StoreContract(StoreCase):
                 for number, in_one in enumerate(pieces):
                     name = str(number)
                     if in_one:
-                        await store.put(name, data, digests_of(data))
+                        await store.put(name, data, digests_of(data), EVERYTHING)
                     else:
                         upload = await begin(store, name, data)
                         await upload.commit(digests_of(data))
                     entries = [entry_of(str(each), data) for each in range(number + 1)]
                     self.assertEqual(await listed(store), entries)
                     self.assertEqual(await stored_bytes(store, entries[0].id), data)
-                    entry, content = await store.get(entries[0].id)
+                    entry, content = await store.get(entries[0].id, EVERYTHING)
                     self.assertEqual(entry, entries[0])
                     self.assertIn(content, (None, data))
-                await store.delete(entries[0].id, None)
+                await store.delete(entries[0].id, None, EVERYTHING)
                 self.assertEqual(await listed(store), [])
 
     async def test_put_collision(self) -> None:
@@ -446,11 +459,11 @@ class StoreContract(StoreCase):
         for one, other in ((True, True), (True, False), (False, True)):
             store = await self.new_store()
             if one:
-                first = await store.put("first", FIRST, digests_of(FIRST))
+                first = await store.put("first", FIRST, digests_of(FIRST), EVERYTHING)
             else:
                 first = await (await begin(store, "first", FIRST)).commit(digests_of(FIRST))
             if other:
-                refused = store.put("second", SECOND, digests_of(SECOND))
+                refused = store.put("second", SECOND, digests_of(SECOND), EVERYTHING)
             else:
                 refused = (await begin(store, "second", SECOND)).commit(digests_of(SECOND))
             await self.assert_fails(refused, Collision)
@@ -462,7 +475,10 @@ class StoreContract(StoreCase):
         store = await self.new_store()
         contents = [b"before", FIRST, SECOND, b"behind", FIRST]
         outcomes = await DeferredList(
-            [store.put(str(at), data, digests_of(data)) for at, data in enumerate(contents)],
+            [
+                store.put(str(at), data, digests_of(data), EVERYTHING)
+                for at, data in enumerate(contents)
+            ],
             consumeErrors=True,
         )
         self.assertEqual([good for good, _ in outcomes].count(False), 1 if outcomes[4][0] else 2)
@@ -481,7 +497,7 @@ class StoreContract(StoreCase):
         names = [str(number % 60) for number in range(100)]
         entries = await gatherResults(
             [
-                store.put(name, data, digests_of(data))
+                store.put(name, data, digests_of(data), EVERYTHING)
                 for name, data in zip(names, contents, strict=True)
             ]
         )
@@ -490,7 +506,7 @@ class StoreContract(StoreCase):
         self.assertEqual(
             await listed(store), sorted(expected, key=lambda entry: (entry.name, entry.id))
         )
-        gets = [store.get(digests_of(data).md5) for data in contents]
+        gets = [store.get(digests_of(data).md5, EVERYTHING) for data in contents]
         for data, (entry, content) in zip(contents, await gatherResults(gets), strict=True):
             self.assertEqual(entry.id, digests_of(data).md5)
             self.assertIn(content, (None, data))
@@ -501,8 +517,8 @@ class StoreContract(StoreCase):
         entry = await put(store, "name", b"content")
         work: list[Deferred[Any]] = []
         for _ in range(20):
-            work.append(store.put("name", b"content", digests_of(b"content")))
-            work.append(store.get(entry.id))
+            work.append(store.put("name", b"content", digests_of(b"content"), EVERYTHING))
+            work.append(store.get(entry.id, EVERYTHING))
         for number, outcome in enumerate(await gatherResults(work)):
             if number % 2:
                 self.assertEqual(outcome[0], entry)
@@ -514,17 +530,17 @@ class StoreContract(StoreCase):
         for _ in range(10):
             entry = await put(store, "old", b"content")
             all_of_them: list[Deferred[Any]] = [
-                store.put("new", b"content", digests_of(b"content")),
-                store.delete(entry.id, None),
-                store.put("newer", b"content", digests_of(b"content")),
-                store.delete(entry.id, "new"),
+                store.put("new", b"content", digests_of(b"content"), EVERYTHING),
+                store.delete(entry.id, None, EVERYTHING),
+                store.put("newer", b"content", digests_of(b"content"), EVERYTHING),
+                store.delete(entry.id, "new", EVERYTHING),
             ]
             outcomes = await DeferredList(all_of_them, consumeErrors=True)
             self.assertTrue(outcomes[0][0] and outcomes[2][0])
             for left in await listed(store):
                 self.assertEqual(await stored_bytes(store, left.id), b"content")
                 self.assertIs(await store.checked(left.id, digests_of(b"content")), True)
-            await DeferredList([store.delete(entry.id, None)], consumeErrors=True)
+            await DeferredList([store.delete(entry.id, None, EVERYTHING)], consumeErrors=True)
             self.assertEqual(await listed(store), [])
 
     async def test_put_while_committed(self) -> None:
@@ -534,18 +550,18 @@ class StoreContract(StoreCase):
             upload = await begin(store, "file", b"content")
             digests = digests_of(b"content")
             all_of_them: list[Deferred[Any]] = [
-                store.put("small", b"content", digests),
+                store.put("small", b"content", digests, EVERYTHING),
                 upload.commit(digests),
-                store.put("small", b"content", digests),
-                store.delete(digests.md5, None),
-                store.put("last", b"content", digests),
+                store.put("small", b"content", digests, EVERYTHING),
+                store.delete(digests.md5, None, EVERYTHING),
+                store.put("last", b"content", digests, EVERYTHING),
             ]
             outcomes = await DeferredList(all_of_them, consumeErrors=True)
             self.assertEqual([good for good, _ in outcomes[:3]], [True] * 3)
             self.assertTrue(outcomes[4][0])
             for left in await listed(store):
                 self.assertEqual(await stored_bytes(store, left.id), b"content")
-            await DeferredList([store.delete(digests.md5, None)], consumeErrors=True)
+            await DeferredList([store.delete(digests.md5, None, EVERYTHING)], consumeErrors=True)
 
     async def test_put_while_checked(self) -> None:
         """What is put while its old bytes are found to be wrong is not damaged by that."""
@@ -553,10 +569,10 @@ class StoreContract(StoreCase):
         digests = digests_of(b"content")
         for _ in range(10):
             entry = await put(store, "name", b"content")
-            content = await store.open(entry.id)
+            content = await store.open(entry.id, EVERYTHING)
             all_of_them: list[Deferred[Any]] = [
                 store.checked(entry.id, None, content),
-                store.put("name", b"content", digests),
+                store.put("name", b"content", digests, EVERYTHING),
                 store.checked(entry.id, None, content),
             ]
             outcomes = await DeferredList(all_of_them, consumeErrors=True)
@@ -571,12 +587,12 @@ class StoreContract(StoreCase):
         digests = digests_of(b"content")
         await put(store, "name", b"content")
         for number in range(10):
-            partial = await store.resume(str(number), 7, f"t{number}", digests.sha256)
+            partial = await store.resume(str(number), 7, f"t{number}", digests.sha256, EVERYTHING)
             if partial.known is None:  # it was looked for between two rows
                 await go_on(partial, b"content")
                 continue
             work = [partial.commit(digests)]
-            work += [store.put("name", b"content", digests) for _ in range(3)]
+            work += [store.put("name", b"content", digests, EVERYTHING) for _ in range(3)]
             await gatherResults(work)
         self.assertEqual(len(await listed(store)), 11)
 
@@ -590,7 +606,7 @@ class StoreContract(StoreCase):
             order.append(outcome)
 
         puts = [
-            store.put(str(number), data, digests_of(data)).addCallbacks(note, note)
+            store.put(str(number), data, digests_of(data), EVERYTHING).addCallbacks(note, note)
             for number, data in enumerate(contents)
         ]
         closed = store.close().addCallbacks(note, note)
@@ -614,7 +630,7 @@ class StoreContract(StoreCase):
     async def test_empty(self) -> None:
         """A listing of nothing is over at once, and stays so."""
         store = await self.new_store()
-        listing = store.list("")
+        listing = store.list("", EVERYTHING)
         for _ in range(2):
             self.assertEqual(await listing.read(), b"")
 
@@ -676,7 +692,7 @@ class StoreContract(StoreCase):
         store = await self.new_store()
         names = [f"a{number:05}" for number in range(self.names_on_pages)]
         await self.put_names(store, [*names, "b"])
-        listing = store.list("a")
+        listing = store.list("a", EVERYTHING)
         read = await pages(listing)
         self.assertGreater(len(read), 1)
         self.assertEqual([entry.name for page in read for entry in page], names)
@@ -690,7 +706,7 @@ class StoreContract(StoreCase):
         await gatherResults(
             [up.commit(digests_of(data)) for up, data in zip(uploads, contents, strict=True)]
         )
-        read = await pages(store.list(""))
+        read = await pages(store.list("", EVERYTHING))
         self.assertGreater(len(read), 1)
         self.assertEqual([entry.id for page in read for entry in page], sorted(entry_ids(contents)))
 
@@ -699,7 +715,7 @@ class StoreContract(StoreCase):
         store = await self.new_store()
         names = [f"b{number:05}" for number in range(self.names_on_pages)]
         await self.put_names(store, names)
-        listing = store.list("")
+        listing = store.list("", EVERYTHING)
         read = entries_of(await listing.read())
         new = ["a", names[0] + "x", names[-1] + "x"]
         await self.put_names(store, new)
@@ -713,7 +729,7 @@ class StoreContract(StoreCase):
         store = await self.new_store()
         names = [f"a{number:05}" for number in range(self.names_on_pages)]
         await self.put_names(store, names)
-        listings = [store.list(""), store.list("a")]
+        listings = [store.list("", EVERYTHING), store.list("a", EVERYTHING)]
         found: list[list[str]] = [[], []]
         for _ in names:
             for listing, seen in zip(listings, found, strict=True):
@@ -753,7 +769,7 @@ class StoreContract(StoreCase):
         await put(store, "000", b"other")
         await put(store, "999", b"other")
         entries = await self.many_names(store, b"content")
-        read = await pages(store.names(entries[0].id))
+        read = await pages(store.names(entries[0].id, EVERYTHING))
         self.assertGreater(len(read), 1)
         self.assertEqual([entry for page in read for entry in page], entries)
 
@@ -761,7 +777,7 @@ class StoreContract(StoreCase):
         """Whoever reads them in turns has them all, one who gives up midway aside."""
         store = await self.new_store()
         entries = await self.many_names(store, b"content")
-        given_up, one, two = (store.names(entries[0].id) for _ in range(3))
+        given_up, one, two = (store.names(entries[0].id, EVERYTHING) for _ in range(3))
         await given_up.read()
         found: list[list[Entry]] = [[], []]
         for _ in range(len(entries) + 1):
@@ -773,29 +789,29 @@ class StoreContract(StoreCase):
         """A name that is deleted while the names are read keeps no other from being told."""
         store = await self.new_store()
         entries = await self.many_names(store, b"content")
-        listing = store.names(entries[0].id)
+        listing = store.names(entries[0].id, EVERYTHING)
         first = entries_of(await listing.read())
         for gone in (first[-1], entries[len(first)]):
-            await store.delete(gone.id, gone.name)
+            await store.delete(gone.id, gone.name, EVERYTHING)
         rest = [entry for page in await pages(listing) for entry in page]
         self.assertEqual(rest, entries[len(first) + 1 :])
-        await store.delete(entries[0].id, None)
+        await store.delete(entries[0].id, None, EVERYTHING)
         self.assertEqual(await listing.read(), b"")
 
     async def test_names_unknown(self) -> None:
         """What is not there has no names."""
         store = await self.new_store()
-        self.assertEqual(await store.names("0" * 32).read(), b"")
+        self.assertEqual(await store.names("0" * 32, EVERYTHING).read(), b"")
 
     async def test_unknown(self) -> None:
         """An id that nothing stored has is NoSuchFile, in an empty store and in another."""
         store = await self.new_store()
         for id in (digests_of(b"other").md5, "0" * 32, "f" * 32):
-            await self.assert_fails(store.status(id), NoSuchFile)
-            await self.assert_fails(store.open(id), NoSuchFile)
+            await self.assert_fails(store.status(id, EVERYTHING), NoSuchFile)
+            await self.assert_fails(store.open(id, EVERYTHING), NoSuchFile)
         await put(store, "name", b"content")
-        await self.assert_fails(store.status(digests_of(b"other").md5), NoSuchFile)
-        await self.assert_fails(store.open(digests_of(b"other").md5), NoSuchFile)
+        await self.assert_fails(store.status(digests_of(b"other").md5, EVERYTHING), NoSuchFile)
+        await self.assert_fails(store.open(digests_of(b"other").md5, EVERYTHING), NoSuchFile)
 
     # Contents
 
@@ -804,7 +820,7 @@ class StoreContract(StoreCase):
         store = await self.new_store()
         data = bytes(range(256)) * 1200
         entry = await put(store, "name", data)
-        content = await store.open(entry.id)
+        content = await store.open(entry.id, EVERYTHING)
         self.addCleanup(content.close)
         self.assertEqual(content.entry, entry)
         size = len(data)
@@ -825,7 +841,7 @@ class StoreContract(StoreCase):
     async def test_read_past_end(self) -> None:
         """Bytes that are not there are Corrupt, never fewer than asked for."""
         store = await self.new_store()
-        content = await store.open((await put(store, "name", b"content")).id)
+        content = await store.open((await put(store, "name", b"content")).id, EVERYTHING)
         self.addCleanup(content.close)
         for offset, length in ((0, 8), (6, 2), (7, 1), (100, 1)):
             await self.assert_fails(content.read(offset, length), Corrupt)
@@ -834,7 +850,7 @@ class StoreContract(StoreCase):
     async def test_empty_content(self) -> None:
         """A content of no bytes is stored, listed and read like any other."""
         store = await self.new_store()
-        upload = await store.create("empty", 0)
+        upload = await store.create("empty", 0, EVERYTHING)
         entry = await upload.commit(digests_of(b""))
         self.assertEqual(entry, Entry("d41d8cd98f00b204e9800998ecf8427e", "empty", 0))
         self.assertEqual(await listed(store), [entry])
@@ -846,7 +862,7 @@ class StoreContract(StoreCase):
         for name in ("m", "z", "a"):
             await put(store, name, b"content")
             self.time += 1
-        content = await store.open(digests_of(b"content").md5)
+        content = await store.open(digests_of(b"content").md5, EVERYTHING)
         content.close()
         self.assertEqual(content.entry, entry_of("m", b"content"))
 
@@ -854,7 +870,7 @@ class StoreContract(StoreCase):
         """A content opened twice is read side by side; closing one leaves the other."""
         store = await self.new_store()
         id = (await put(store, "name", b"content")).id
-        one, two = await store.open(id), await store.open(id)
+        one, two = await store.open(id, EVERYTHING), await store.open(id, EVERYTHING)
         self.assertEqual(await one.read(0, 3), b"con")
         self.assertEqual(await two.read(0, 4), b"cont")
         one.close()
@@ -866,17 +882,17 @@ class StoreContract(StoreCase):
     async def test_partial_interface(self) -> None:
         """An upload under a token provides its interface, new and known alike."""
         store = await self.new_store()
-        partial = await store.resume("name", 7, "token", None)
+        partial = await store.resume("name", 7, "token", None, EVERYTHING)
         self.assertTrue(verifyObject(IPartial, partial))
         await go_on(partial, b"content")
-        known = await store.resume("name", 7, "token", None)
+        known = await store.resume("name", 7, "token", None, EVERYTHING)
         self.assertTrue(verifyObject(IPartial, known))
         await known.abort()
 
     async def test_resume_new(self) -> None:
         """A token that nobody has used begins with nothing, and is listed once it is committed."""
         store = await self.new_store()
-        partial = await store.resume("name", 7, "token", None)
+        partial = await store.resume("name", 7, "token", None, EVERYTHING)
         self.assertEqual((partial.offset, partial.known), (0, None))
         partial.write([b"content"])
         self.assertEqual(await listed(store), [])
@@ -902,7 +918,7 @@ class StoreContract(StoreCase):
 
         async def claim(count: int) -> None:
             claimed.append(count)
-            await self.assert_fails(store.resume("other", 8, "token", None), Busy)
+            await self.assert_fails(store.resume("other", 8, "token", None, EVERYTHING), Busy)
             if len(claimed) == 1:
                 raise QuotaExceeded()
 
@@ -932,7 +948,7 @@ class StoreContract(StoreCase):
         """A content of no bytes can be stored under a token, twice too."""
         store = await self.new_store()
         for name in ("a", "b"):
-            partial = await store.resume(name, 0, "token", None)
+            partial = await store.resume(name, 0, "token", None, EVERYTHING)
             self.assertEqual(partial.offset, 0)
             await partial.commit(digests_of(b""))
         self.assertEqual(await listed(store), [entry_of(name, b"") for name in ("a", "b")])
@@ -942,7 +958,7 @@ class StoreContract(StoreCase):
         store = await self.new_store()
         await hold(store, "token", b"cont", 7)
         self.assertEqual(await listed(store), [])
-        partial = await store.resume("name", 7, "token", None)
+        partial = await store.resume("name", 7, "token", None, EVERYTHING)
         self.assertEqual((partial.offset, partial.known), (4, None))
         entry = await go_on(partial, b"content")
         self.assertEqual(entry, entry_of("name", b"content"))
@@ -953,7 +969,7 @@ class StoreContract(StoreCase):
         store = await self.new_store()
         for length in (1, 2, 2, 3, 4, 5, 6, 7):
             await hold(store, "token", b"content"[:length], 7)
-        partial = await store.resume("name", 7, "token", None)
+        partial = await store.resume("name", 7, "token", None, EVERYTHING)
         self.assertEqual(partial.offset, 7)
         entry = await partial.commit(digests_of(b"content"))
         self.assertEqual(await stored_bytes(store, entry.id), b"content")
@@ -964,7 +980,7 @@ class StoreContract(StoreCase):
         data = bytes(range(256)) * 600
         half = len(data) // 2
         await hold(store, "token", data[:half], len(data))
-        partial = await store.resume("name", len(data), "token", None)
+        partial = await store.resume("name", len(data), "token", None, EVERYTHING)
         for offset, length in ((0, half), (half - 1, 1), (0, 0), (1, half - 2), (65535, 3)):
             found = await partial.read(offset, length)
             self.assertTrue(found == data[offset : offset + length], f"{length} from {offset} on")
@@ -975,7 +991,7 @@ class StoreContract(StoreCase):
         """The name that an upload gets is the one of the try that ends it."""
         store = await self.new_store()
         await hold(store, "token", b"cont", 7, name="old")
-        partial = await store.resume("new", 7, "token", None)
+        partial = await store.resume("new", 7, "token", None, EVERYTHING)
         self.assertEqual(partial.offset, 4)
         entry = await go_on(partial, b"content")
         self.assertEqual(await listed(store), [entry])
@@ -988,7 +1004,7 @@ class StoreContract(StoreCase):
         for number, token in enumerate(tokens):
             await hold(store, token, b"content"[:number], 7)
         for number, token in enumerate(tokens):
-            partial = await store.resume("name", 7, token, None)
+            partial = await store.resume("name", 7, token, None, EVERYTHING)
             self.assertEqual(partial.offset, number, token)
             await partial.abort()
 
@@ -996,7 +1012,7 @@ class StoreContract(StoreCase):
         """A try that starts over forgets what is held, and may be of other bytes."""
         store = await self.new_store()
         await hold(store, "token", b"other", 7)
-        partial = await store.resume("name", 7, "token", None)
+        partial = await store.resume("name", 7, "token", None, EVERYTHING)
         await partial.restart()
         self.assertEqual((partial.offset, partial.known), (0, None))
         entry = await go_on(partial, b"content")
@@ -1007,11 +1023,11 @@ class StoreContract(StoreCase):
         """What comes after starting over is what the next try goes on from."""
         store = await self.new_store()
         await hold(store, "token", b"other", 7)
-        partial = await store.resume("name", 7, "token", None)
+        partial = await store.resume("name", 7, "token", None, EVERYTHING)
         await partial.restart()
         partial.write([b"con"])
         await partial.abort()
-        partial = await store.resume("name", 7, "token", None)
+        partial = await store.resume("name", 7, "token", None, EVERYTHING)
         self.assertEqual(partial.offset, 3)
         self.assertEqual(await partial.read(0, 3), b"con")
         await partial.abort()
@@ -1019,27 +1035,28 @@ class StoreContract(StoreCase):
     async def test_resume_busy(self) -> None:
         """While an upload runs its token is Busy, and no other is; once it has ended, it is not."""
         store = await self.new_store()
-        partial = await store.resume("name", 7, "token", None)
-        await self.assert_fails(store.resume("name", 7, "token", None), Busy)
-        await self.assert_fails(store.resume("other", 8, "token", None), Busy)
-        other = await store.resume("name", 7, "other", None)
+        partial = await store.resume("name", 7, "token", None, EVERYTHING)
+        await self.assert_fails(store.resume("name", 7, "token", None, EVERYTHING), Busy)
+        await self.assert_fails(store.resume("other", 8, "token", None, EVERYTHING), Busy)
+        other = await store.resume("name", 7, "other", None, EVERYTHING)
         await other.abort()
         await partial.abort()
-        partial = await store.resume("name", 7, "token", None)
-        await self.assert_fails(store.resume("name", 7, "token", None), Busy)
+        partial = await store.resume("name", 7, "token", None, EVERYTHING)
+        await self.assert_fails(store.resume("name", 7, "token", None, EVERYTHING), Busy)
         await partial.restart()
-        await self.assert_fails(store.resume("name", 7, "token", None), Busy)
+        await self.assert_fails(store.resume("name", 7, "token", None, EVERYTHING), Busy)
         await go_on(partial, b"content")
-        known = await store.resume("name", 7, "token", None)
-        await self.assert_fails(store.resume("name", 7, "token", None), Busy)
+        known = await store.resume("name", 7, "token", None, EVERYTHING)
+        await self.assert_fails(store.resume("name", 7, "token", None, EVERYTHING), Busy)
         await known.commit(digests_of(b"content"))
-        await (await store.resume("name", 7, "token", None)).abort()
+        await (await store.resume("name", 7, "token", None, EVERYTHING)).abort()
 
     async def test_resume_at_once(self) -> None:
         """Of two tries at once one is let in, the other is Busy."""
         store = await self.new_store()
         outcomes = await DeferredList(
-            [store.resume("name", 7, "token", None) for _ in range(2)], consumeErrors=True
+            [store.resume("name", 7, "token", None, EVERYTHING) for _ in range(2)],
+            consumeErrors=True,
         )
         let_in = [outcome for succeeded, outcome in outcomes if succeeded]
         refused: list[Any] = [outcome for succeeded, outcome in outcomes if not succeeded]
@@ -1050,12 +1067,12 @@ class StoreContract(StoreCase):
     async def test_abort_partial_again(self) -> None:
         """Aborting an upload that has ended does nothing, nor to the next one under its token."""
         store = await self.new_store()
-        ended = await store.resume("name", 7, "token", None)
+        ended = await store.resume("name", 7, "token", None, EVERYTHING)
         ended.write([b"con"])
         await ended.abort()
-        running = await store.resume("name", 7, "token", None)
+        running = await store.resume("name", 7, "token", None, EVERYTHING)
         await ended.abort()
-        await self.assert_fails(store.resume("name", 7, "token", None), Busy)
+        await self.assert_fails(store.resume("name", 7, "token", None, EVERYTHING), Busy)
         entry = await go_on(running, b"content")
         await running.abort()
         self.assertEqual(await listed(store), [entry])
@@ -1065,7 +1082,7 @@ class StoreContract(StoreCase):
         """A token that comes back for a smaller file than what is held begins with nothing."""
         store = await self.new_store()
         await hold(store, "token", b"content", 20)
-        partial = await store.resume("name", 5, "token", None)
+        partial = await store.resume("name", 5, "token", None, EVERYTHING)
         self.assertEqual((partial.offset, partial.known), (0, None))
         entry = await go_on(partial, b"other")
         self.assertEqual(await stored_bytes(store, entry.id), b"other")
@@ -1075,7 +1092,7 @@ class StoreContract(StoreCase):
         store = await self.new_store()
         for size in (20, 7):
             await hold(store, "token", b"cont", 10)
-            partial = await store.resume("name", size, "token", None)
+            partial = await store.resume("name", size, "token", None, EVERYTHING)
             self.assertIn(partial.offset, (0, 4))
             self.assertEqual(await partial.read(0, partial.offset), b"cont"[: partial.offset])
             await partial.restart()
@@ -1084,8 +1101,8 @@ class StoreContract(StoreCase):
     async def test_resume_finished_other_size(self) -> None:
         """A token that has ended well and comes back with another size is a new upload."""
         store = await self.new_store()
-        entry = await go_on(await store.resume("name", 7, "token", None), b"content")
-        partial = await store.resume("name", 5, "token", None)
+        entry = await go_on(await store.resume("name", 7, "token", None, EVERYTHING), b"content")
+        partial = await store.resume("name", 5, "token", None, EVERYTHING)
         self.assertEqual((partial.offset, partial.known), (0, None))
         other = await go_on(partial, b"other")
         self.assertEqual({*await listed(store)}, {entry, other})
@@ -1096,7 +1113,7 @@ class StoreContract(StoreCase):
         store = await self.new_store()
         entry = await put(store, "stored", b"content")
         digests = digests_of(b"content")
-        partial = await store.resume("name", 7, "sha256:x", digests.sha256)
+        partial = await store.resume("name", 7, "sha256:x", digests.sha256, EVERYTHING)
         self.assertEqual((partial.offset, partial.known), (7, digests))
         self.assertEqual(await listed(store), [entry])
         new = await partial.commit(digests)
@@ -1109,7 +1126,9 @@ class StoreContract(StoreCase):
         store = await self.new_store()
         entry = await put(store, "name", b"content")
         for _ in range(2):
-            partial = await store.resume("name", 7, "token", digests_of(b"content").sha256)
+            partial = await store.resume(
+                "name", 7, "token", digests_of(b"content").sha256, EVERYTHING
+            )
             self.assertEqual(await partial.commit(digests_of(b"content")), entry)
         self.assertEqual(await listed(store), [entry])
 
@@ -1117,7 +1136,7 @@ class StoreContract(StoreCase):
         """A known content that is not committed gets no name."""
         store = await self.new_store()
         entry = await put(store, "stored", b"content")
-        partial = await store.resume("name", 7, "token", digests_of(b"content").sha256)
+        partial = await store.resume("name", 7, "token", digests_of(b"content").sha256, EVERYTHING)
         await partial.abort()
         self.assertEqual(await listed(store), [entry])
         self.assertEqual(await store.partials(), [])
@@ -1127,7 +1146,7 @@ class StoreContract(StoreCase):
         store = await self.new_store()
         await put(store, "stored", b"content")
         for size, data in ((7, b"another"), (6, b"content"), (8, b"content")):
-            partial = await store.resume("name", size, "token", digests_of(data).sha256)
+            partial = await store.resume("name", size, "token", digests_of(data).sha256, EVERYTHING)
             self.assertEqual((partial.offset, partial.known), (0, None))
             await partial.abort()
 
@@ -1135,16 +1154,18 @@ class StoreContract(StoreCase):
         """The other content with a stored MD5 is not known: the SHA-256 tells them apart."""
         store = await self.new_store()
         await put(store, "name", FIRST)
-        partial = await store.resume("name", len(SECOND), "token", digests_of(SECOND).sha256)
+        partial = await store.resume(
+            "name", len(SECOND), "token", digests_of(SECOND).sha256, EVERYTHING
+        )
         self.assertEqual((partial.offset, partial.known), (0, None))
         await partial.abort()
 
     async def test_known_by_finished_token(self) -> None:
         """A token that has ended well stands for its content: a lost answer costs nothing."""
         store = await self.new_store()
-        entry = await go_on(await store.resume("name", 7, "token", None), b"content")
+        entry = await go_on(await store.resume("name", 7, "token", None, EVERYTHING), b"content")
         for name in ("name", "other"):
-            partial = await store.resume(name, 7, "token", None)
+            partial = await store.resume(name, 7, "token", None, EVERYTHING)
             self.assertEqual((partial.offset, partial.known), (7, digests_of(b"content")))
             self.assertEqual(
                 await partial.commit(digests_of(b"content")), entry_of(name, b"content")
@@ -1154,9 +1175,9 @@ class StoreContract(StoreCase):
     async def test_finished_token_of_deleted(self) -> None:
         """The token of a content that was deleted is a new upload."""
         store = await self.new_store()
-        entry = await go_on(await store.resume("name", 7, "token", None), b"content")
-        await store.delete(entry.id, None)
-        partial = await store.resume("name", 7, "token", None)
+        entry = await go_on(await store.resume("name", 7, "token", None, EVERYTHING), b"content")
+        await store.delete(entry.id, None, EVERYTHING)
+        partial = await store.resume("name", 7, "token", None, EVERYTHING)
         self.assertEqual((partial.offset, partial.known), (0, None))
         await go_on(partial, b"content")
         self.assertEqual(await stored_bytes(store, entry.id), b"content")
@@ -1166,7 +1187,9 @@ class StoreContract(StoreCase):
         store = await self.new_store()
         await put(store, "stored", b"content")
         for data in (b"content", b"another"):
-            partial = await store.resume("name", 7, "token", digests_of(b"content").sha256)
+            partial = await store.resume(
+                "name", 7, "token", digests_of(b"content").sha256, EVERYTHING
+            )
             self.assertEqual(partial.offset, 7)
             await partial.restart()
             self.assertEqual((partial.offset, partial.known), (0, None))
@@ -1179,7 +1202,7 @@ class StoreContract(StoreCase):
         store = await self.new_store()
         await hold(store, "token", b"cont", 7)
         await put(store, "stored", b"content")
-        partial = await store.resume("name", 7, "token", digests_of(b"content").sha256)
+        partial = await store.resume("name", 7, "token", digests_of(b"content").sha256, EVERYTHING)
         self.assertEqual(partial.offset, 7)
         await partial.restart()
         self.assertEqual((partial.offset, partial.known), (0, None))
@@ -1191,30 +1214,30 @@ class StoreContract(StoreCase):
         """A known content that is deleted before the commit gets no name: its bytes are gone."""
         store = await self.new_store()
         entry = await put(store, "stored", b"content")
-        partial = await store.resume("name", 7, "token", digests_of(b"content").sha256)
-        await store.delete(entry.id, None)
+        partial = await store.resume("name", 7, "token", digests_of(b"content").sha256, EVERYTHING)
+        await store.delete(entry.id, None, EVERYTHING)
         await self.assert_refused(partial.commit(digests_of(b"content")))
         self.assertEqual(await listed(store), [])
-        await self.assert_fails(store.open(entry.id), NoSuchFile)
-        await self.assert_fails(store.status(entry.id), NoSuchFile)
+        await self.assert_fails(store.open(entry.id, EVERYTHING), NoSuchFile)
+        await self.assert_fails(store.status(entry.id, EVERYTHING), NoSuchFile)
 
     async def test_known_damaged_meanwhile(self) -> None:
         """A known content that is found damaged before the commit is not healed by a name alone."""
         store = await self.new_store()
         entry = await put(store, "stored", b"content")
-        partial = await store.resume("name", 7, "token", digests_of(b"content").sha256)
+        partial = await store.resume("name", 7, "token", digests_of(b"content").sha256, EVERYTHING)
         await damage(store, entry.id)
         await self.assert_refused(partial.commit(digests_of(b"content")))
         self.assertEqual(await listed(store), [])
-        await self.assert_fails(store.open(entry.id), Corrupt)
+        await self.assert_fails(store.open(entry.id, EVERYTHING), Corrupt)
 
     async def test_known_committed_while_deleted(self) -> None:
         """A known content committed and deleted at once is listed with its bytes, or not at all."""
         store = await self.new_store()
         entry = await put(store, "stored", b"content")
-        partial = await store.resume("name", 7, "token", digests_of(b"content").sha256)
+        partial = await store.resume("name", 7, "token", digests_of(b"content").sha256, EVERYTHING)
         both: list[Deferred[Any]] = [
-            store.delete(entry.id, None),
+            store.delete(entry.id, None, EVERYTHING),
             partial.commit(digests_of(b"content")),
         ]
         await DeferredList(both, consumeErrors=True)
@@ -1224,13 +1247,13 @@ class StoreContract(StoreCase):
     async def test_damaged_is_not_known(self) -> None:
         """A damaged content is known neither by its SHA-256 nor by its token; its bytes heal it."""
         store = await self.new_store()
-        entry = await go_on(await store.resume("name", 7, "token", None), b"content")
+        entry = await go_on(await store.resume("name", 7, "token", None, EVERYTHING), b"content")
         await damage(store, entry.id)
         for token, sha256 in (("other", digests_of(b"content").sha256), ("token", None)):
-            partial = await store.resume("name", 7, token, sha256)
+            partial = await store.resume("name", 7, token, sha256, EVERYTHING)
             self.assertEqual((partial.offset, partial.known), (0, None), token)
             await partial.abort()
-        await go_on(await store.resume("name", 7, "token", None), b"content")
+        await go_on(await store.resume("name", 7, "token", None, EVERYTHING), b"content")
         self.assertEqual(await listed(store), [entry])
         self.assertEqual(await stored_bytes(store, entry.id), b"content")
 
@@ -1239,13 +1262,13 @@ class StoreContract(StoreCase):
         store = await self.new_store()
         first = await put(store, "first", FIRST)
         await hold(store, "token", SECOND[:100], len(SECOND))
-        partial = await store.resume("second", len(SECOND), "token", None)
+        partial = await store.resume("second", len(SECOND), "token", None, EVERYTHING)
         partial.write([SECOND[100:]])
         await self.assert_fails(partial.commit(digests_of(SECOND)), Collision)
         self.assertEqual(await store.partials(), [])
         self.assertEqual(await listed(store), [first])
         self.assertEqual(await stored_bytes(store, COLLISION_ID), FIRST)
-        partial = await store.resume("second", len(SECOND), "token", None)
+        partial = await store.resume("second", len(SECOND), "token", None, EVERYTHING)
         self.assertEqual((partial.offset, partial.known), (0, None))
         await partial.abort()
 
@@ -1253,7 +1276,7 @@ class StoreContract(StoreCase):
         """One content under several tokens, committed at once, gets all the names."""
         store = await self.new_store()
         names = ["a", "b", "c"]
-        partials = [await store.resume(name, 7, name, None) for name in names]
+        partials = [await store.resume(name, 7, name, None, EVERYTHING) for name in names]
         for partial in partials:
             partial.write([b"content"])
         await gatherResults([partial.commit(digests_of(b"content")) for partial in partials])
@@ -1268,7 +1291,7 @@ class StoreContract(StoreCase):
         self.assertEqual(await store.partials(), [])
         await hold(store, "one", b"cont", 7, name="a")
         self.time += 10
-        running = await store.resume("b/c;d", 1000, "two", None)
+        running = await store.resume("b/c;d", 1000, "two", None, EVERYTHING)
         running.write([b"co", b"n"])
         self.assertEqual(
             sorted(await store.partials(), key=lambda partial: partial.token),
@@ -1294,7 +1317,7 @@ class StoreContract(StoreCase):
         """A finished upload is unfinished no longer, and uploads without a token never are."""
         store = await self.new_store()
         await (await begin(store, "plain", b"plain")).abort()
-        partial = await store.resume("name", 7, "token", None)
+        partial = await store.resume("name", 7, "token", None, EVERYTHING)
         self.assertEqual(len(await store.partials()), 1)
         await go_on(partial, b"content")
         self.assertEqual(await store.partials(), [])
@@ -1326,21 +1349,21 @@ class StoreContract(StoreCase):
         await store.age_partials(1, 100)
         self.assertEqual(await self.idle_times(store), [("new", 41.0)])
         for token, offset in (("old", 0), ("new", 3)):
-            partial = await store.resume("name", 7, token, None)
+            partial = await store.resume("name", 7, token, None, EVERYTHING)
             self.assertEqual((partial.offset, partial.known), (offset, None))
             await partial.abort()
 
     async def test_active_does_not_age(self) -> None:
         """A running upload does not expire, however long it takes, nor is it old when it ends."""
         store = await self.new_store()
-        partial = await store.resume("name", 7, "token", None)
+        partial = await store.resume("name", 7, "token", None, EVERYTHING)
         partial.write([b"cont"])
         for _ in range(3):
             await store.age_partials(1000, 100)
         await partial.abort()
         self.assertEqual(await self.idle_times(store), [("token", 0.0)])
         await store.age_partials(100, 100)
-        partial = await store.resume("name", 7, "token", None)
+        partial = await store.resume("name", 7, "token", None, EVERYTHING)
         self.assertEqual(partial.offset, 4)
         await go_on(partial, b"content")
 
@@ -1356,9 +1379,9 @@ class StoreContract(StoreCase):
     async def test_finished_expires(self) -> None:
         """A token that has ended well is forgotten in the end; its content stays."""
         store = await self.new_store()
-        entry = await go_on(await store.resume("name", 7, "token", None), b"content")
+        entry = await go_on(await store.resume("name", 7, "token", None, EVERYTHING), b"content")
         await store.age_partials(101, 100)
-        partial = await store.resume("name", 7, "token", None)
+        partial = await store.resume("name", 7, "token", None, EVERYTHING)
         self.assertEqual((partial.offset, partial.known), (0, None))
         await partial.abort()
         self.assertEqual(await listed(store), [entry])
@@ -1370,7 +1393,7 @@ class StoreContract(StoreCase):
         """One of two names can be deleted; the content stays under the other."""
         store = await self.new_store()
         one, two = await put(store, "one", b"content"), await put(store, "two", b"content")
-        await store.delete(one.id, "one")
+        await store.delete(one.id, "one", EVERYTHING)
         self.assertEqual(await listed(store), [two])
         self.assertEqual((await status_of(store, two.id)).entries, (two,))
         self.assertEqual(await stored_bytes(store, two.id), b"content")
@@ -1380,10 +1403,10 @@ class StoreContract(StoreCase):
         store = await self.new_store()
         other = await put(store, "name", b"other")
         entry = await put(store, "name", b"content")
-        await store.delete(entry.id, "name")
+        await store.delete(entry.id, "name", EVERYTHING)
         self.assertEqual(await listed(store), [other])
-        await self.assert_fails(store.status(entry.id), NoSuchFile)
-        await self.assert_fails(store.open(entry.id), NoSuchFile)
+        await self.assert_fails(store.status(entry.id, EVERYTHING), NoSuchFile)
+        await self.assert_fails(store.open(entry.id, EVERYTHING), NoSuchFile)
         self.assertEqual(await stored_bytes(store, other.id), b"other")
 
     async def test_delete_all_names(self) -> None:
@@ -1392,19 +1415,19 @@ class StoreContract(StoreCase):
         other = await put(store, "a", b"other")
         for name in ("a", "b", "c"):
             await put(store, name, b"content")
-        await store.delete(entry_of("", b"content").id, None)
+        await store.delete(entry_of("", b"content").id, None, EVERYTHING)
         self.assertEqual(await listed(store), [other])
-        await self.assert_fails(store.open(entry_of("", b"content").id), NoSuchFile)
+        await self.assert_fails(store.open(entry_of("", b"content").id, EVERYTHING), NoSuchFile)
 
     async def test_delete_many_names(self) -> None:
         """However many they are; others stay, and the content can be stored anew."""
         store = await self.new_store()
         other = await put(store, "other", b"other")
         entries = await self.many_names(store, b"content")
-        await store.delete(entries[0].id, None)
+        await store.delete(entries[0].id, None, EVERYTHING)
         self.assertEqual(await listed(store), [other])
-        await self.assert_fails(store.status(entries[0].id), NoSuchFile)
-        await self.assert_fails(store.delete(entries[0].id, None), NoSuchFile)
+        await self.assert_fails(store.status(entries[0].id, EVERYTHING), NoSuchFile)
+        await self.assert_fails(store.delete(entries[0].id, None, EVERYTHING), NoSuchFile)
         entry = await put(store, "again", b"content")
         self.assertEqual(await listed(store), [entry, other])
         self.assertEqual(await stored_bytes(store, entry.id), b"content")
@@ -1415,9 +1438,9 @@ class StoreContract(StoreCase):
         for small in (True, False):
             entries = await self.many_names(store, b"content")
             id = entries[0].id
-            deleting = store.delete(id, None)
+            deleting = store.delete(id, None, EVERYTHING)
             if small:
-                storing = store.put("new", b"content", digests_of(b"content"))
+                storing = store.put("new", b"content", digests_of(b"content"), EVERYTHING)
             else:
                 upload = await begin(store, "new", b"content")
                 storing = upload.commit(digests_of(b"content"))
@@ -1427,14 +1450,14 @@ class StoreContract(StoreCase):
             self.assertIn(left, ([], [entry_of("new", b"content")]))
             if left:
                 self.assertEqual(await stored_bytes(store, id), b"content")
-                await store.delete(id, None)
+                await store.delete(id, None, EVERYTHING)
 
     async def test_delete_many_twice(self) -> None:
         """Two who delete many names at once remove all of them, and one of them at least did."""
         store = await self.new_store()
         entries = await self.many_names(store, b"content")
         outcomes: list[Any] = await DeferredList(
-            [store.delete(entries[0].id, None) for _ in range(2)], consumeErrors=True
+            [store.delete(entries[0].id, None, EVERYTHING) for _ in range(2)], consumeErrors=True
         )
         self.assertIn(True, [succeeded for succeeded, _ in outcomes])
         for succeeded, outcome in outcomes:
@@ -1448,21 +1471,21 @@ class StoreContract(StoreCase):
         entry = await put(store, "name", b"content")
         other = entry_of("", b"other").id
         for id, name in ((other, None), (other, "name"), (entry.id, "other"), (entry.id, "")):
-            await self.assert_fails(store.delete(id, name), NoSuchFile)
+            await self.assert_fails(store.delete(id, name, EVERYTHING), NoSuchFile)
         self.assertEqual(await listed(store), [entry])
         self.assertEqual(await stored_bytes(store, entry.id), b"content")
-        await store.delete(entry.id, None)
+        await store.delete(entry.id, None, EVERYTHING)
         for name in (None, "name"):
-            await self.assert_fails(store.delete(entry.id, name), NoSuchFile)
+            await self.assert_fails(store.delete(entry.id, name, EVERYTHING), NoSuchFile)
 
     async def test_delete_while_read(self) -> None:
         """Who reads a content that is deleted reads on to its end."""
         store = await self.new_store()
         entry = await put(store, "name", b"content")
-        content = await store.open(entry.id)
+        content = await store.open(entry.id, EVERYTHING)
         self.addCleanup(content.close)
         self.assertEqual(await content.read(0, 3), b"con")
-        await store.delete(entry.id, None)
+        await store.delete(entry.id, None, EVERYTHING)
         self.assertEqual(await content.read(3, 4), b"tent")
 
     async def test_stored_after_delete(self) -> None:
@@ -1470,7 +1493,7 @@ class StoreContract(StoreCase):
         store = await self.new_store()
         for name in ("one", "two"):
             await put(store, name, b"content")
-        await store.delete(entry_of("", b"content").id, None)
+        await store.delete(entry_of("", b"content").id, None, EVERYTHING)
         self.time = 2e9
         entry = await put(store, "three", b"content")
         self.assertEqual(await listed(store), [entry])
@@ -1482,7 +1505,7 @@ class StoreContract(StoreCase):
         """Once a content is deleted, one that collided with it can be stored."""
         store = await self.new_store()
         await put(store, "name", FIRST)
-        await store.delete(COLLISION_ID, None)
+        await store.delete(COLLISION_ID, None, EVERYTHING)
         entry = await put(store, "name", SECOND)
         self.assertEqual(await listed(store), [entry])
         self.assertEqual(await stored_bytes(store, COLLISION_ID), SECOND)
@@ -1494,9 +1517,9 @@ class StoreContract(StoreCase):
             entry = await put(store, "old", b"content")
             upload = await begin(store, "new", b"content")
             all_of_them: list[Deferred[Any]] = [
-                store.delete(entry.id, None),
+                store.delete(entry.id, None, EVERYTHING),
                 upload.commit(digests_of(b"content")),
-                store.delete(entry.id, "new"),
+                store.delete(entry.id, "new", EVERYTHING),
             ]
             await DeferredList(all_of_them, consumeErrors=True)
             for left in await listed(store):
@@ -1525,13 +1548,13 @@ class StoreContract(StoreCase):
             for name in ("one", "two"):
                 await put(store, name, b"content")
             self.assertEqual(len(await listed(store)), 3)
-            content = await store.open(right.md5)
+            content = await store.open(right.md5, EVERYTHING)
             self.assertIs(await store.checked(right.md5, digests, content), False)
             content.close()
             for _ in range(2):
                 self.assertEqual(await listed(store), [other])
-                await self.assert_fails(store.status(right.md5), Corrupt)
-                await self.assert_fails(store.open(right.md5), Corrupt)
+                await self.assert_fails(store.status(right.md5, EVERYTHING), Corrupt)
+                await self.assert_fails(store.open(right.md5, EVERYTHING), Corrupt)
                 self.assertIs(await store.missed(right.md5), False)
         self.assertEqual(await stored_bytes(store, other.id), b"other")
 
@@ -1539,7 +1562,7 @@ class StoreContract(StoreCase):
         """What was read before a content was healed says nothing of the bytes that healed it."""
         store = await self.new_store()
         entry = await put(store, "name", b"content")
-        content = await store.open(entry.id)
+        content = await store.open(entry.id, EVERYTHING)
         self.addCleanup(content.close)
         await damage(store, entry.id)
         await put(store, "name", b"content")
@@ -1553,7 +1576,7 @@ class StoreContract(StoreCase):
         store = await self.new_store()
         entry = await put(store, "name", b"content")
         await damage(store, entry.id)
-        await self.assert_fails(store.open(entry.id), Corrupt)
+        await self.assert_fails(store.open(entry.id, EVERYTHING), Corrupt)
         await put(store, "name", b"content")
         self.assertIs(await store.missed(entry.id), None)
         self.assertEqual(await listed(store), [entry])
@@ -1578,7 +1601,7 @@ class StoreContract(StoreCase):
         store = await self.new_store()
         entry = await put(store, "name", b"content")
         await damage(store, entry.id)
-        partial = await store.resume("other", 7, "token", digests_of(b"content").sha256)
+        partial = await store.resume("other", 7, "token", digests_of(b"content").sha256, EVERYTHING)
         self.assertEqual(partial.offset, 0)
         await go_on(partial, b"content")
         self.assertEqual(await listed(store), [entry, entry_of("other", b"content")])
@@ -1597,8 +1620,8 @@ class StoreContract(StoreCase):
         self.assertEqual(await listed_damaged(store, "b/"), entries[1:])
         self.assertEqual(await listed_damaged(store, "c"), [])
         self.assertEqual(await listed(store), [])
-        await store.delete(other.id, None)
-        await store.delete(entries[0].id, "b/1")
+        await store.delete(other.id, None, EVERYTHING)
+        await store.delete(entries[0].id, "b/1", EVERYTHING)
         self.assertEqual(await listed_damaged(store), [entries[0], entries[2]])
         await put(store, "c", b"content")
         self.assertEqual(await listed_damaged(store), [])
@@ -1609,7 +1632,7 @@ class StoreContract(StoreCase):
         names = [f"name {number:05}" for number in range(self.names_on_pages)]
         entries = [await put(store, name, b"content") for name in names]
         await damage(store, entries[0].id)
-        read = await pages(store.list_damaged(""))
+        read = await pages(store.list_damaged("", EVERYTHING))
         self.assertGreater(len(read), 1)
         self.assertEqual([entry for page in read for entry in page], entries)
 
@@ -1631,20 +1654,20 @@ class StoreContract(StoreCase):
             await put(store, name, b"content")
         id = entry_of("", b"content").id
         await damage(store, id)
-        await store.delete(id, "one")
-        await self.assert_fails(store.open(id), Corrupt)
-        await store.delete(id, "two")
-        await self.assert_fails(store.open(id), NoSuchFile)
+        await store.delete(id, "one", EVERYTHING)
+        await self.assert_fails(store.open(id, EVERYTHING), Corrupt)
+        await store.delete(id, "two", EVERYTHING)
+        await self.assert_fails(store.open(id, EVERYTHING), NoSuchFile)
 
     async def test_checked_after_delete(self) -> None:
         """Whatever is told of a content that was deleted meanwhile, nothing is wrong with it."""
         store = await self.new_store()
         entry = await put(store, "name", b"content")
-        await store.delete(entry.id, None)
+        await store.delete(entry.id, None, EVERYTHING)
         for found in (None, digests_of(b"other"), digests_of(b"content")):
             self.assertIs(await store.checked(entry.id, found), True)
         self.assertEqual(await listed(store), [])
-        await self.assert_fails(store.status(entry.id), NoSuchFile)
+        await self.assert_fails(store.status(entry.id, EVERYTHING), NoSuchFile)
 
     async def test_oldest_check(self) -> None:
         """What was verified longest ago comes first; being stored counts, a right check counts."""
@@ -1674,12 +1697,12 @@ class StoreContract(StoreCase):
         damaged, deleted, good = entry_ids([b"damaged", b"deleted", b"good"])
         await damage(store, damaged)
         self.assertEqual(await store.oldest_check(), (deleted, 1e9 + 10))
-        await store.delete(deleted, None)
+        await store.delete(deleted, None, EVERYTHING)
         self.assertEqual(await store.oldest_check(), (good, 1e9 + 20))
         await put(store, "name", b"damaged")
-        await store.delete(good, None)
+        await store.delete(good, None, EVERYTHING)
         self.assertEqual(await store.oldest_check(), (damaged, 1e9 + 30))
-        await store.delete(damaged, None)
+        await store.delete(damaged, None, EVERYTHING)
         self.assertIsNone(await store.oldest_check())
 
     # The end

@@ -143,7 +143,7 @@ class OwnerContract(StoreCase):
             gone = left.pop()
             await store.delete(id, None, gone)
             await self.assert_fails(store.status(id, gone), NoSuchFile)
-        await self.assert_fails(store.status(id), NoSuchFile)
+        await self.assert_fails(store.status(id, EVERYTHING), NoSuchFile)
 
     async def test_one_name(self) -> None:
         """Two owners of one name and content are one line to who sees both, and two to count."""

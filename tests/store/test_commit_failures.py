@@ -18,6 +18,7 @@ from tests.store.test_partials import PartialTestCase
 from tests.support.depot import make_store, small_rows
 from xferproto.model.entry import Entry
 from xferproto.model.errors import NoSpace
+from xferproto.model.identity import EVERYTHING
 from xferproto.store.interface import IPartial
 from xferproto.store.local.changes import add_content
 from xferproto.store.local.group_commit import CommitInDoubt, settle
@@ -260,17 +261,19 @@ class FileTests(CommitFailureCase):
                 store = self.start()
                 statement = statement.replace("INSERT INTO", "DELETE FROM")
                 FailingConnection.fail(CATALOGUE, statement, code, times)
-                self.assert_fails(store.delete(id, None))
+                self.assert_fails(store.delete(id, None, EVERYTHING))
                 copy = self.copy(self.root)
                 self.assert_as_before(self.open(copy), copy, b"stored before")
-                self.successResultOf(store.delete(id, None))
+                self.successResultOf(store.delete(id, None, EVERYTHING))
                 self.assert_holds(store, self.root, {})
 
     def test_deletion_in_doubt(self) -> None:
         """A deletion that was on the disk after all leaves no file after a crash."""
         store = self.start()
         FailingConnection.fail(CATALOGUE, "COMMIT", CODES["broken"], 100)
-        self.assert_fails(store.delete(entry_of("", b"stored before").id, None), CommitInDoubt)
+        self.assert_fails(
+            store.delete(entry_of("", b"stored before").id, None, EVERYTHING), CommitInDoubt
+        )
         copy = self.copy(self.root)
         with contextlib.closing(open_database(copy / CATALOGUE)) as connection:
             connection.execute("DELETE FROM entry")
@@ -285,7 +288,7 @@ class FileTests(CommitFailureCase):
             raise OSError(5, "it fails")
 
         broken = self.patch(store.objects, "remove", refuse)
-        self.successResultOf(store.delete(entry_of("", b"stored before").id, None))
+        self.successResultOf(store.delete(entry_of("", b"stored before").id, None, EVERYTHING))
         broken.restore()
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
         self.assertEqual(self.successResultOf(listed(store)), [])
@@ -310,7 +313,7 @@ class SmallTests(CommitFailureCase):
             for name, data in (("name", b"content"), ("again", b"stored before")):
                 store = self.start()
                 FailingConnection.fail(*failure)
-                self.assert_fails(store.put(name, data, digests_of(data)))
+                self.assert_fails(store.put(name, data, digests_of(data), EVERYTHING))
                 self.assert_as_before(store, self.root)
                 rows = [id for _, id in small_rows(self.root)]
                 self.assertEqual(rows, [entry_of("", b"stored before").id], failure)
@@ -325,7 +328,9 @@ class SmallTests(CommitFailureCase):
         """A commit that was on the disk after all has its bytes after a crash."""
         store = self.start()
         FailingConnection.fail(CATALOGUE, "COMMIT", CODES["broken"], 100)
-        self.assert_fails(store.put("name", b"content", digests_of(b"content")), CommitInDoubt)
+        self.assert_fails(
+            store.put("name", b"content", digests_of(b"content"), EVERYTHING), CommitInDoubt
+        )
         ((_, _), (number, id)) = small_rows(self.root)
         copy = self.copy(self.root)
         with contextlib.closing(open_database(copy / CATALOGUE)) as connection:

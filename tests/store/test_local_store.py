@@ -35,6 +35,7 @@ from tests.support.executors import InlineExecutor, SteppedExecutor
 from tests.support.held import close_store, held_by_store
 from xferproto.model.entry import Entry
 from xferproto.model.errors import Collision, Corrupt, NoSpace, StorageUnavailable
+from xferproto.model.identity import EVERYTHING
 from xferproto.store.local import catalogue, content_names, schema
 from xferproto.store.local.catalogue import Catalogue
 from xferproto.store.local.packed import SMALL_SIZE
@@ -208,11 +209,11 @@ class PersistenceTests(LocalStoreTestCase):
         for name, data in contents.items():
             self.put(store, name, data)
         id = entry_of("", b"content").id
-        status = self.successResultOf(store.status(id))
+        status = self.successResultOf(store.status(id, EVERYTHING))
         self.close(store)
         store = self.open()
         self.assert_holds(store, self.root, contents)
-        self.assertEqual(self.successResultOf(store.status(id)), status)
+        self.assertEqual(self.successResultOf(store.status(id, EVERYTHING)), status)
 
     def test_unfinished_upload(self) -> None:
         """What an upload had written when the store was closed is gone when it is opened again."""
@@ -478,8 +479,8 @@ class RecordedExecutor:
         self._about_to_run()
         return InlineExecutor().run(work, *args, **kwargs)
 
-    def report(self, tell: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-        tell(*args, **kwargs)
+    def report(self, callback: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        callback(*args, **kwargs)
 
 
 class CrashTests(LocalStoreTestCase):
@@ -572,7 +573,7 @@ class CrashTests(LocalStoreTestCase):
         """A commit is not acknowledged while the directory or the row is not on the disk."""
         files, writer = SteppedExecutor(), SteppedExecutor()
         store = self.open(files=files, writer=writer)
-        creating = store.create("name", 7)
+        creating = store.create("name", 7, EVERYTHING)
         files.run_all()
         upload = self.successResultOf(creating)
         upload.write([b"content"])
@@ -601,20 +602,20 @@ class DamageTests(LocalStoreTestCase):
     def test_missing(self) -> None:
         """An object whose file is gone is Corrupt when it is opened, and stays listed."""
         self.object.unlink()
-        self.failureResultOf(self.store.open(self.entry.id), Corrupt)
+        self.failureResultOf(self.store.open(self.entry.id, EVERYTHING), Corrupt)
         self.assertEqual(self.successResultOf(listed(self.store)), [self.entry])
 
     def test_other_length(self) -> None:
         """An object whose file is shorter or longer is Corrupt when it is opened."""
         for data in (b"", b"conten", b"content."):
             self.object.write_bytes(data)
-            error = self.failureResultOf(self.store.open(self.entry.id), Corrupt).value
+            error = self.failureResultOf(self.store.open(self.entry.id, EVERYTHING), Corrupt).value
             self.assertIn(str(len(data)), str(error))
             self.assertNotIn(str(self.root), str(error))
 
     def test_cut_while_open(self) -> None:
         """A file that is cut off while it is read is Corrupt, not a short read."""
-        content = self.successResultOf(self.store.open(self.entry.id))
+        content = self.successResultOf(self.store.open(self.entry.id, EVERYTHING))
         self.addCleanup(content.close)
         os.truncate(self.object, 3)
         self.assertEqual(self.successResultOf(content.read(0, 3)), b"con")
@@ -641,7 +642,7 @@ class DamageTests(LocalStoreTestCase):
         before = os.dup(0)
         os.close(before)
         for _ in range(3):
-            self.failureResultOf(self.store.open(self.entry.id), Corrupt)
+            self.failureResultOf(self.store.open(self.entry.id, EVERYTHING), Corrupt)
         after = os.dup(0)
         os.close(after)
         self.assertEqual(after, before)
@@ -669,7 +670,7 @@ class FailingDiskTests(LocalStoreTestCase):
 
         async def upload() -> Entry:
             # As the receiver does: what can't be written is aborted.
-            upload = await self.store.create("name", 7)
+            upload = await self.store.create("name", 7, EVERYTHING)
             try:
                 upload.write([b"content"])
             except Exception:
@@ -853,7 +854,7 @@ class SharedCommitTests(SynchronousTestCase):
             [self.successResultOf(later) for later in added[1:]],
             [entry_of(name, name.encode()) for name in names[1:]],
         )
-        self.assertEqual(self.names(), content_names)
+        self.assertEqual(self.names(), names)
         self.assertEqual(len(self.begun), 2)
         self.assertEqual(self.writer.runs, 2)
 
@@ -909,7 +910,7 @@ class CloseTests(LocalStoreTestCase):
             root = Path(self.mktemp()).absolute()
             work = SteppedExecutor()
             store = open_store(root, files=work, writer=work)
-            creating = store.create("name", 7)
+            creating = store.create("name", 7, EVERYTHING)
             work.run_all()
             upload = self.successResultOf(creating)
             upload.write([b"content"])

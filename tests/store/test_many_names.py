@@ -18,7 +18,7 @@ from tests.support.depot import Depot, Session, Transport, make_store, small_row
 from tests.support.executors import GatedExecutor, SteppedExecutor
 from tests.support.visitors import PASSWORD, peer, user
 from xferproto.model.entry import Entry
-from xferproto.model.identity import ALL_RIGHTS
+from xferproto.model.identity import ALL_RIGHTS, EVERYTHING
 from xferproto.store.interface import IListing
 from xferproto.store.local import changes, page_length, visible
 from xferproto.store.local.packed import SMALL_SIZE
@@ -129,7 +129,7 @@ class StatTests(ManyNamesCase):
         names = depot.store.names
 
         def gone(*arguments: Any) -> IListing:
-            self.successResultOf(depot.store.delete(HELLO.decode(), None))
+            self.successResultOf(depot.store.delete(HELLO.decode(), None, EVERYTHING))
             return names(*arguments)
 
         self.patch(depot.store, "names", gone)
@@ -166,16 +166,18 @@ class PageTests(ManyNamesCase):
         store = make_store(self)
         names = in_order(1500) + ["x" + name for name in in_order(600, 250)]
         entry = self.name(store, [name + f"/{'y' * 255}" * 3 * (len(name) > 9) for name in names])
-        for listing in (store.list(""), store.names(entry.id)):
+        for listing in (store.list("", EVERYTHING), store.names(entry.id, EVERYTHING)):
             self.assert_pages(listing, page_length.LARGEST_PAGE, 2100)
 
     def test_many_listings(self) -> None:
         """Where many are read at once, by whichever command, all of them together are bounded."""
         store = make_store(self)
         entry = self.name(store, [f"{'y' * 240}/" * 3 + name for name in in_order(300)])
-        others = [(store.list(""), store.names(entry.id)) for _ in range(50)]
+        others = [
+            (store.list("", EVERYTHING), store.names(entry.id, EVERYTHING)) for _ in range(50)
+        ]
         share = page_length.FULL_PAGES * page_length.LARGEST_PAGE // 100
-        for listing in (store.list(""), store.names(entry.id)):
+        for listing in (store.list("", EVERYTHING), store.names(entry.id, EVERYTHING)):
             self.assert_pages(listing, share, 300)
         del others
 
@@ -230,7 +232,9 @@ class DeleteTests(ManyNamesCase):
         """Store a content under a new name, in one of the ways that there are."""
         if way == "token":
             sha256 = digests_of(data).sha256
-            resumed = await self.store.resume("new", len(data), f"sha256:{sha256}", sha256)
+            resumed = await self.store.resume(
+                "new", len(data), f"sha256:{sha256}", sha256, EVERYTHING
+            )
             self.assertEqual(resumed.known, digests_of(data))
             await resumed.commit(digests_of(data))
         else:
@@ -247,7 +251,7 @@ class DeleteTests(ManyNamesCase):
         """Begin to delete a content of 500 names, up to the first that are gone."""
         entry = self.name(self.store, in_order(500), data)
         self.database.open = False
-        deleting = self.store.delete(entry.id, None)
+        deleting = self.store.delete(entry.id, None, EVERYTHING)
         self.step_until(lambda: self.left() < 500)
         return entry, deleting
 
@@ -256,9 +260,9 @@ class DeleteTests(ManyNamesCase):
         for data in (b"hello", LARGE):
             _, deleting = self.begin(data)
             others: list[Deferred[Any]] = [
-                self.store.put("row", b"row", digests_of(b"row")),
+                self.store.put("row", b"row", digests_of(b"row"), EVERYTHING),
                 self.store._catalogue.usage(None),
-                self.store.delete("0" * 32, None),
+                self.store.delete("0" * 32, None, EVERYTHING),
             ]
             self.finish(*others)
             self.failureResultOf(others[-1])
@@ -284,7 +288,7 @@ class DeleteTests(ManyNamesCase):
                 counts.append(count)
                 if count:
                     self.assertEqual(self.successResultOf(stored_bytes(store, entry.id)), data)
-                    self.successResultOf(store.delete(entry.id, None))
+                    self.successResultOf(store.delete(entry.id, None, EVERYTHING))
                 self.assertEqual(self.left(store), 0)
                 self.assertEqual(small_rows(copy), [])
                 self.assertEqual(list((copy / "incoming").iterdir()), [])
@@ -312,7 +316,7 @@ class DeleteTests(ManyNamesCase):
             if names:
                 self.assertEqual([entry.name for entry in names], ["new"])
                 self.assertEqual(self.successResultOf(stored_bytes(self.store, entry.id)), data)
-                self.successResultOf(self.store.delete(entry.id, None))
+                self.successResultOf(self.store.delete(entry.id, None, EVERYTHING))
 
     def test_lost(self) -> None:
         """The answer comes when all are gone, and they go when nobody waits for it any more."""
@@ -373,7 +377,7 @@ class CostTests(ManyNamesCase):
     def test_deleted(self) -> None:
         """To remove one of many names."""
         names = iter(["0020", "0021"])
-        self.assert_flat(lambda store, entry: store.delete(entry.id, next(names)))
+        self.assert_flat(lambda store, entry: store.delete(entry.id, next(names), EVERYTHING))
 
     def test_stored(self) -> None:
         """To store a content of many names once more, as a row or as a file."""
@@ -384,8 +388,8 @@ class CostTests(ManyNamesCase):
 
     def test_read(self) -> None:
         """To read and verify it."""
-        self.assert_flat(lambda store, entry: store.get(entry.id))
-        self.assert_flat(lambda store, entry: store.status(entry.id))
+        self.assert_flat(lambda store, entry: store.get(entry.id, EVERYTHING))
+        self.assert_flat(lambda store, entry: store.status(entry.id, EVERYTHING))
         self.assert_flat(lambda store, entry: store.checked(entry.id, digests_of(b"hello")))
 
     def test_deletion(self) -> None:
@@ -394,7 +398,7 @@ class CostTests(ManyNamesCase):
         for count in (1000, 2000):
             store = make_store(self)
             entry = self.name(store, in_order(count))
-            steps.append(self.steps(store, partial(store.delete, entry.id, None)))
+            steps.append(self.steps(store, partial(store.delete, entry.id, None, EVERYTHING)))
         self.assertLess(steps[1], 2.2 * steps[0])
 
     def test_told(self) -> None:
@@ -403,7 +407,7 @@ class CostTests(ManyNamesCase):
         for count in (1000, 2000):
             store = make_store(self)
             entry = self.name(store, in_order(count))
-            others = [store.list("") for _ in range(100)]
+            others = [store.list("", EVERYTHING) for _ in range(100)]
             steps.append(self.told(store, entry))
             del others
         self.assertLess(steps[1], 2.5 * steps[0])

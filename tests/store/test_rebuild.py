@@ -18,7 +18,7 @@ from tests.store.contract import digests_of
 from tests.support.depot import Depot, make_store, overwrite
 from xferproto.admin.main import main
 from xferproto.model.errors import StorageUnavailable
-from xferproto.model.identity import View
+from xferproto.model.identity import EVERYTHING, View
 from xferproto.store.local.packed import SMALL, SMALL_SIZE
 from xferproto.store.local.schema import BACKUP, CATALOGUE, open_database
 from xferproto.store.local.store import LocalStore
@@ -231,7 +231,7 @@ class NamesTests(RebuildCase):
         """A file that was deleted since the last copy is not missed, and does not come back."""
         store = make_store(self, self.root)
         self.successResultOf(store.backup())
-        self.successResultOf(store.delete(id_of(LARGE_CONTENT), None))
+        self.successResultOf(store.delete(id_of(LARGE_CONTENT), None, EVERYTHING))
         self.successResultOf(store.close())
         status, out = self.rebuild(self.root)
         self.assertEqual(status, 0, out)

@@ -14,6 +14,7 @@ from tests.store.test_local_store import LocalStoreTestCase, object_path, open_s
 from tests.store.test_partials import names_in
 from tests.support.executors import GatedExecutor, SteppedExecutor
 from tests.support.held import close_store
+from xferproto.model.identity import EVERYTHING
 from xferproto.store.local import orphans
 from xferproto.store.local.packed import SmallObjects
 from xferproto.store.local.spare_file import SPARE_FILE, SPARE_SIZE, Spare
@@ -48,7 +49,7 @@ class UnnamedTests(LocalStoreTestCase):
         """A file whose content is a small one by now has no name."""
         store = open_store(self.root, small=100)
         self.addCleanup(close_store, self, store)
-        self.successResultOf(store.put("name", b"content", digests_of(b"content")))
+        self.successResultOf(store.put("name", b"content", digests_of(b"content"), EVERYTHING))
         self.litter(b"content")
         self.successResultOf(store.tend())
         self.assertEqual(len(self.aside()), 1)
@@ -144,7 +145,7 @@ class UnnamedTests(LocalStoreTestCase):
         store = open_store(self.root)
         entry = self.put(store, "name", b"content")
         data = (self.root / object_path(b"content")).read_bytes()
-        self.successResultOf(store.delete(entry.id, None))
+        self.successResultOf(store.delete(entry.id, None, EVERYTHING))
         self.close(store)
         (self.root / object_path(b"content")).write_bytes(data)
         store = self.open()
@@ -214,14 +215,14 @@ class FullTests(LocalStoreTestCase):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
             with watched_calls(self.root, fail):
-                self.successResultOf(store.delete(entry.id, None))
+                self.successResultOf(store.delete(entry.id, None, EVERYTHING))
             self.assert_holds(store, self.root, {})
             self.assertFalse((self.root / SPARE_FILE).exists())
 
     def test_start(self) -> None:
         """A start goes on where what a crash has left can't be removed for lack of room."""
         store = open_store(self.root, small=100)
-        self.successResultOf(store.put("name", b"content", digests_of(b"content")))
+        self.successResultOf(store.put("name", b"content", digests_of(b"content"), EVERYTHING))
         copy = self.copy(self.root)  # with a mark
         self.close(store)
         full = sqlite3.OperationalError("full")

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.store.contract import digests_of, listed
 from tests.support.depot import make_store
-from xferproto.model.identity import View
+from xferproto.model.identity import EVERYTHING, View
 from xferproto.store.interface import FLAT_COST
 from xferproto.store.local.schema import CATALOGUE, SCHEMA_VERSION
 
@@ -70,7 +70,7 @@ class MigrationTests(SynchronousTestCase):
         self.root = Path(self.mktemp()).absolute()
         store = make_store(self, self.root, small=-1)
         digests = digests_of(b"content")
-        self.successResultOf(store.put("x", b"content", digests))
+        self.successResultOf(store.put("x", b"content", digests, EVERYTHING))
         self.successResultOf(store.close())
         for path in self.root.glob(f"{CATALOGUE}*"):
             path.unlink()

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.executors import InlineExecutor
 from tests.support.held import assert_nothing_held, close_store, end_sessions, run_out
-from tests.support.visitors import make_guard
+from tests.support.visitors import make_authenticator
 from xferproto.model.identity import NOBODY, Identity
 from xferproto.server.auth.users import User
 from xferproto.server.factory import XferServerFactory
@@ -204,9 +204,9 @@ class Depot:
             InlineExecutor() if executor is None else executor,
             self.clock,
             max_file_size,
-            guard=None
+            authenticator=None
             if users is None
-            else make_guard(self.clock, *users, strangers=strangers, executor=executor),
+            else make_authenticator(self.clock, *users, strangers=strangers, executor=executor),
             limits=limits,
         )
         self.factory.store = self.store
@@ -229,7 +229,7 @@ class Depot:
     def close(self) -> None:
         """Every connection is lost, its work ends: nothing is held for anybody then."""
         end_sessions(self.factory)
-        run_out(*self._executors, self.factory.guard._executor)
+        run_out(*self._executors, self.factory.authenticator._executor)
         assert_nothing_held(self._case, self.factory.store, self.factory)
 
     def timers(self) -> list[IDelayedCall]:

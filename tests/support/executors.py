@@ -18,8 +18,8 @@ class InlineExecutor:
     def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Deferred[R]:
         return execute(work, *args, **kwargs)
 
-    def report(self, tell: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-        tell(*args, **kwargs)
+    def report(self, callback: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        callback(*args, **kwargs)
 
 
 class SteppedExecutor:
@@ -36,8 +36,8 @@ class SteppedExecutor:
         self._waiting.append((result, lambda: work(*args, **kwargs)))
         return result
 
-    def report(self, tell: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-        tell(*args, **kwargs)
+    def report(self, callback: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        callback(*args, **kwargs)
 
     def step(self) -> None:
         """Do what has waited longest."""

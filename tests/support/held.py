@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.executors import SteppedExecutor
 from xferproto.depot.hash_turns import PLACES, ROTATING, Places
-from xferproto.server.auth.login_throttle import Throttle
+from xferproto.server.auth.login_throttle import LoginThrottle
 from xferproto.server.factory import XferServerFactory
 from xferproto.server.line.protocol import XferServerProtocol
 from xferproto.store.interface import IStore
@@ -30,9 +30,9 @@ def held_by_store(store: IStore) -> dict[str, object]:
     return _there(
         {
             "reservations": store._space.held,
-            "tokens": store.tokens._active,
+            "tokens": store._resumable.leases._held,
             "locks": store._locks._locks,
-            "commits and the like": store._finishing,
+            "commits and the like": store._pending._running,
             "open files": _open_files(store._root),
         }
     )
@@ -40,7 +40,7 @@ def held_by_store(store: IStore) -> dict[str, object]:
 
 def held_by_server(factory: XferServerFactory) -> dict[str, object]:
     """What the connections of a server hold together, those that are open among them."""
-    quota, admission, lanes = factory.quota, factory.admission, factory.lanes
+    quota, admission, workers = factory.quota, factory.admission, factory.workers
     accounts = (quota._all, *quota._owners.values())
     return _there(
         {
@@ -50,14 +50,14 @@ def held_by_server(factory: XferServerFactory) -> dict[str, object]:
             "uploads that wait": admission._waiting,
             "tokens": factory.sending,
             "memory": [b._members for b in (factory.budget, factory.small, factory.outgoing)],
-            "lanes": lanes._tracks,
+            "workers": workers._streams,
             "bytes": [account.reserved for account in accounts],
             "claims": [claim for account in accounts for claim in account.claims],
             "turns of hashing": _taken(factory.turns.hashing, PLACES),
             "files that are hashed in turns": _taken(factory.turns.rotation, ROTATING),
-            "logins": _logins(factory.guard._throttle),
+            "logins": _logins(factory.authenticator._throttle),
             "passwords": _passwords(factory),
-            "counted at the door": factory.door._inside,
+            "counted connections": factory.connection_limit._open,
         }
     )
 
@@ -85,7 +85,7 @@ def _taken(places: Places, count: int) -> int:
     return count - places._free + len(places._uploads) + len(places._others)
 
 
-def _logins(throttle: Throttle) -> list[int]:
+def _logins(throttle: LoginThrottle) -> list[int]:
     """How many logins of each peer and of each user are under way, charged, in turn or waiting."""
     return [
         record.under_way + record.charges + record.turns._taken + len(record.turns._waiting)
@@ -97,7 +97,7 @@ def _logins(throttle: Throttle) -> list[int]:
 def _passwords(factory: XferServerFactory) -> int:
     """How many passwords are looked at, or wait to be."""
     found = 0
-    for checker in {*factory.guard.portal.checkers.values()}:
+    for checker in {*factory.authenticator.portal.checkers.values()}:
         turns = getattr(checker, "_turns", None)
         if turns is not None:
             found += turns.limit - turns.tokens + len(turns.waiting)

@@ -21,7 +21,7 @@ from zope.interface import implementer
 
 from tests.support.executors import InlineExecutor
 from xferproto.model.identity import ALL_RIGHTS, NOBODY, Identity, Right
-from xferproto.server.auth.authenticator import Guard, IVisitor
+from xferproto.server.auth.authenticator import Authenticator, IVisitor
 from xferproto.server.auth.users import User, Users
 from xferproto.threads.executor import Executor
 
@@ -56,16 +56,18 @@ def user(
     return User.make(name, _HASH, frozenset(rights), all, quota)
 
 
-def make_guard(
+def make_authenticator(
     clock: IReactorTime,
     *users: User,
     strangers: Identity = NOBODY,
     executor: Executor | None = None,
-) -> Guard:
-    """A guard who knows these users."""
+) -> Authenticator:
+    """An authenticator that knows these users."""
     known = Users()
     known.by_name = {user.identity.name: user for user in users}
-    return Guard(InlineExecutor() if executor is None else executor, clock, known, strangers)
+    return Authenticator(
+        InlineExecutor() if executor is None else executor, clock, known, strangers
+    )
 
 
 def peer(host: str) -> IAddress:

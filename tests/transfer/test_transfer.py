@@ -1,4 +1,4 @@
-"""The pipeline of bytes: lanes, the way in and the way out, the files it ends in."""
+"""The pipeline of bytes: workers, the way in and the way out, the files it ends in."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from tests.support.executors import InlineExecutor, SteppedExecutor
 from xferproto.files.staged_file import IncomingFile, read_exactly, sync_path
 from xferproto.model.entry import Digests, Entry
 from xferproto.model.errors import Collision, ConnectionCut, Corrupt
+from xferproto.model.identity import EVERYTHING
 from xferproto.store.interface import IUpload
-from xferproto.threads.batcher import Lane
+from xferproto.threads.batcher import Batcher
 from xferproto.threads.executor import Executor
-from xferproto.threads.worker_pool import Lanes, Step
+from xferproto.threads.worker_pool import Step, WorkerPool
 from xferproto.transfer.budget import KIB, MIB, MemoryBudget
 from xferproto.transfer.digest import Digest, md5, sha256
 from xferproto.transfer.receiver import Receiver
@@ -46,11 +47,11 @@ class LaneTests(SynchronousTestCase):
         self.worked: list[list[int]] = []
         self.done: list[list[int]] = []
         self.failed: list[tuple[BaseException, list[int]]] = []
-        self.lane = self.make_lane(self.executor)
+        self.batcher = self.make_batcher(self.executor)
 
-    def make_lane(self, executor: Executor) -> Lane[int]:
-        """A lane that notes its batches, and fails at those with a negative number."""
-        return Lane(executor, self.work, self.done.append, self.note_failure)
+    def make_batcher(self, executor: Executor) -> Batcher[int]:
+        """A batcher that notes its batches, and fails at those with a negative number."""
+        return Batcher(executor, self.work, self.done.append, self.note_failure)
 
     def work(self, batch: list[int]) -> None:
         self.worked.append(list(batch))
@@ -63,7 +64,7 @@ class LaneTests(SynchronousTestCase):
 
     def put(self, *items: int) -> None:
         for item in items:
-            self.lane.put(item)
+            self.batcher.put(item)
 
     def test_at_once(self) -> None:
         """The first item is handed to the executor at once, and told of when it is done."""
@@ -83,7 +84,7 @@ class LaneTests(SynchronousTestCase):
         self.assertEqual(self.done, self.worked)
 
     def test_never_twice_at_once(self) -> None:
-        """However much waits, the executor has one batch of a lane at a time."""
+        """However much waits, the executor has one batch of a batcher at a time."""
         for number in range(5):
             self.put(number, number, number)
             self.assertEqual(len(self.executor), 1)
@@ -91,7 +92,7 @@ class LaneTests(SynchronousTestCase):
         self.assertEqual(len(self.executor), 1)
 
     def test_failure(self) -> None:
-        """A batch that fails is told with its reason, and the lane goes on with the next one."""
+        """A failed batch is reported with its reason, and the batcher goes on with the next one."""
         self.put(-1, 2, 3)
         self.executor.step()
         self.assertEqual([(type(error), batch) for error, batch in self.failed], [(Broken, [-1])])
@@ -105,7 +106,7 @@ class LaneTests(SynchronousTestCase):
     def test_drop(self) -> None:
         """What waits can be forgotten; the batch that runs ends as ever, and new items come."""
         self.put(1, 2, 3)
-        self.lane.drop()
+        self.batcher.drop()
         self.executor.run_all()
         self.assertEqual(self.done, [[1]])
         self.put(4)
@@ -113,16 +114,16 @@ class LaneTests(SynchronousTestCase):
         self.assertEqual(self.done, [[1], [4]])
 
     def test_idle_at_once(self) -> None:
-        """A lane with nothing to do is idle, before its first item and after its last."""
-        self.successResultOf(self.lane.when_idle())
+        """A batcher with nothing to do is idle, before its first item and after its last."""
+        self.successResultOf(self.batcher.when_idle())
         self.put(1)
         self.executor.run_all()
-        self.successResultOf(self.lane.when_idle())
+        self.successResultOf(self.batcher.when_idle())
 
     def test_idle(self) -> None:
-        """All who wait for a lane to be idle are told after the last batch, even a failed one."""
+        """Those who wait for idleness are called back after the last batch, even a failed one."""
         self.put(1, -2)
-        waiting = [self.lane.when_idle(), self.lane.when_idle()]
+        waiting = [self.batcher.when_idle(), self.batcher.when_idle()]
         self.executor.step()
         for idle in waiting:
             self.assertNoResult(idle)
@@ -132,26 +133,26 @@ class LaneTests(SynchronousTestCase):
         self.assertEqual(len(self.failed), 1)
 
     def test_idle_after_drop(self) -> None:
-        """A lane whose waiting items are forgotten is idle when the running batch is done."""
+        """A batcher whose waiting items are forgotten is idle when the running batch is done."""
         self.put(1, 2)
-        idle = self.lane.when_idle()
-        self.lane.drop()
+        idle = self.batcher.when_idle()
+        self.batcher.drop()
         self.assertNoResult(idle)
         self.executor.step()
         self.successResultOf(idle)
         self.assertEqual(len(self.executor), 0)
 
     def test_put_by_callback(self) -> None:
-        """An item put by the callback of a batch runs next, before the lane is idle."""
+        """An item put by the callback of a batch runs next, before the batcher is idle."""
 
         def note(batch: list[int]) -> None:
             self.done.append(batch)
             if batch == [1]:
-                lane.put(2)
+                batcher.put(2)
 
-        lane: Lane[int] = Lane(self.executor, self.work, note, self.note_failure)
-        lane.put(1)
-        idle = lane.when_idle()
+        batcher: Batcher[int] = Batcher(self.executor, self.work, note, self.note_failure)
+        batcher.put(1)
+        idle = batcher.when_idle()
         self.executor.step()
         self.assertNoResult(idle)
         self.executor.run_all()
@@ -159,66 +160,66 @@ class LaneTests(SynchronousTestCase):
         self.assertEqual(self.done, [[1], [2]])
 
     def test_put_by_idle(self) -> None:
-        """Who hears that the lane is idle may put the next item."""
+        """Who hears that the batcher is idle may put the next item."""
         self.put(1)
-        self.lane.when_idle().addCallback(lambda _: self.put(2))
+        self.batcher.when_idle().addCallback(lambda _: self.put(2))
         self.executor.run_all()
         self.assertEqual(self.done, [[1], [2]])
 
     def test_inline(self) -> None:
         """With an executor that works at once, every item is a batch, done when put returns."""
-        self.lane = self.make_lane(InlineExecutor())
+        self.batcher = self.make_batcher(InlineExecutor())
         self.put(1, -2, 3)
         self.assertEqual(self.worked, [[1], [-2], [3]])
         self.assertEqual(self.done, [[1], [3]])
-        self.successResultOf(self.lane.when_idle())
+        self.successResultOf(self.batcher.when_idle())
 
     def test_turn(self) -> None:
-        """A lane with longer turns does what gathered meanwhile too, before others have theirs."""
+        """A batcher with longer turns also does what gathered meanwhile, before other work."""
 
         def work(batch: list[int]) -> None:
             self.work(batch)
             if batch[0] < 5:  # as the other side does, while this one works
-                lane.put(batch[0] + 1)
+                batcher.put(batch[0] + 1)
 
-        lane = Lane(self.executor, work, self.done.append, self.note_failure, turn=3)
-        lane.put(1)
+        batcher = Batcher(self.executor, work, self.done.append, self.note_failure, batches=3)
+        batcher.put(1)
         self.executor.step()
         self.assertEqual(self.worked, [[1], [2], [3]])
         self.assertEqual(self.done, self.worked)
         self.assertEqual(len(self.executor), 1)
         self.executor.run_all()
         self.assertEqual(self.done, [[1], [2], [3], [4], [5]])
-        self.successResultOf(lane.when_idle())
+        self.successResultOf(batcher.when_idle())
 
     def test_failure_ends_turn(self) -> None:
         """After a batch that failed nothing is done before its failure was told."""
 
         def work(batch: list[int]) -> None:
             if batch == [-1]:
-                lane.put(2)
+                batcher.put(2)
             self.work(batch)
 
         def drop(failure: Failure, batch: list[int]) -> None:
             self.note_failure(failure, batch)
-            lane.drop()
+            batcher.drop()
 
-        lane = Lane(self.executor, work, self.done.append, drop, turn=3)
-        lane.put(-1)
+        batcher = Batcher(self.executor, work, self.done.append, drop, batches=3)
+        batcher.put(-1)
         self.executor.run_all()
         self.assertEqual((self.worked, self.done), ([[-1]], []))
         self.assertEqual(len(self.failed), 1)
 
     def test_callback_breaks(self) -> None:
-        """A lane whose batch was told to something that breaks goes on, and does not hide it."""
+        """A batcher whose callback raises goes on, and does not hide the error."""
 
         def note(batch: list[int]) -> None:
             raise Broken
 
-        lane: Lane[int] = Lane(self.executor, self.work, note, self.note_failure)
-        lane.put(1)
-        lane.put(2)
-        idle = lane.when_idle()
+        batcher: Batcher[int] = Batcher(self.executor, self.work, note, self.note_failure)
+        batcher.put(1)
+        batcher.put(2)
+        idle = batcher.when_idle()
         self.executor.run_all()
         self.successResultOf(idle)
         self.assertEqual(self.worked, [[1], [2]])
@@ -320,7 +321,7 @@ class ReceiverTests(SynchronousTestCase):
         return Receiver(
             size,
             [self.step(0), self.step(1)],
-            Lanes(self.executor if executor is None else executor),
+            WorkerPool(self.executor if executor is None else executor),
             self.budget if budget is None else budget,
             lambda: self.events.append("drained"),
             lambda: self.events.append("failed"),
@@ -401,7 +402,7 @@ class ReceiverTests(SynchronousTestCase):
         receiver = Receiver(
             100,
             [look],
-            Lanes(self.executor),
+            WorkerPool(self.executor),
             self.budget,
             lambda: self.events.append("drained"),
             self.fail,
@@ -431,22 +432,27 @@ class ReceiverTests(SynchronousTestCase):
         quick = InlineExecutor()
 
         class Mixed:
-            """Gives the first lane's work to one executor, the second one's to another."""
+            """Gives the first worker's work to one executor, the second one's to another."""
 
-            lanes: list[Any] = []
+            workers: list[Any] = []
 
             def run(self, work: Any, *args: Any, **kwargs: Any) -> Deferred[Any]:
-                chosen: Any = quick if not self.lanes or work == self.lanes[0] else slow
-                self.lanes.append(work)
+                chosen: Any = quick if not self.workers or work == self.workers[0] else slow
+                self.workers.append(work)
                 result: Deferred[Any] = chosen.run(work, *args, **kwargs)
                 return result
 
-            def report(self, tell: Any, *args: Any, **kwargs: Any) -> None:
-                tell(*args, **kwargs)
+            def report(self, callback: Any, *args: Any, **kwargs: Any) -> None:
+                callback(*args, **kwargs)
 
         steps = [self.step(0), self.step(1)]
         receiver = Receiver(
-            20, steps, Lanes(Mixed()), self.budget, lambda: self.events.append("drained"), self.fail
+            20,
+            steps,
+            WorkerPool(Mixed()),
+            self.budget,
+            lambda: self.events.append("drained"),
+            self.fail,
         )
         receiver.write(b"0123456789")
         receiver.write(b"a")
@@ -581,7 +587,7 @@ class ReceiverTests(SynchronousTestCase):
                 self.assertNoResult(stopped[0])
 
         receiver = Receiver(
-            100, [stop], Lanes(self.executor), self.budget, self.fail, lambda: self.fail()
+            100, [stop], WorkerPool(self.executor), self.budget, self.fail, lambda: self.fail()
         )
         receiver.write(b"ab")
         receiver.write(b"cd")
@@ -589,12 +595,12 @@ class ReceiverTests(SynchronousTestCase):
         self.successResultOf(stopped[0])
         self.assertEqual(self.seen[0], [b"ab"])
 
-    def test_lane_shared(self) -> None:
-        """Transfers on one lane share no failures, and do not wait for each other's end."""
-        lanes = Lanes(self.executor, 1)
+    def test_worker_shared(self) -> None:
+        """Transfers on one worker share no failures, and do not wait for each other's end."""
+        workers = WorkerPool(self.executor, 1)
         self.broken = {0}
         bad, good = (
-            Receiver(10, [self.step(number)], lanes, self.budget, self.fail, self.note_failed)
+            Receiver(10, [self.step(number)], workers, self.budget, self.fail, self.note_failed)
             for number in (0, 1)
         )
         for receiver in (bad, good, bad, good):
@@ -666,7 +672,7 @@ class VerifiedUploadTests(SynchronousTestCase):
             upload,
             "a",
             len(self.DATA),
-            Lanes(executor),
+            WorkerPool(executor),
             self.budget,
             lambda: self.events.append("drained"),
             lambda: self.events.append("failed"),
@@ -745,13 +751,15 @@ class VerifiedUploadTests(SynchronousTestCase):
     def test_into_store(self) -> None:
         """In a real store, a finished upload is listed under the hash of what came."""
         store = make_store(self)
-        upload = self.successResultOf(store.create("name", len(self.DATA)))
+        upload = self.successResultOf(store.create("name", len(self.DATA), EVERYTHING))
         verified = self.verify(upload, InlineExecutor())
         self.write(verified)
         entry = self.successResultOf(Deferred.fromCoroutine(verified.finish()))
         self.assertEqual(entry, Entry(self.digests().md5, "name", len(self.DATA)))
-        self.assertEqual(entries_of(self.successResultOf(store.list("").read())), [entry])
-        status = self.successResultOf(store.status(entry.id))
+        self.assertEqual(
+            entries_of(self.successResultOf(store.list("", EVERYTHING).read())), [entry]
+        )
+        status = self.successResultOf(store.status(entry.id, EVERYTHING))
         self.assertEqual(status.sha256, self.digests().sha256)
 
 

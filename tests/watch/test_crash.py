@@ -52,9 +52,9 @@ class MortalExecutor:
                 result.callback(value)
         return result
 
-    def report(self, tell: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+    def report(self, callback: Callable[..., object], *args: Any, **kwargs: Any) -> None:
         if not self.dead:
-            tell(*args, **kwargs)
+            callback(*args, **kwargs)
 
 
 class CrashTests(WatchCase):

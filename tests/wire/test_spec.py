@@ -20,7 +20,7 @@ from tests.support.executors import InlineExecutor
 from tests.support.held import close_store
 from tests.support.visitors import hashed, peer
 from xferproto.model.errors import REQUEST_ERRORS, BadToken
-from xferproto.model.identity import ANYONE
+from xferproto.model.identity import ANYONE, EVERYTHING
 from xferproto.model.names import MAX_COMPONENT, MAX_NAME, MAX_PASSWORD, MAX_USER
 from xferproto.model.units import SIZE_LIMIT
 from xferproto.server import factory
@@ -93,7 +93,7 @@ class SessionTests(SynchronousTestCase):
 
     def damage(self, id: str) -> None:
         """Change the first of the stored bytes of a content."""
-        _, data = self.successResultOf(self.store.get(id))
+        _, data = self.successResultOf(self.store.get(id, EVERYTHING))
         assert data is not None
         overwrite(self.root, id, bytes([data[0] ^ 1]) + data[1:])
 

@@ -185,7 +185,7 @@ class BulkConnection(UploadConnection):
         receiver = Receiver(
             entry.size,
             [digest.update, part.write],
-            self.factory.lanes,
+            self.factory.workers,
             self.factory.budget,
             self._regulate,
             lambda: None,  # what the disk refuses is taken away

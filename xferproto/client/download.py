@@ -71,7 +71,7 @@ class DownloadConnection(ClientConnection):
         receiver = Receiver(
             missing,
             [digest.update, part.write],
-            self.factory.lanes,
+            self.factory.workers,
             self.factory.budget,
             self._regulate,
             self._abort,

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from xferproto.client.protocol import XferClientProtocol
 from xferproto.threads.executor import Executor, ThreadExecutor
-from xferproto.threads.worker_pool import Lanes
+from xferproto.threads.worker_pool import WorkerPool
 from xferproto.transfer.budget import MemoryBudget
 
 DEFAULT_PORT = 9000
@@ -67,7 +67,7 @@ class XferClientFactory(ClientFactory):
         self.executor = executor
         self.prompted = prompted
         self.trace: Trace = trace or (lambda direction, line: None)
-        self.lanes = Lanes(executor)
+        self.workers = WorkerPool(executor)
         self.budget = MemoryBudget()
 
     def buildProtocol(self, addr: IAddress | None) -> XferClientProtocol:  # type: ignore[override]

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from xferproto.client.batch import Download, write_batch
 from xferproto.client.pipeline import BATCH_BYTES, BATCH_FILES
 from xferproto.model.entry import Entry
-from xferproto.threads.batcher import Lane
+from xferproto.threads.batcher import Batcher
 from xferproto.threads.executor import Executor
 
 Told = Callable[[str, Entry | Exception], None]
@@ -36,7 +36,7 @@ class BatchWriter:
         self._files = 0
         self._bytes = 0
         self._room: Deferred[None] | None = None
-        self._lane: Lane[Download] = Lane(
+        self._batcher: Batcher[Download] = Batcher(
             executor,
             lambda downloads: write_batch(downloads, replace),
             self._written,
@@ -47,7 +47,7 @@ class BatchWriter:
         """Write it, if there is anything to be written, and tell of it behind the ones before."""
         self._files += 1
         self._bytes += len(download.content or b"")
-        self._lane.put(download)
+        self._batcher.put(download)
 
     @property
     def full(self) -> bool:
@@ -71,7 +71,7 @@ class BatchWriter:
 
         @raise Exception: what C{told} raised.
         """
-        await self._lane.when_idle()
+        await self._batcher.when_idle()
         self._raise()
 
     def _raise(self) -> None:
@@ -94,7 +94,7 @@ class BatchWriter:
     def _fail(self, failure: Failure) -> None:
         if self._failure is None:
             self._failure = failure
-            self._lane.drop()
+            self._batcher.drop()
             self._failed()
             self._wake()
 

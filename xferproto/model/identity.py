@@ -51,7 +51,7 @@ class View:
     all: bool = True
 
     @property
-    def only(self) -> str | None:
+    def owner_filter(self) -> str | None:
         """The owner whose files alone are seen, or None where all are."""
         return None if self.all else self.owner
 

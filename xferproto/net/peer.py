@@ -47,10 +47,12 @@ def peer_host(transport: Any) -> str:
     return host if isinstance(host, str) else "local"
 
 
-def household(host: str) -> str:
+def client_network(host: str) -> str:
     """
-    All that one peer may have for an address, if it has the one: in IPv6 that is a network, of more
-    addresses than can be told apart.
+    Return what counts as one client, for limits and delays: an IPv4 address, or the /64 network of
+    an IPv6 one, as whoever has one address of it usually has all.
+
+    @param host: an IP address; what is none is returned as it is.
     """
     try:
         address = ipaddress.ip_address(host.partition("%")[0])

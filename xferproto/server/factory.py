@@ -13,16 +13,21 @@ from twisted.logger import Logger
 from xferproto.depot.admission import Admission
 from xferproto.depot.hash_turns import HashingTurns
 from xferproto.depot.quota import Quota
-from xferproto.server.auth.authenticator import Guard
+from xferproto.server.auth.authenticator import Authenticator
 from xferproto.server.limits import DEFAULTS, Limits
 from xferproto.server.line.framing import FramedConnection
 from xferproto.server.line.protocol import XferServerProtocol
 from xferproto.server.traffic.bandwidth import Bandwidth
-from xferproto.server.traffic.connection_limit import Door, Refused, Seldom, peer_of
+from xferproto.server.traffic.connection_limit import (
+    ConnectionLimit,
+    RefusedConnection,
+    ThrottledLog,
+    counted_network,
+)
 from xferproto.server.traffic.stall import Watch
 from xferproto.store.interface import IStore
 from xferproto.threads.executor import Executor
-from xferproto.threads.worker_pool import Lanes
+from xferproto.threads.worker_pool import WorkerPool
 from xferproto.transfer.budget import MemoryBudget
 from xferproto.transfer.sender import BLOCK
 
@@ -40,16 +45,16 @@ class XferServerFactory(ServerFactory):
 
     @ivar store: where the files are; set before the first connection.
     @ivar executor: the threads that hash and write.
-    @ivar lanes: where uploads are hashed and written.
+    @ivar workers: where uploads are hashed and written.
     @ivar admission: lets uploads begin, a few at a time.
     @ivar clock: times transfers and the closing of connections.
     @ivar max_file_size: the largest file taken, in bytes, or None for no limit.
-    @ivar guard: lets visitors in.
+    @ivar authenticator: lets visitors in.
     @ivar limits: what no connection may exceed.
-    @ivar door: counts the connections.
+    @ivar connection_limit: counts the connections, and refuses those above the limits.
     @ivar bandwidth: how fast bytes go.
     @ivar quota: how many bytes may be stored.
-    @ivar no_descriptor: told when no file could be opened because too many are.
+    @ivar no_descriptor_log: logs that no file could be opened because too many are.
     @ivar sending: the connections that have an upload under a token, by its owner and the token.
     @ivar budget: how many bytes all uploads together may hold in memory.
     @ivar small: how many bytes all pipelined small files together may hold in memory.
@@ -64,19 +69,21 @@ class XferServerFactory(ServerFactory):
         executor: Executor,
         clock: IReactorTime,
         max_file_size: int | None = None,
-        guard: Guard | None = None,
+        authenticator: Authenticator | None = None,
         limits: Limits = DEFAULTS,
     ) -> None:
         self.executor = executor
         self.clock = clock
         self.max_file_size = max_file_size
-        self.guard = Guard(executor, clock) if guard is None else guard
+        self.authenticator = (
+            Authenticator(executor, clock) if authenticator is None else authenticator
+        )
         self.limits = limits
-        self.door = Door(limits, clock)
+        self.connection_limit = ConnectionLimit(limits, clock)
         self.bandwidth = Bandwidth(clock, limits)
         self.quota = Quota(clock, limits.quota)
-        self.no_descriptor = Seldom(clock, _say_no_descriptor)
-        self.lanes = Lanes(executor)
+        self.no_descriptor_log = ThrottledLog(clock, _log_no_descriptor)
+        self.workers = WorkerPool(executor)
         self.admission = Admission(clock)
         self.budget = MemoryBudget()
         self.small = MemoryBudget()
@@ -100,8 +107,8 @@ class XferServerFactory(ServerFactory):
 
     def buildProtocol(  # type: ignore[override]
         self, addr: IAddress | None
-    ) -> XferServerProtocol | Refused:
-        refused = self.door.refused(addr)
+    ) -> XferServerProtocol | RefusedConnection:
+        refused = self.connection_limit.refuse(addr)
         if refused is not None:
             return refused
         self._made += 1
@@ -115,8 +122,8 @@ class XferServerFactory(ServerFactory):
         """A connection was made."""
         self._connections.add(connection)
         peer = connection.transport.getPeer()
-        connection.peer = peer_of(peer)
-        self.door.entered(connection.peer)
+        connection.peer = counted_network(peer)
+        self.connection_limit.opened(connection.peer)
         self._watch.begin()
         host, port = getattr(peer, "host", peer), getattr(peer, "port", "")
         log.info(
@@ -128,7 +135,7 @@ class XferServerFactory(ServerFactory):
     def closed(self, connection: FramedConnection) -> None:
         """A connection was lost."""
         self._connections.discard(connection)
-        self.door.left(connection.peer)
+        self.connection_limit.closed(connection.peer)
         if not self._connections:
             self._watch.end()
         log.info("#{number} disconnected", number=connection.number)
@@ -166,8 +173,8 @@ class XferServerFactory(ServerFactory):
             connection.transport.abortConnection()
 
 
-def _say_no_descriptor(times: int) -> None:
+def _log_no_descriptor(count: int) -> None:
     log.error(
-        "too many files are open: {times} requests were refused; let the process have more",
-        times=times,
+        "too many files are open: {count} requests were refused; let the process have more",
+        count=count,
     )

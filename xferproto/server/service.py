@@ -22,7 +22,7 @@ from twisted.python.threadpool import ThreadPool
 from xferproto.model.errors import CertificateError, ListenFailed, StorageLost, XferError
 from xferproto.model.identity import ANYONE, Identity
 from xferproto.model.units import seconds, size
-from xferproto.server.auth.authenticator import Guard
+from xferproto.server.auth.authenticator import Authenticator
 from xferproto.server.auth.options import AccessOptions, check_reach
 from xferproto.server.auth.users import Users
 from xferproto.server.factory import XferServerFactory
@@ -154,9 +154,15 @@ class DepotService(Service):
                 ("scans", 1),
             )
         }
-        self._guard = Guard(self._executor("files"), reactor, Users(users), strangers)
+        self._authenticator = Authenticator(
+            self._executor("files"), reactor, Users(users), strangers
+        )
         self._factory = XferServerFactory(
-            self._executor("files"), reactor, max_file_size, guard=self._guard, limits=limits
+            self._executor("files"),
+            reactor,
+            max_file_size,
+            authenticator=self._authenticator,
+            limits=limits,
         )
         self._signals = OperatorSignals(reactor, _say, self._read_again())
         self._ports: list[IListeningPort] = []
@@ -166,8 +172,8 @@ class DepotService(Service):
         again: dict[str, Callable[[], None]] = {}
         if self._certificate is not None:
             again["the certificate"] = self._certificate.reload
-        if self._guard.users.path is not None:
-            again["the users file"] = self._guard.reload
+        if self._authenticator.users.path is not None:
+            again["the users file"] = self._authenticator.reload
         return again
 
     def _executor(self, pool: str) -> ThreadExecutor:
@@ -213,7 +219,7 @@ class DepotService(Service):
             raise
 
     def _start(self) -> None:
-        self._guard.users.read()
+        self._authenticator.users.read()
         self._make_room()
         for pool in self._pools.values():
             pool.start()
@@ -234,7 +240,7 @@ class DepotService(Service):
         log.info("storing in {path}", path=str(self._storage))
         self._survey = Deferred.fromCoroutine(tell_foreign(self._executor("files"), self._storage))
         self._reporting = Deferred.fromCoroutine(report_damage(self._factory.store))
-        self._guard.start()
+        self._authenticator.start()
         self._upkeep_ended = self._upkeep.start(UPKEEP_INTERVAL, now=False)
         self._tending = self._factory.store.tend()
         self._tending.addErrback(lambda failure: log.failure("upkeep failed", failure))
@@ -248,12 +254,12 @@ class DepotService(Service):
             self._announce(listening_port)
 
     def _make_room(self) -> None:
-        door = self._factory.door
-        wanted, door.most = door.most, room_for(door.most)
-        if door.most < wanted:
+        limit = self._factory.connection_limit
+        wanted, limit.most = limit.most, room_for(limit.most)
+        if limit.most < wanted:
             log.warn(
                 "{most} connections at once, not {wanted}: the system lets too few files be open",
-                most=door.most,
+                most=limit.most,
                 wanted=wanted,
             )
 
@@ -313,7 +319,7 @@ class DepotService(Service):
         if self._upkeep.running:
             self._upkeep.stop()
             await self._upkeep_ended
-            await self._guard.stop()
+            await self._authenticator.stop()
         if self._scrub is not None:
             await self._scrub.stop()
         for listening_port in self._ports:

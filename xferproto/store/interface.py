@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from xferproto.model.entry import ContentStatus, Digests, Entry, PartialStatus
-from xferproto.model.identity import EVERYTHING, View
+from xferproto.model.identity import View
 
 Claiming = Callable[[int], Awaitable[None]]
 """Claims so many bytes of a quota, or raises what refuses them."""
@@ -121,10 +121,11 @@ class IStore(Interface):
     A depot's contents, each known by the MD5 of its bytes, and their names.
 
     Every name has an owner. A C{view} says whose name is stored, and whose are seen: for who sees
-    none of a content's names it is not there, and its bytes are not known either.
+    none of a content's names it is not there, and its bytes are not known either. No method has a
+    view by default: what serves nobody, as the maintenance, says C{EVERYTHING}.
     """
 
-    def create(name: str, size: int, view: View = EVERYTHING) -> Deferred[IUpload]:
+    def create(name: str, size: int, view: View) -> Deferred[IUpload]:
         """
         Begin an upload of C{size} bytes under C{name}.
 
@@ -136,7 +137,7 @@ class IStore(Interface):
         size: int,
         token: str,
         sha256: str | None,
-        view: View = EVERYTHING,
+        view: View,
         claim: Claiming | None = None,
     ) -> Deferred[IPartial]:
         """
@@ -158,9 +159,7 @@ class IStore(Interface):
         "The most bytes of a small content: one that is best put and got in one piece."
     )
 
-    def put(
-        name: str, content: bytes, digests: Digests, view: View = EVERYTHING
-    ) -> Deferred[Entry]:
+    def put(name: str, content: bytes, digests: Digests, view: View) -> Deferred[Entry]:
         """
         Store a content under C{name}, in one piece: what comes of it is what comes of an upload
         that is written and committed. One that is not small is better uploaded.
@@ -172,7 +171,7 @@ class IStore(Interface):
         @raise NoSpace: the store is full; the entry is not listed.
         """
 
-    def get(id: str, view: View = EVERYTHING) -> Deferred[tuple[Entry, bytes | None]]:
+    def get(id: str, view: View) -> Deferred[tuple[Entry, bytes | None]]:
         """
         A content's entry, under the oldest of its names, and its bytes where it is a small one;
         else None, and it is to be opened.
@@ -181,19 +180,19 @@ class IStore(Interface):
         @raise Corrupt: there should be, but its bytes are known to be damaged, or gone.
         """
 
-    def list(prefix: str, view: View = EVERYTHING) -> IListing:
+    def list(prefix: str, view: View) -> IListing:
         """
         The entries whose names begin with C{prefix}; without those of contents that are known to be
         damaged.
         """
 
-    def list_damaged(prefix: str, view: View = EVERYTHING) -> IListing:
+    def list_damaged(prefix: str, view: View) -> IListing:
         """
         The entries whose names begin with C{prefix} and whose contents are known to be damaged:
         from when that is found until the content is stored again, or has no name any more.
         """
 
-    def status(id: str, view: View = EVERYTHING) -> Deferred[ContentStatus]:
+    def status(id: str, view: View) -> Deferred[ContentStatus]:
         """
         All that is known of one content, its names aside.
 
@@ -204,10 +203,10 @@ class IStore(Interface):
         @raise Corrupt: its bytes are known to be damaged.
         """
 
-    def names(id: str, view: View = EVERYTHING) -> IListing:
+    def names(id: str, view: View) -> IListing:
         """The entries of one content; no page where there is none with that id."""
 
-    def open(id: str, view: View = EVERYTHING) -> Deferred[IContent]:
+    def open(id: str, view: View) -> Deferred[IContent]:
         """
         Read one content.
 
@@ -215,7 +214,7 @@ class IStore(Interface):
         @raise Corrupt: there should be, but its bytes are gone or have another length.
         """
 
-    def delete(id: str, name: str | None, view: View = EVERYTHING) -> Deferred[None]:
+    def delete(id: str, name: str | None, view: View) -> Deferred[None]:
         """
         Remove one name of a content, or all that it has now. The bytes go with the last one; who
         reads them now reads on.

@@ -1,1 +1,1 @@
-"""Where blocking work is done: on threads, in order and in batches, never on the reactor's own."""
+"""Run blocking work on threads, in order and in batches."""

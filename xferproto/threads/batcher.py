@@ -1,4 +1,4 @@
-"""A lane: work that must be done in order, one batch at a time, off the reactor's thread."""
+"""Run blocking work in batches, in order and one batch at a time, off the reactor's thread."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from xferproto.threads.executor import Executor
 T = TypeVar("T")
 
 
-class Lane(Generic[T]):
+class Batcher(Generic[T]):
     """
-    Runs one function over all items that have gathered since its last run, never twice at once.
+    Run one function over all items that have gathered since its last run, never twice at once.
 
-    The busier the lane, the larger the batches: a handoff to a thread or a commit is paid once for
-    many items. L{put} and both callbacks run on the reactor's thread, C{work} on a thread of
+    The busier the batcher, the larger the batches: a handoff to a thread or a commit is paid once
+    for many items. L{put} and both callbacks run on the reactor's thread, C{work} on a thread of
     C{executor}.
 
-    @param work: takes a batch; blocking is its point.
-    @param done: told each batch that C{work} returned from.
-    @param failed: told what C{work} raised, and the batch; then the lane goes on with what waits.
-    @param turn: how many batches its thread may do in a row, without waiting for the reactor's
-        thread in between, before others have a turn.
+    @param work: takes a batch; may block.
+    @param on_done: called with each batch that C{work} returned from.
+    @param on_failed: called with what C{work} raised and the batch; the waiting items run next.
+    @param batches: how many batches its thread may do in a row, without returning to the reactor's
+        thread in between, before other work has a turn.
     """
 
     def __init__(
         self,
         executor: Executor,
         work: Callable[[list[T]], None],
-        done: Callable[[list[T]], None],
-        failed: Callable[[Failure, list[T]], None],
-        turn: int = 1,
+        on_done: Callable[[list[T]], None],
+        on_failed: Callable[[Failure, list[T]], None],
+        batches: int = 1,
     ) -> None:
         self._executor = executor
         self._work = work
-        self._done = done
-        self._failed = failed
-        self._batches = turn
+        self._on_done = on_done
+        self._on_failed = on_failed
+        self._batches = batches
         self._lock = threading.Lock()  # over what waits: both sides take from it
         self._waiting: list[T] = []
         self._running = False
@@ -60,7 +60,7 @@ class Lane(Generic[T]):
             self._waiting = []
 
     def when_idle(self) -> Deferred[None]:
-        """Fires, with no error ever, once nothing waits and nothing runs."""
+        """Return a Deferred that fires once nothing waits and nothing runs; it never fails."""
         idle: Deferred[None] = Deferred()
         if self._running:
             self._idle.append(idle)
@@ -78,16 +78,16 @@ class Lane(Generic[T]):
         return batch
 
     def _turn(self, batch: list[T]) -> None:
-        """On a thread: batch after batch, until nothing waits, one fails, or others want to."""
+        """Do batches, on a thread, until nothing waits, one fails or the turn is over."""
         left = self._batches
         while batch:
             try:
                 self._work(batch)
             except Exception:
-                # What waits must not be touched before those who are told have had their say.
-                self._executor.report(self._failed, Failure(), batch)
+                # The callback may drop what waits, so it comes before the next batch.
+                self._executor.report(self._on_failed, Failure(), batch)
                 return
-            self._executor.report(self._done, batch)
+            self._executor.report(self._on_done, batch)
             left -= 1
             batch = self._take() if left else []
 

@@ -1,4 +1,4 @@
-"""Where blocking work is done: on threads, never on the reactor's own."""
+"""Run blocking work on threads, never on the reactor's own."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ R = TypeVar("R")
 
 
 class Executor(Protocol):
-    """Runs functions that block. Called, and answering, on the reactor's thread."""
+    """Run functions that block. Both calls and results are on the reactor's thread."""
 
     def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Deferred[R]:
-        """Call C{work} elsewhere; the Deferred fires with what it returned or raised."""
+        """Call C{work} on a thread; the Deferred fires with what it returned or raised."""
 
-    def report(self, tell: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+    def report(self, callback: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         """
-        From within C{work}: have C{tell} called on the reactor's thread, before the Deferred fires.
+        Call C{callback} on the reactor's thread before the Deferred fires; for use within C{work}.
         """
 
 
 class ThreadExecutor:
     """
-    An L{Executor} on the threads of a pool.
+    Run functions on the threads of a pool.
 
-    @param reactor: gets the results back onto its thread.
-    @param pool: runs the work, and is started and stopped by whoever made it; a pool of one thread
-        keeps the order of the calls.
+    @param reactor: results come back on its thread.
+    @param pool: the caller starts and stops it; a pool of one thread keeps the order of the calls.
     """
 
     def __init__(self, reactor: IReactorFromThreads, pool: ThreadPool) -> None:
@@ -44,16 +43,16 @@ class ThreadExecutor:
         result: Deferred[Any] = deferToThreadPool(self._reactor, self._pool, work, *args, **kwargs)
         return result
 
-    def report(self, tell: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-        self._reactor.callFromThread(tell, *args, **kwargs)
+    def report(self, callback: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        self._reactor.callFromThread(callback, *args, **kwargs)
 
 
 def undone_if_cancelled(making: Deferred[R], undo: Callable[[R], object]) -> Deferred[R]:
     """
-    A Deferred that may be cancelled without what is being made being lost from sight.
+    Return a Deferred that may be cancelled; what is made all the same is undone.
 
-    @param making: fires with what was made, on whatever thread.
-    @param undo: called with it when nobody wants it any more; may block for a moment.
+    @param making: fires with what was made; it is not cancelled.
+    @param undo: called with what was made after a cancellation; may block for a moment.
     """
     wanted: Deferred[R] = Deferred()
 
@@ -73,10 +72,11 @@ def undone_if_cancelled(making: Deferred[R], undo: Callable[[R], object]) -> Def
 
 async def finished(work: Deferred[R], undo: Callable[[R], object] = lambda result: None) -> R:
     """
-    Wait for what a thread does, to its end also when that is cancelled: then it is undone.
+    Wait for work on a thread to end, even when the waiter is cancelled; undo it then.
 
-    @param work: fires when it has done it.
+    @param work: fires when the work has ended.
     @param undo: as for L{undone_if_cancelled}.
+    @raise CancelledError: after the work has ended.
     """
     try:
         return await undone_if_cancelled(work, undo)

@@ -1,4 +1,4 @@
-"""The lanes that all transfers share: each step of each one has its place on one of them."""
+"""Share a few workers between the blocks of all transfers."""
 
 from __future__ import annotations
 
@@ -7,95 +7,95 @@ from collections.abc import Callable, Sequence
 
 from twisted.python.failure import Failure
 
-from xferproto.threads.batcher import Lane
+from xferproto.threads.batcher import Batcher
 from xferproto.threads.executor import Executor
 
-COUNT = 2 * max(2, os.cpu_count() or 1)
-"""How many lanes: while one writes and another waits for the disk, every processor has a hash."""
+WORKERS = 2 * max(2, os.cpu_count() or 1)
+"""How many workers: while one writes and another waits for the disk, each processor can hash."""
 
-TURN = 8
-"""Batches of a lane that are done in a row; the reactor's thread need not be asked for each."""
+BATCHES_PER_TURN = 8
+"""Batches that a worker does in a row, without returning to the reactor's thread in between."""
 
 Step = Callable[[Sequence[bytes]], None]
 """Does something with the next blocks of a content; runs on a thread, in order."""
 
 
-class Track:
+class Stream:
     """
-    One step of one transfer, on its lane.
+    Hold one step of one transfer, and the worker that runs it.
 
     @param step: what is done with the blocks.
-    @param done: told how many bytes were done, or passed over once it is stopped.
-    @ivar failure: what C{step} raised; no more is done after that.
-    @ivar stopped: set to let what waits be passed over.
-    @ivar lane: the number of its lane.
+    @param on_done: called with the number of bytes that were done, or skipped after a stop.
+    @ivar failure: what C{step} raised; the blocks after that are skipped.
+    @ivar stopped: set it to have waiting blocks skipped.
+    @ivar worker: the number of its worker.
     """
 
-    __slots__ = ("done", "failure", "lane", "step", "stopped")
+    __slots__ = ("failure", "on_done", "step", "stopped", "worker")
 
-    def __init__(self, step: Step, done: Callable[[int], None], lane: int) -> None:
+    def __init__(self, step: Step, on_done: Callable[[int], None], worker: int) -> None:
         self.step = step
-        self.done = done
-        self.lane = lane
+        self.on_done = on_done
+        self.worker = worker
         self.failure: Failure | None = None
         self.stopped = False
 
 
-class Lanes:
+class WorkerPool:
     """
-    A few lanes for the blocks of any number of transfers.
+    Run the steps of any number of transfers on a fixed number of workers.
 
-    However many transfers run, each lane goes to its thread once for all that gathered; a lane for
-    each step of each transfer would go there for every block.
+    However many transfers run, each worker goes to its thread once for all blocks that gathered; a
+    worker for each step of each transfer would go there for every block.
 
-    @param executor: the threads they run on.
-    @param count: how many there are.
+    @param executor: the threads that the workers run on.
+    @param count: the number of workers.
     """
 
-    def __init__(self, executor: Executor, count: int = COUNT) -> None:
-        self._lanes: list[Lane[tuple[Track, bytes]]] = [
-            Lane(executor, _work, _done, _broken, TURN) for _ in range(count)
+    def __init__(self, executor: Executor, count: int = WORKERS) -> None:
+        self._workers: list[Batcher[tuple[Stream, bytes]]] = [
+            Batcher(executor, _work, _done, _broken, BATCHES_PER_TURN) for _ in range(count)
         ]
-        self._tracks = [0] * count
+        self._streams = [0] * count
 
-    def join(self, step: Step, done: Callable[[int], None]) -> Track:
-        """Give a step its place, on the lane that has the fewest."""
-        lane = self._tracks.index(min(self._tracks))
-        self._tracks[lane] += 1
-        return Track(step, done, lane)
+    def open(self, step: Step, on_done: Callable[[int], None]) -> Stream:
+        """Open a stream of blocks for a step, on the worker that has the fewest."""
+        worker = self._streams.index(min(self._streams))
+        self._streams[worker] += 1
+        return Stream(step, on_done, worker)
 
-    def leave(self, track: Track) -> None:
-        """The step has nothing more to do."""
-        self._tracks[track.lane] -= 1
+    def close(self, stream: Stream) -> None:
+        """Give up the place of a stream; call it once, when no block is left."""
+        self._streams[stream.worker] -= 1
 
-    def put(self, track: Track, block: bytes) -> None:
-        """Let a step do the next block."""
-        self._lanes[track.lane].put((track, block))
+    def put(self, stream: Stream, block: bytes) -> None:
+        """Queue the next block of a stream."""
+        self._workers[stream.worker].put((stream, block))
 
 
-def _grouped(batch: list[tuple[Track, bytes]]) -> dict[Track, list[bytes]]:
-    groups: dict[Track, list[bytes]] = {}
-    for track, block in batch:
-        groups.setdefault(track, []).append(block)
+def _grouped(batch: list[tuple[Stream, bytes]]) -> dict[Stream, list[bytes]]:
+    groups: dict[Stream, list[bytes]] = {}
+    for stream, block in batch:
+        groups.setdefault(stream, []).append(block)
     return groups
 
 
-def _work(batch: list[tuple[Track, bytes]]) -> None:
-    for track, blocks in _grouped(batch).items():
-        if not track.stopped and track.failure is None:
+def _work(batch: list[tuple[Stream, bytes]]) -> None:
+    for stream, blocks in _grouped(batch).items():
+        if not stream.stopped and stream.failure is None:
             try:
-                track.step(blocks)
+                stream.step(blocks)
             except Exception:  # of this transfer alone
-                track.failure = Failure()
+                stream.failure = Failure()
 
 
-def _done(batch: list[tuple[Track, bytes]]) -> None:
-    for track, blocks in _grouped(batch).items():
-        track.done(sum(map(len, blocks)))
+def _done(batch: list[tuple[Stream, bytes]]) -> None:
+    for stream, blocks in _grouped(batch).items():
+        stream.on_done(sum(map(len, blocks)))
 
 
-def _broken(failure: Failure, batch: list[tuple[Track, bytes]]) -> None:
-    """A step did not raise, as those are caught, but what calls it did."""
-    for track in _grouped(batch):
-        track.failure = failure
+def _broken(failure: Failure, batch: list[tuple[Stream, bytes]]) -> None:
+    """Fail all streams of a batch: no step raised, as those are caught, but what calls them did."""
+    for stream in _grouped(batch):
+        stream.failure = failure
     _done(batch)

@@ -12,7 +12,7 @@ from functools import partial
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from xferproto.threads.worker_pool import Lanes, Step
+from xferproto.threads.worker_pool import Step, WorkerPool
 from xferproto.transfer.budget import MemoryBudget
 
 
@@ -25,7 +25,7 @@ class Receiver:
 
     @param size: how many bytes will come.
     @param steps: what to do with them; they run side by side.
-    @param lanes: where they run.
+    @param workers: the workers that run them.
     @param budget: says how much may wait.
     @param drained: called when L{full} is true no longer.
     @param failed: called once, when a step has raised; the receiver then drops what comes, and
@@ -40,7 +40,7 @@ class Receiver:
         self,
         size: int,
         steps: Sequence[Step],
-        lanes: Lanes,
+        workers: WorkerPool,
         budget: MemoryBudget,
         drained: Callable[[], None],
         failed: Callable[[], None],
@@ -48,7 +48,7 @@ class Receiver:
         self.remaining = size
         self.full = False
         self.failure: Failure | None = None
-        self._lanes = lanes
+        self._workers = workers
         self._budget = budget
         self._drained = drained
         self._failed = failed
@@ -57,8 +57,8 @@ class Receiver:
         self._left = False
         self._idle: list[Deferred[None]] = []
         self._held = [0] * len(steps)
-        self._tracks = [
-            lanes.join(step, partial(self._done, number)) for number, step in enumerate(steps)
+        self._streams = [
+            workers.open(step, partial(self._done, number)) for number, step in enumerate(steps)
         ]
 
     @property
@@ -74,9 +74,9 @@ class Receiver:
         if not self._joined:  # whoever sends nothing takes nothing from the others
             self._joined = True
             self._budget.join()
-        for number, track in enumerate(self._tracks):
+        for number, stream in enumerate(self._streams):
             self._held[number] += len(data)
-            self._lanes.put(track, data)
+            self._workers.put(stream, data)
         if not self._stopped and max(self._held) > self._budget.share:
             self.full = True
 
@@ -115,18 +115,18 @@ class Receiver:
             self._left = True
             if self._joined:
                 self._budget.leave()
-            for track in self._tracks:
-                self._lanes.leave(track)
+            for stream in self._streams:
+                self._workers.close(stream)
 
     def _drop(self) -> None:
         self._stopped = True
-        for track in self._tracks:
-            track.stopped = True
+        for stream in self._streams:
+            stream.stopped = True
 
     def _done(self, number: int, count: int) -> None:
         """A step has done so many bytes, or will not."""
         self._held[number] -= count
-        failure = self._tracks[number].failure
+        failure = self._streams[number].failure
         if failure is not None and self.failure is None:
             self._fail(failure)
         # Half, so that a sender is not stopped and started for every block.

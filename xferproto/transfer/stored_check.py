@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from xferproto.model.errors import Corrupt
-from xferproto.model.identity import EVERYTHING, View
+from xferproto.model.identity import View
 from xferproto.store.interface import IStore
 from xferproto.threads.executor import Executor
 from xferproto.transfer.hashing import Pace, hash_stored
 
 
-async def verify(
-    store: IStore, id: str, executor: Executor, pace: Pace, view: View = EVERYTHING
-) -> bool:
+async def verify(store: IStore, id: str, executor: Executor, pace: Pace, view: View) -> bool:
     """
     Hash a stored content again, and tell the store what came out: whether it is right.
 

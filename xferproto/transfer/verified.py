@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from xferproto.model.entry import Entry
 from xferproto.store.interface import IUpload
-from xferproto.threads.worker_pool import Lanes
+from xferproto.threads.worker_pool import WorkerPool
 from xferproto.transfer.budget import MemoryBudget
 from xferproto.transfer.hashing import ContentDigest
 from xferproto.transfer.receiver import Receiver
@@ -22,7 +22,7 @@ class VerifiedUpload:
     @param upload: where the bytes go.
     @param name: what the file is called.
     @param size: how many there will be from now on.
-    @param lanes: where they are hashed and written.
+    @param workers: where they are hashed and written.
     @param budget: says how many bytes may wait.
     @param drained: called when L{full} is true no longer.
     @param failed: called when hashing or writing has failed; L{finish} then tells why.
@@ -35,7 +35,7 @@ class VerifiedUpload:
         upload: IUpload,
         name: str,
         size: int,
-        lanes: Lanes,
+        workers: WorkerPool,
         budget: MemoryBudget,
         drained: Callable[[], None],
         failed: Callable[[], None],
@@ -48,7 +48,7 @@ class VerifiedUpload:
         self._digest = digest = digest or ContentDigest()
         self._keep = keep
         self._receiver = Receiver(
-            size, [digest.md5.update, self._hash_and_write], lanes, budget, drained, failed
+            size, [digest.md5.update, self._hash_and_write], workers, budget, drained, failed
         )
 
     def _hash_and_write(self, blocks: Sequence[bytes]) -> None:

@@ -10,7 +10,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from xferproto.model.escape import quoted
-from xferproto.threads.batcher import Lane
+from xferproto.threads.batcher import Batcher
 from xferproto.watch.context import Workplace
 from xferproto.watch.directory import DirectoryGone
 from xferproto.watch.failure_policy import Judgement, Verdict
@@ -66,7 +66,7 @@ class Endings:
         self._mover = mover
         self._changed = changed
         self._stopped = False
-        self._lane: Lane[Ended] = Lane(place.disk, self._work, self._worked, self._failed)
+        self._batcher: Batcher[Ended] = Batcher(place.disk, self._work, self._worked, self._failed)
 
     def sent(self, item: Item, id: str, sent: int, seconds: float) -> None:
         """
@@ -92,11 +92,11 @@ class Endings:
 
     def _put(self, ended: Ended) -> None:
         ended.item.stage = Stage.ENDING
-        self._lane.put(ended)
+        self._batcher.put(ended)
 
     def when_idle(self) -> Deferred[None]:
         """Fires when all that was put here has ended, but for what the disk did not take."""
-        return self._lane.when_idle()
+        return self._batcher.when_idle()
 
     def stop(self) -> None:
         """What the disk does not take is left to the next start."""
@@ -208,7 +208,7 @@ class Endings:
     def _once_more(self, batch: list[Ended]) -> None:
         for ended in batch:
             if not self._stopped:
-                self._lane.put(ended)
+                self._batcher.put(ended)
 
 
 def _sent(ended: Ended) -> Row:

@@ -14,7 +14,7 @@ from xferproto.client.connection import to_wire
 from xferproto.model.errors import BadName
 from xferproto.model.escape import quoted
 from xferproto.model.names import parse_name
-from xferproto.threads.batcher import Lane
+from xferproto.threads.batcher import Batcher
 from xferproto.watch.context import Workplace
 from xferproto.watch.disposition import Endings
 from xferproto.watch.failure_policy import judge
@@ -68,7 +68,7 @@ class Intake:
         self._unclosed = Settling(max(0.0, settings.settle_unclosed - settings.settle))
         self._endings = endings
         self._writers = Writers(place.clock.seconds)
-        self._checks: Lane[_Check] = Lane(
+        self._checks: Batcher[_Check] = Batcher(
             place.disk,
             self._check,
             self._checked,

@@ -9,13 +9,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.server.auth.test_login import WRONG, login
 from tests.support.depot import Depot, Session
 from tests.support.executors import InlineExecutor, SteppedExecutor
-from tests.support.visitors import PASSWORD, hashed, make_guard, peer, user
+from tests.support.visitors import PASSWORD, hashed, make_authenticator, peer, user
 from xferproto.model.errors import Denied
 from xferproto.model.identity import Identity
 from xferproto.server.auth import credential_cache
 from xferproto.server.auth.authenticator import IVisitor
-from xferproto.server.auth.credential_cache import KNOWN_FOR, KnownPasswords
-from xferproto.server.auth.login_throttle import FIRST_DELAY, LONGEST_DELAY, Throttle
+from xferproto.server.auth.credential_cache import KNOWN_FOR, CredentialCache
+from xferproto.server.auth.login_throttle import FIRST_DELAY, LONGEST_DELAY, LoginThrottle
 from xferproto.server.auth.users import User, Users
 from xferproto.wire.requests import Login
 
@@ -33,7 +33,7 @@ class KnownCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.executor = SteppedExecutor()
         self.depot = Depot(self)
-        self.depot.factory.guard = make_guard(
+        self.depot.factory.authenticator = make_authenticator(
             self.depot.clock,
             user("alice"),
             user("bob"),
@@ -59,7 +59,9 @@ class KnownCase(SynchronousTestCase):
 
     def change(self, *users: User) -> None:
         """From now on these are the users."""
-        self.depot.factory.guard.users.by_name = {user.identity.name: user for user in users}
+        self.depot.factory.authenticator.users.by_name = {
+            user.identity.name: user for user in users
+        }
 
 
 class KnownTests(KnownCase):
@@ -238,7 +240,7 @@ class CostTests(SynchronousTestCase):
         @param at_once: how many come each time.
         """
         clock = Clock()
-        throttle = Throttle(clock)
+        throttle = LoginThrottle(clock)
         compared: list[float] = []
 
         async def wrong() -> None:
@@ -291,7 +293,7 @@ class MemoryTests(SynchronousTestCase):
     def test_bounded(self) -> None:
         """So many are known at most; the oldest is forgotten first, one used again last."""
         self.patch(credential_cache, "CAPACITY", 3)
-        passwords = KnownPasswords(self.clock, self.users)
+        passwords = CredentialCache(self.clock, self.users)
         one = Login("alice", PASSWORD)
         for host in ("a", "b", "c", "a", "d"):
             passwords.add(host, one, user("alice").password)
@@ -303,7 +305,7 @@ class MemoryTests(SynchronousTestCase):
         """What is kept of a password is another in each process, for each user and network."""
         kept = set()
         for host, name in (("a", "alice"), ("a", "bob"), ("b", "alice"), ("a", "alice")):
-            passwords = KnownPasswords(self.clock, self.users)
+            passwords = CredentialCache(self.clock, self.users)
             passwords.add(host, Login(name, PASSWORD), "")
             (one,) = passwords._known.values()
             kept.add(one.digest)
@@ -312,13 +314,13 @@ class MemoryTests(SynchronousTestCase):
 
     def test_one_a_user(self) -> None:
         """However many wrong ones come, nothing more is kept."""
-        guard = make_guard(self.clock, user("alice"), executor=InlineExecutor())
-        self.log_in(guard.log_in(Login("alice", PASSWORD), HERE))
+        authenticator = make_authenticator(self.clock, user("alice"), executor=InlineExecutor())
+        self.log_in(authenticator.log_in(Login("alice", PASSWORD), HERE))
         for number in range(10):
-            guard.log_in(Login(f"user{number}", "x"), f"192.0.2.{number}").addErrback(
+            authenticator.log_in(Login(f"user{number}", "x"), f"192.0.2.{number}").addErrback(
                 lambda _: None
             )
-        self.assertEqual(len(guard._known), 1)
+        self.assertEqual(len(authenticator._known), 1)
 
     def log_in(self, logging_in: Deferred[IVisitor]) -> None:
         self.assertEqual(self.successResultOf(logging_in).name, "alice")

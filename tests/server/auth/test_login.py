@@ -16,10 +16,10 @@ from zope.interface import directlyProvides
 
 from tests.support.depot import Depot, Session, Transport
 from tests.support.executors import InlineExecutor, SteppedExecutor
-from tests.support.visitors import PASSWORD, certificate, hashed, make_guard, peer, user
+from tests.support.visitors import PASSWORD, certificate, hashed, make_authenticator, peer, user
 from xferproto.model.errors import Busy, Denied
 from xferproto.model.identity import NOBODY, Identity, Right, View
-from xferproto.net.peer import household, is_loopback, is_private
+from xferproto.net.peer import client_network, is_loopback, is_private
 from xferproto.server.auth.authenticator import VERIFICATIONS, IVisitor, verify_password
 from xferproto.server.auth.login_throttle import (
     CAPACITY,
@@ -27,7 +27,7 @@ from xferproto.server.auth.login_throttle import (
     LONGEST_DELAY,
     MEMORY,
     MOST_WAITING,
-    Throttle,
+    LoginThrottle,
 )
 from xferproto.server.auth.users import User
 from xferproto.wire.requests import Login
@@ -71,7 +71,9 @@ class LoginCase(SynchronousTestCase):
 
     def change(self, *users: User) -> None:
         """From now on these are the users."""
-        self.depot.factory.guard.users.by_name = {user.identity.name: user for user in users}
+        self.depot.factory.authenticator.users.by_name = {
+            user.identity.name: user for user in users
+        }
 
     def now(self, session: Session | None = None) -> Identity:
         """Who a connection is when its next command comes."""
@@ -192,7 +194,9 @@ class PeerTests(LoginCase):
     def test_insecure(self) -> None:
         """From elsewhere without TLS it is refused, before it is asked for or looked at."""
         executor = SteppedExecutor()
-        self.depot.factory.guard = make_guard(self.depot.clock, user("alice"), executor=executor)
+        self.depot.factory.authenticator = make_authenticator(
+            self.depot.clock, user("alice"), executor=executor
+        )
         for host in (
             "192.0.2.1",
             "10.0.0.1",
@@ -241,14 +245,14 @@ class PeerTests(LoginCase):
         for host in ("", "localhost.example", "127.0.0.1.example", "0.0.0.0", "::", "1"):
             self.assertFalse(is_loopback(host), host)
 
-    def test_households(self) -> None:
+    def test_client_network(self) -> None:
         """Addresses that one peer may have together are one."""
-        self.assertEqual(household("192.0.2.1"), "192.0.2.1")
-        self.assertEqual(household("::ffff:192.0.2.1"), "192.0.2.1")
-        self.assertEqual(household("2001:db8::1"), household("2001:db8::ffff:1"))
-        self.assertNotEqual(household("2001:db8::1"), household("2001:db8:0:1::1"))
-        self.assertEqual(household("fe80::1%eth0"), household("fe80::2"))
-        self.assertEqual(household("local"), "local")
+        self.assertEqual(client_network("192.0.2.1"), "192.0.2.1")
+        self.assertEqual(client_network("::ffff:192.0.2.1"), "192.0.2.1")
+        self.assertEqual(client_network("2001:db8::1"), client_network("2001:db8::ffff:1"))
+        self.assertNotEqual(client_network("2001:db8::1"), client_network("2001:db8:0:1::1"))
+        self.assertEqual(client_network("fe80::1%eth0"), client_network("fe80::2"))
+        self.assertEqual(client_network("local"), "local")
 
 
 class CertificateTests(LoginCase):
@@ -317,7 +321,7 @@ class ChangeTests(LoginCase):
         """A user who changes while the old password is looked at does not come in with it."""
         executor = SteppedExecutor()
         for change in ((), (User(hashed("new"), user("alice").identity),)):
-            self.depot.factory.guard = make_guard(
+            self.depot.factory.authenticator = make_authenticator(
                 self.depot.clock, user("alice"), executor=executor
             )
             session = self.depot.connect(LOCAL)
@@ -333,7 +337,7 @@ class WaitingTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.executor = SteppedExecutor()
         self.depot = Depot(self)
-        self.depot.factory.guard = make_guard(
+        self.depot.factory.authenticator = make_authenticator(
             self.depot.clock, user("alice"), strangers=Identity(), executor=self.executor
         )
 
@@ -419,16 +423,16 @@ class WaitingTests(SynchronousTestCase):
                     costs.append([len(part) for part in args[0].split("$")])
                 return super().run(work, *args, **kwargs)
 
-        guard = make_guard(self.depot.clock, user("alice"), executor=Noting())
+        authenticator = make_authenticator(self.depot.clock, user("alice"), executor=Noting())
         for number, name in enumerate(("alice", "carol")):
-            login = guard.log_in(Login(name, "wrong"), str(number))
+            login = authenticator.log_in(Login(name, "wrong"), str(number))
             self.failureResultOf(login, Denied)
         self.assertEqual(costs[:2], costs[2:])
 
     def test_decoy_without_users(self) -> None:
         """Where there are no users, the usual work is done."""
-        guard = make_guard(self.depot.clock, executor=self.executor)
-        failing = guard.log_in(Login("carol", "wrong"), "x")
+        authenticator = make_authenticator(self.depot.clock, executor=self.executor)
+        failing = authenticator.log_in(Login("carol", "wrong"), "x")
         self.executor.run_all()
         self.failureResultOf(failing, Denied)
 
@@ -438,12 +442,12 @@ class ThrottleTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.guard = make_guard(self.clock, user("alice"), user("bob"))
+        self.authenticator = make_authenticator(self.clock, user("alice"), user("bob"))
 
     def log_in(
         self, name: str = "alice", password: str = "wrong", host: str = "a"
     ) -> Deferred[IVisitor]:
-        return self.guard.log_in(Login(name, password), host)
+        return self.authenticator.log_in(Login(name, password), host)
 
     def waited(self, name: str = "alice", password: str = "wrong", host: str = "a") -> float:
         """Seconds until a login has come to an end, right or wrong."""
@@ -528,7 +532,7 @@ class ThrottleTests(SynchronousTestCase):
 
     def test_bounded(self) -> None:
         """However many there are, so many are remembered; of those that are right none is."""
-        throttle = Throttle(self.clock)
+        throttle = LoginThrottle(self.clock)
 
         async def wrong() -> None:
             raise Denied()
@@ -548,7 +552,7 @@ class ThrottleTests(SynchronousTestCase):
 
     def test_failure(self) -> None:
         """What fails otherwise is told as it is, and lets the next one have its turn."""
-        throttle = Throttle(self.clock)
+        throttle = LoginThrottle(self.clock)
 
         async def broken() -> None:
             raise ZeroDivisionError

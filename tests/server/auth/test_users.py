@@ -21,7 +21,7 @@ from tests.support.visitors import PASSWORD, hashed, write
 from xferproto.admin import main
 from xferproto.model.errors import UsersUnreadable
 from xferproto.model.identity import ALL_RIGHTS, NOBODY, Identity, Right, View
-from xferproto.server.auth.authenticator import LOOK_INTERVAL, Guard, verify_password
+from xferproto.server.auth.authenticator import LOOK_INTERVAL, Authenticator, verify_password
 from xferproto.server.auth.users import (
     MAX_FILE,
     User,
@@ -131,9 +131,9 @@ class ReloadTests(SynchronousTestCase):
         self.clock = Clock()
         self.users = Users(self.path)
         self.users.read()
-        self.guard = Guard(InlineExecutor(), self.clock, self.users)
-        self.guard.start()
-        self.addCleanup(lambda: Deferred.fromCoroutine(self.guard.stop()))
+        self.authenticator = Authenticator(InlineExecutor(), self.clock, self.users)
+        self.authenticator.start()
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.authenticator.stop()))
 
     def write(self, text: str | bytes) -> None:
         write(self.path, text)
@@ -212,10 +212,10 @@ class ReloadTests(SynchronousTestCase):
     def test_none(self) -> None:
         """Without a file there are no users, and nothing is looked at."""
         clock = Clock()
-        guard = Guard(InlineExecutor(), clock)
-        guard.start()
+        authenticator = Authenticator(InlineExecutor(), clock)
+        authenticator.start()
         self.assertEqual(clock.getDelayedCalls(), [])
-        self.assertEqual(guard.users.by_name, {})
+        self.assertEqual(authenticator.users.by_name, {})
         self.assertEqual(NOBODY.rights, frozenset())
 
 

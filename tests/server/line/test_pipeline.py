@@ -15,6 +15,7 @@ from tests.store.contract import digests_of
 from tests.support.collision import COLLISION_ID, FIRST, SECOND
 from tests.support.depot import Depot, Session, small_rows
 from tests.support.executors import GatedExecutor
+from xferproto.model.identity import EVERYTHING
 from xferproto.server.factory import GRACE
 from xferproto.server.limits import MAX_ERRORS
 from xferproto.server.line.pages import help_lines
@@ -148,7 +149,7 @@ class OrderTests(PipelineCase):
             return waiting[-1]
 
         entries = [
-            self.successResultOf(self.depot.store.put(name, data, digests))
+            self.successResultOf(self.depot.store.put(name, data, digests, EVERYTHING))
             for name, data, digests in (
                 ("a", data, digests_of(data)) for data in (b"1", b"2", b"3", b"4")
             )
@@ -508,7 +509,7 @@ class MemoryTests(PipelineCase):
         """The input flows again when half of it is answered, and not for every answer."""
         self.depot.factory.small = MemoryBudget(largest=64 * 1024)
         waiting: list[Deferred[object]] = []
-        entry = self.successResultOf(self.depot.store.put("a", b"", digests_of(b"")))
+        entry = self.successResultOf(self.depot.store.put("a", b"", digests_of(b""), EVERYTHING))
 
         def put(*_: object) -> Deferred[object]:
             waiting.append(Deferred())

@@ -23,7 +23,7 @@ from tests.support.depot import NO_SMALL, Depot, Session, Transport
 from tests.support.executors import GatedExecutor, SteppedExecutor
 from tests.support.held import run_out
 from tests.support.processes import PATIENCE, new_directory
-from tests.support.visitors import PASSWORD, be, make_guard, peer, user
+from tests.support.visitors import PASSWORD, be, make_authenticator, peer, user
 from xferproto import tls_endpoint
 from xferproto.depot import admission
 from xferproto.depot.admission import PLACES
@@ -128,7 +128,7 @@ class HangupCase(SynchronousTestCase):
             small=NO_SMALL,
             limits=Limits(quota=2**30),
         )
-        self.depot.factory.guard = make_guard(
+        self.depot.factory.authenticator = make_authenticator(
             self.depot.clock, user("alice"), strangers=Identity(), executor=self.passwords
         )
 
@@ -160,7 +160,7 @@ class HangupCase(SynchronousTestCase):
     def assert_nothing_held(self) -> None:
         self.run_all()
         factory = self.depot.factory
-        throttle = factory.guard._throttle
+        throttle = factory.authenticator._throttle
         records = [*throttle._peers._records.values(), *throttle._users._records.values()]
         self.assertEqual(factory._connections, set())
         self.assertEqual(factory._work, set())
@@ -168,7 +168,7 @@ class HangupCase(SynchronousTestCase):
         self.assertEqual([record.charges for record in records if record.charges], [])
         self.assertEqual(factory.quota._all.reserved, 0)
         self.assertEqual(factory.sending, {})
-        self.assertEqual(list(self.depot.store.tokens._active), [])
+        self.assertEqual(list(self.depot.store._resumable.leases.taken()), [])
         self.assertEqual((len(factory.admission._inside), len(factory.admission._waiting)), (0, 0))
         for budget in (factory.budget, factory.small, factory.outgoing):
             self.assertEqual(budget._members, 0)
@@ -448,7 +448,7 @@ class SystemTests(TLSCase):
     async def waiting(self, connect: Callable[[], Deferred[Any]]) -> Any:
         """A connection whose login waits for a turn."""
         self.hashing = SteppedExecutor()
-        self.factory.guard = make_guard(
+        self.factory.authenticator = make_authenticator(
             reactor, user("alice"), strangers=Identity(), executor=self.hashing
         )
         made = self.made()
@@ -463,13 +463,13 @@ class SystemTests(TLSCase):
     def made(self) -> Deferred[Any]:
         """Fires with the server's side of the next connection, when it has begun a login."""
         begun: Deferred[Any] = Deferred()
-        log_in = self.factory.guard.log_in
+        log_in = self.factory.authenticator.log_in
 
         def noted(*arguments: Any) -> Any:
             reactor.callLater(0, begun.callback, next(iter(self.factory._connections)))
             return log_in(*arguments)
 
-        self.patch(self.factory.guard, "log_in", noted)
+        self.patch(self.factory.authenticator, "log_in", noted)
         return begun
 
     def closed(self) -> Deferred[None]:

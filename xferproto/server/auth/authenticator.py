@@ -25,8 +25,8 @@ from zope.interface import Attribute, Interface, implementer
 
 from xferproto.model.errors import Denied
 from xferproto.model.identity import ANYONE, NOBODY, Identity
-from xferproto.server.auth.credential_cache import KnownPasswords
-from xferproto.server.auth.login_throttle import Throttle
+from xferproto.server.auth.credential_cache import CredentialCache
+from xferproto.server.auth.login_throttle import LoginThrottle
 from xferproto.server.auth.users import Users
 from xferproto.server.traffic.hangup import Sign
 from xferproto.threads.executor import Executor
@@ -180,7 +180,7 @@ class Realm:
         return IVisitor, UserVisitor(self._users, name, password), lambda: None
 
 
-class Guard:
+class Authenticator:
     """
     Lets visitors in.
 
@@ -202,8 +202,8 @@ class Guard:
         checkers = [PasswordChecker(users, executor), CertificateChecker(users)]
         self.portal = Portal(Realm(users), checkers)
         self._executor = executor
-        self._throttle = Throttle(clock)
-        self._known = KnownPasswords(clock, users)
+        self._throttle = LoginThrottle(clock)
+        self._known = CredentialCache(clock, users)
         self._looking = LoopingCall(lambda: Deferred.fromCoroutine(self.look()))
         self._looking.clock = clock
         self._looked: Deferred[Any] | None = None

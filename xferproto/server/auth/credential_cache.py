@@ -36,7 +36,7 @@ class _Known:
     since: float
 
 
-class KnownPasswords:
+class CredentialCache:
     """
     The passwords that were right of late, of which network and user.
 

@@ -109,7 +109,7 @@ class _Table:
             del self._records[key]
 
 
-class Throttle:
+class LoginThrottle:
     """
     Lets attempts to log in wait.
 

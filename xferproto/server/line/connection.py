@@ -93,7 +93,7 @@ class Connection(WatchedConnection):
         if isinstance(failure.value, RequestError):
             return failure.value
         if isinstance(failure.value, OSError) and failure.value.errno in _NO_DESCRIPTOR:
-            self.factory.no_descriptor.happened()
+            self.factory.no_descriptor_log.happened()
             return Busy("The server has too many files open; try again later.")
         log.failure("#{number} failed", failure, number=self.number)
         return Internal()

@@ -7,7 +7,7 @@ from twisted.logger import Logger
 from xferproto.model.errors import Denied, Insecure, LoginRequired, RequestError
 from xferproto.model.escape import quoted
 from xferproto.model.identity import NOBODY, Identity, Right
-from xferproto.net.peer import certified_name, household, is_private, peer_host
+from xferproto.net.peer import certified_name, client_network, is_private, peer_host
 from xferproto.server.auth.authenticator import IVisitor
 from xferproto.server.line.connection import Connection
 from xferproto.wire import codec
@@ -63,7 +63,7 @@ class VisitedConnection(Connection):
         return self._visitor
 
     def _recognised(self) -> IVisitor:
-        visitor = self.factory.guard.recognise(certified_name(self.transport))
+        visitor = self.factory.authenticator.recognise(certified_name(self.transport))
         if visitor.name:
             self._log_welcome(visitor, "by certificate")
         return visitor
@@ -82,7 +82,7 @@ class VisitedConnection(Connection):
 
     async def _log_in(self, login: Login) -> None:
         host = peer_host(self.transport)
-        logging_in = self.factory.guard.log_in(login, household(host), self._sign)
+        logging_in = self.factory.authenticator.log_in(login, client_network(host), self._sign)
         try:
             visitor = await self._unless_lost(logging_in)
         except RequestError as error:

@@ -262,7 +262,7 @@ class UploadConnection(ClaimingConnection):
             incoming,
             name,
             size,
-            self.factory.lanes,
+            self.factory.workers,
             self.factory.budget,
             self._regulate,
             self._writing_failed,

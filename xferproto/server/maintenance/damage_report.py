@@ -6,6 +6,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from xferproto.model.escape import quoted
+from xferproto.model.identity import EVERYTHING
 from xferproto.store.interface import IStore
 from xferproto.wire.codec import parse_entry
 
@@ -17,7 +18,7 @@ NAMED = 10
 
 async def report_damage(store: IStore) -> None:
     """Log how many files of a store are known to be damaged, and the first of their names."""
-    listing = store.list_damaged("")
+    listing = store.list_damaged("", EVERYTHING)
     count = 0
     names: list[str] = []
     try:

@@ -12,6 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from xferproto.model.errors import NoSuchFile
+from xferproto.model.identity import EVERYTHING
 from xferproto.store.interface import IStore
 from xferproto.threads.executor import Executor
 from xferproto.transfer import hashing
@@ -115,7 +116,7 @@ class Scrub:
             await self._sleep(max(0.0, min(ahead, longest)))
 
         try:
-            await verify(self._store, id, self._executor, pace)
+            await verify(self._store, id, self._executor, pace, EVERYTHING)
         except NoSuchFile:  # deleted meanwhile
             return True
         except _Stopped:

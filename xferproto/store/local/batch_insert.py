@@ -15,7 +15,7 @@ from xferproto.model.entry import Digests, Entry
 from xferproto.model.errors import Collision, NoSpace
 from xferproto.store.local.group_commit import is_full, roll_back, settle
 from xferproto.store.local.packed import SmallObjects, insert
-from xferproto.threads.batcher import Lane
+from xferproto.threads.batcher import Batcher
 from xferproto.threads.executor import Executor
 
 
@@ -60,7 +60,7 @@ class SmallPuts:
         self._check = check
         self._now = now
         self._unsure: list[int] = []  # the first rows of marks that a commit which failed left
-        self._lane: Lane[_Put] = Lane(writer, self._commit, _answer, _refuse)
+        self._batcher: Batcher[_Put] = Batcher(writer, self._commit, _answer, _refuse)
 
     def put(
         self, entry: Entry, digests: Digests, content: bytes, owner: str = ""
@@ -73,12 +73,12 @@ class SmallPuts:
         @raise NoSpace: the disk is full.
         """
         put = _Put(entry, digests.sha256, content, owner)
-        self._lane.put(put)
+        self._batcher.put(put)
         return put.committed
 
     def when_idle(self) -> Deferred[None]:
         """Fires when nothing waits for its commit."""
-        return self._lane.when_idle()
+        return self._batcher.when_idle()
 
     def _commit(self, batch: list[_Put]) -> None:
         try:

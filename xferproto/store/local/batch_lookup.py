@@ -12,7 +12,7 @@ from xferproto.model.entry import Entry
 from xferproto.model.errors import Corrupt, NoSuchFile
 from xferproto.store.local.catalogue import Catalogue
 from xferproto.store.local.packed import SmallObjects
-from xferproto.threads.batcher import Lane
+from xferproto.threads.batcher import Batcher
 from xferproto.threads.executor import Executor
 
 
@@ -53,7 +53,7 @@ class Gets:
     def __init__(self, catalogue: Catalogue, small: SmallObjects, reader: Executor) -> None:
         self._catalogue = catalogue
         self._small = small
-        self._lane: Lane[_Get] = Lane(reader, self._look_up, _answer, _refuse)
+        self._batcher: Batcher[_Get] = Batcher(reader, self._look_up, _answer, _refuse)
 
     def get(self, id: str, only: str | None = None) -> Deferred[Got]:
         """
@@ -64,12 +64,12 @@ class Gets:
         @raise Corrupt: its bytes are damaged, or not there.
         """
         get = _Get(id, only)
-        self._lane.put(get)
+        self._batcher.put(get)
         return get.found
 
     def when_idle(self) -> Deferred[None]:
         """Fires when nobody waits."""
-        return self._lane.when_idle()
+        return self._batcher.when_idle()
 
     def _look_up(self, batch: list[_Get]) -> None:
         groups: dict[str | None, list[_Get]] = {}

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from xferproto.model.errors import NoSpace
-from xferproto.threads.batcher import Lane
+from xferproto.threads.batcher import Batcher
 from xferproto.threads.executor import Executor
 
 R = TypeVar("R")
@@ -43,7 +43,7 @@ class SharedCommits:
 
     def __init__(self, connection: sqlite3.Connection, executor: Executor) -> None:
         self._connection = connection
-        self._lane: Lane[_Write[Any]] = Lane(executor, self._commit, _answer, _refuse)
+        self._batcher: Batcher[_Write[Any]] = Batcher(executor, self._commit, _answer, _refuse)
 
     def write(self, change: Callable[[sqlite3.Connection], R]) -> Deferred[R]:
         """
@@ -53,12 +53,12 @@ class SharedCommits:
         @raise NoSpace: the disk is full.
         """
         write = _Write(change)
-        self._lane.put(write)
+        self._batcher.put(write)
         return write.committed
 
     def when_idle(self) -> Deferred[None]:
         """Fires when no change waits for its commit."""
-        return self._lane.when_idle()
+        return self._batcher.when_idle()
 
     def _commit(self, batch: list[_Write[Any]]) -> None:
         connection = self._connection
