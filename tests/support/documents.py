@@ -63,8 +63,7 @@ class Block(NamedTuple):
     hidden: tuple[str, ...]
 
 
-LATER = {"client", "deployment", "performance", "protocol", "python", "reliability", "security"}
-LATER |= {"unattended"}
+LATER = {"client", "performance", "protocol", "reliability", "security"}
 
 
 def documents() -> list[Path]:

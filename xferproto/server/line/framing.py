@@ -88,7 +88,7 @@ class FramedConnection(LineReceiver):
         self._upload: VerifiedUpload | SmallUpload | None = None
         self._answers = Answers(factory.small)
         self._sender: Sender | None = None
-        self._up, self._down = factory.bandwidth.paces(self._freed)
+        self._up, self._down = factory.bandwidth.of_connection(self._freed)
         self._received = 0
         self._lines = 0
         self._admitted = Place()
@@ -171,9 +171,9 @@ class FramedConnection(LineReceiver):
     def connectionLost(self, reason: Failure | None = None) -> None:
         self._lost = True
         self._close_in(None)
-        for pace in (self._up, self._down):
-            if pace is not None:
-                pace.stop()
+        for limit in (self._up, self._down):
+            if limit is not None:
+                limit.stop()
         if self._sender is not None:
             self._sender.stopProducing()
         if self.state is State.RECEIVING:

@@ -34,7 +34,7 @@ from xferproto.server.line.keepalive import Waiting
 from xferproto.server.line.pages import content_blocks, help_lines, listing_pages, status_lines
 from xferproto.server.line.replies import Answer, Transferred
 from xferproto.server.line.upload import OVERHEAD, UploadConnection
-from xferproto.server.traffic.bandwidth import paced
+from xferproto.server.traffic.bandwidth import rate_limited
 from xferproto.store.interface import IListing
 from xferproto.transfer.sender import Sender
 from xferproto.transfer.stored_check import verify
@@ -258,7 +258,7 @@ class XferServerProtocol(UploadConnection):
     async def _send(self, read: Callable[[], Deferred[bytes]]) -> None:
         """Send all that C{read} gives, as fast as the peer takes it."""
         if self._down is not None:
-            read = paced(read, self._down)
+            read = rate_limited(read, self._down)
         self._sender = Sender(self.transport, read)
         if self._output_full:
             self._sender.pauseProducing()
