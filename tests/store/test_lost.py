@@ -364,7 +364,9 @@ class BackupTests(SynchronousTestCase):
     def test_full(self) -> None:
         """Upkeep that fails keeps no other from being done, and is one line of the log."""
         store = self.service._factory.store
-        self.patch(store.maintenance, "age_partials", lambda *_: fail(sqlite3.OperationalError("full")))
+        self.patch(
+            store.maintenance, "age_partials", lambda *_: fail(sqlite3.OperationalError("full"))
+        )
         self.put("a")
         with capturedLogs() as events:
             self.reactor.advance(UPKEEP_INTERVAL)
