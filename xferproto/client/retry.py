@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +16,6 @@ from xferproto.client.protocol import XferClientProtocol
 from xferproto.client.retry_policy import (
     BACKOFF,
     FOR_UPLOADS,
-    WORTH_ANOTHER_TRY,
     Headway,
     worth_another_try,
 )
@@ -28,6 +27,7 @@ from xferproto.model.errors import (
     HashMismatch,
     LeftUnfinished,
     SourceChanged,
+    XferError,
 )
 from xferproto.model.escape import printable
 
@@ -290,15 +290,15 @@ class RetryingClient:
     def _until_done(
         self,
         request: Callable[[XferClientProtocol], Awaitable[R]],
-        symbols: Collection[str] = WORTH_ANOTHER_TRY,
+        also: tuple[type[XferError], ...] = (),
         came_along: Callable[[], bool] = lambda: False,
     ) -> Deferred[R]:
-        return Deferred.fromCoroutine(self._try(request, symbols, came_along))
+        return Deferred.fromCoroutine(self._try(request, also, came_along))
 
     async def _try(
         self,
         request: Callable[[XferClientProtocol], Awaitable[R]],
-        symbols: Collection[str],
+        also: tuple[type[XferError], ...],
         came_along: Callable[[], bool],
     ) -> R:
         failed = 0
@@ -307,7 +307,7 @@ class RetryingClient:
                 return await request(await self._connected())
             except Exception as error:
                 failed = 1 if came_along() else failed + 1
-                if failed >= self._tries or not worth_another_try(error, symbols):
+                if failed >= self._tries or not worth_another_try(error, also):
                     raise
                 reason = str(error)
             await self._wait(reason, failed)

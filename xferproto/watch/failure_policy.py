@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 
 from xferproto.model.errors import (
-    CertificateError,
-    ConnectionCut,
     HashMismatch,
     RequestError,
+    Scope,
     SourceChanged,
-    TLSFailed,
-    UnexpectedReply,
+    XferError,
 )
 from xferproto.model.escape import printable
 
@@ -60,7 +58,7 @@ class Judgement:
     unexpected: bool = False
 
 
-_REFUSED_FOR_GOOD = {
+_FINAL_ADVICE = {
     "bad-name": "Give it another name, and move it back.",
     "bad-details": "Tell whoever wrote this client: it should not ask so.",
     "bad-token": "Tell whoever wrote this client: it should not ask so.",
@@ -69,9 +67,6 @@ _REFUSED_FOR_GOOD = {
     "collision": "Its MD5 is that of other content in the depot, which does not happen by chance: "
     "find out where both come from. In an archive (tar, zip) it can be stored.",
 }
-
-_MISTAKES = frozenset({"login-required", "denied", "insecure", "bad-command"})
-"""Of these the file knows nothing: they are about who asks, and how."""
 
 _NOT_THE_FILES_FAULT = frozenset(
     {
@@ -100,10 +95,9 @@ def judge(error: BaseException, mismatches: int = 0) -> Judgement:
             f"The hashes differed {mismatches + 1} times: {printable(str(error))}",
             "Look for damage on the way, in memory or on the disk: it is not the same twice.",
         )
-    if isinstance(error, TLSFailed | CertificateError):
-        return Judgement(Verdict.MISTAKE, printable(str(error)))
-    if isinstance(error, ConnectionCut | UnexpectedReply):
-        return Judgement(Verdict.AWAY, printable(str(error)))
+    if isinstance(error, XferError) and error.scope is not Scope.REQUEST:
+        verdict = Verdict.AWAY if error.scope is Scope.CONNECTION else Verdict.MISTAKE
+        return Judgement(verdict, printable(str(error)))
     if isinstance(error, ConnectError):
         number = error.osError
         reason = os.strerror(number) if isinstance(number, int) else printable(str(error))
@@ -121,12 +115,14 @@ def judge(error: BaseException, mismatches: int = 0) -> Judgement:
 
 def _refused(error: RequestError) -> Judgement:
     cause = f"{error.symbol}: {printable(error.text)}"
-    if error.symbol in _MISTAKES:
+    if error.retryable:
+        return Judgement(Verdict.LATER, cause)
+    if error.scope is Scope.SERVER:
         return Judgement(Verdict.MISTAKE, cause)
-    if (advice := _REFUSED_FOR_GOOD.get(error.symbol)) is not None:
+    if (advice := _FINAL_ADVICE.get(error.symbol)) is not None:
         return Judgement(Verdict.FAILED, cause, advice)
-    # busy, internal, no-space, quota-exceeded, timeout; no-such-file and corrupt, where what was
-    # known to be stored is so no more; and what a newer depot may say.
+    # quota-exceeded; no-such-file and corrupt, where the depot had the content a moment ago; and
+    # the symbols of a newer depot.
     return Judgement(Verdict.LATER, cause)
 
 
