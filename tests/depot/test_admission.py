@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -40,6 +40,44 @@ class AdmissionTests(SynchronousTestCase):
         inside = self.enter(PLACES)
         self.assertTrue(all(entered.called for entered in inside))
         self.assertNoResult(self.admission.enter())
+
+    def test_in_order(self) -> None:
+        """Who comes while others are let in waits behind them."""
+        inside = [self.successResultOf(entered) for entered in self.enter(PLACES)]
+        later: list[Deferred[Place]] = []
+        first, second = self.enter(2)
+        first.addCallback(lambda place: (place.leave(), later.extend(self.enter(1))))
+        inside[0].leave()
+        self.successResultOf(second)
+        (last,) = later
+        self.assertNoResult(last)
+        inside[1].leave()
+        self.successResultOf(last)
+
+    def test_given_up(self) -> None:
+        """Where nobody waits any more, nobody looks."""
+        self.enter(PLACES)
+        for entered in self.enter(2):
+            self.assertEqual(len(self.clock.getDelayedCalls()), PLACES + 1)
+            entered.cancel()
+            self.failureResultOf(entered, CancelledError)
+        self.assertEqual(len(self.clock.getDelayedCalls()), PLACES)
+
+    def test_new(self) -> None:
+        """Who has a place since a moment ago is not taken for silent yet."""
+        inside = [self.successResultOf(entered) for entered in self.enter(PLACES)]
+        waiting = self.enter(2)
+        self.turn(LOOK, came=FLOWING)
+        for place in inside:
+            place.came = FLOWING
+        inside[0].leave()
+        self.successResultOf(waiting[0])
+        self.clock.advance(LOOK)
+        self.assertNoResult(waiting[1])
+        for place in inside[1:]:
+            place.came = FLOWING
+        self.clock.advance(LOOK)
+        self.successResultOf(waiting[1])
 
     def turn(self, seconds: float, came: int) -> None:
         """Turn the clock, while so many bytes come for each that has a place."""

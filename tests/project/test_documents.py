@@ -69,8 +69,14 @@ class CommandTests(SynchronousTestCase):
     def test_coming_from(self) -> None:
         self.read("docs/coming-from.md")
 
+    def test_deployment(self) -> None:
+        self.read("docs/deployment.md")
+
     def test_operation(self) -> None:
         self.read("docs/operation.md")
+
+    def test_unattended(self) -> None:
+        self.read("docs/unattended.md")
 
     def test_all(self) -> None:
         """Each document with such blocks has a test of its own here."""

@@ -135,7 +135,6 @@ CIRCLES = (
         "server.line.upload",
         "server.traffic.stall",
     },
-    {"store.local.resumable", "store.local.store", "store.local.upload"},
 )
 """
 Modules that import each other in a circle, imports for types alone counted. There are no others;

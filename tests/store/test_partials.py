@@ -730,7 +730,7 @@ class SpaceTests(PartialTestCase):
         for upload in self.uploads:
             self.successResultOf(upload.abort())
         self.assertEqual(self.store._space.held, set())
-        self.assertEqual(self.store.tokens._active, {})
+        self.assertEqual(self.store._resumable.leases.taken(), ())
 
     def resume(self, *args: Any, **kwargs: Any) -> IPartial:
         """As for all partials; it is ended with the test."""
@@ -1085,7 +1085,7 @@ class MostTokensTests(PartialTestCase):
         self.successResultOf(go_on(self.resume(self.store, 7, "a"), b"content"))
         self.successResultOf(self.begin("d"))
         self.failureResultOf(self.begin("e"), QuotaExceeded)
-        self.assertEqual(self.store.tokens._active, {})
+        self.assertEqual(self.store._resumable.leases.taken(), ())
         self.assertEqual(self.store._space.held, set())
 
     def test_finished(self) -> None:

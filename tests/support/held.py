@@ -30,9 +30,9 @@ def held_by_store(store: IStore) -> dict[str, object]:
     return _there(
         {
             "reservations": store._space.held,
-            "tokens": store.tokens._active,
+            "tokens": store._resumable.leases._held,
             "locks": store._locks._locks,
-            "commits and the like": store._finishing,
+            "commits and the like": store._pending._running,
             "open files": _open_files(store._root),
         }
     )

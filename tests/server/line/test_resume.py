@@ -488,10 +488,10 @@ class BusyTests(ResumeCase):
         self.depot.connect().send(b"UPLOAD a;5\nhello")
         for where, what, of, offset in (
             (os, "pread", b"t", None),
-            (self.depot.store.tokens, "open", b"t", b"0\n"),
+            (self.depot.store._partial_files, "open", b"t", b"0\n"),
             (os, "writev", b"u", b"0\nhello"),
             (os, "fsync", b"v", b"0\nworld"),
-            (self.depot.store, "name_known", token, b"5\n"),
+            (self.depot.store._publisher, "add_name", token, b"5\n"),
         ):
             with self.subTest(what):
                 if offset is None:
@@ -659,7 +659,7 @@ class WaitTests(WorkCase):
         self.hold(b"hel")
         session, _ = self.resume()
         self.executor.run_all()
-        self.patch(self.depot.store.tokens, "open", fail)
+        self.patch(self.depot.store._partial_files, "open", fail)
         session.send(b"0\n")
         self.executor.run_all()
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)

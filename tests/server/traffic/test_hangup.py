@@ -168,7 +168,7 @@ class HangupCase(SynchronousTestCase):
         self.assertEqual([record.charges for record in records if record.charges], [])
         self.assertEqual(factory.quota._all.reserved, 0)
         self.assertEqual(factory.sending, {})
-        self.assertEqual(list(self.depot.store.tokens._active), [])
+        self.assertEqual(list(self.depot.store._resumable.leases.taken()), [])
         self.assertEqual((len(factory.admission._inside), len(factory.admission._waiting)), (0, 0))
         for budget in (factory.budget, factory.small, factory.outgoing):
             self.assertEqual(budget._members, 0)

@@ -223,20 +223,12 @@ class Objects:
             self.path(id).unlink(missing_ok=True)
         self.confirm(id)
 
-    def has(self, id: str, size: int) -> bool:
-        """Whether there is such an object, of this length."""
-        try:
-            status = self.path(id).stat()
-            return stat.S_ISREG(status.st_mode) and status.st_size == size
-        except FileNotFoundError:
-            self.check()
-            return False
-
     def identity(self, id: str, size: int) -> tuple[int, int] | None:
         """Which file an object is: device and inode; None where there is none of this length."""
         try:
             status = self.path(id).stat()
         except FileNotFoundError:
+            self.check()  # what can't be found where nothing is may be whole all the same
             return None
         if not stat.S_ISREG(status.st_mode) or status.st_size != size:
             return None
