@@ -232,7 +232,7 @@ class RequestTests(BlockingCase):
             self.assertIsNone(error.__cause__)
             frames = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
             self.assertEqual(frames[:2], ["test_errors", "stat"])
-            self.assertIn("_stat", frames)
+            self.assertIn("read_line", frames)
         else:
             self.fail("no error")
         self.assertRaises(FileNotFoundError, self.depot.upload, self.directory / "nowhere")
@@ -739,7 +739,9 @@ class RetryTests(BlockingCase):
         server = self.serve("--rate", "64M")
         said: list[tuple[str, threading.Thread]] = []
         depot = self.client(
-            server.port, tries=50, say=lambda line: said.append((line, threading.current_thread()))
+            server.port,
+            tries=50,
+            notify=lambda line: said.append((line, threading.current_thread())),
         )
         path = self.file("large", os.urandom(LARGE))
         stored = depot.upload(path, progress=self.killed_at(server, 0.5))

@@ -23,7 +23,7 @@ from tests.client.test_retry import DepotEndpoint, RetryCase, ScriptedEndpoint, 
 from tests.support.depot import Depot
 from tests.support.processes import Server, new_directory
 from tests.support.visitors import user
-from xferproto.client.bulk import UPLOADS
+from xferproto.client.bulk_upload import UPLOADS
 from xferproto.client.outstanding import MOST_AGAIN
 from xferproto.client.pipeline import BATCH_FILES
 from xferproto.client.retry import RetryingClient
@@ -853,7 +853,7 @@ class KilledTests(TestCase):
 
         said: list[str] = []
         client = RetryingClient(
-            reactor, endpoint, tries=1000, say=said.append, delay=lambda failed: 0.05
+            reactor, endpoint, tries=1000, notify=said.append, delay=lambda failed: 0.05
         )
         files = [(b"%d" % n * (n % 100), f"{n:04}") for n in range(self.FILES)]
         up: list[tuple[str, Any]] = []

@@ -210,7 +210,7 @@ class MoveTests(WatchCase):
         assert session is not None
         held = 0
         for _ in range(500):
-            held = max(held, len(session.place.queue.items))
+            held = max(held, len(session.context.queue.items))
             self.advance(1)
         self.assertLessEqual(held, 20)
         self.assertEqual(set(self.names()), names)
