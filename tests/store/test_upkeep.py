@@ -126,6 +126,24 @@ class UnnamedTests(LocalStoreTestCase):
             self.assert_holds(store, self.root, {"name": b"content"})
             self.assertEqual(len(self.aside()), 1)
 
+    def test_published_meanwhile(self) -> None:
+        """What has its file, and waits for the commit of its row, is not put aside."""
+        writer = GatedExecutor()
+        store = self.open(writer=writer)
+        upload = self.successResultOf(begin(store, "name", b"content"))
+        writer.open = False
+        tending = store.tend()
+        committing: Deferred[object] = upload.commit(digests_of(b"content"))
+        self.assertTrue((self.root / object_path(b"content")).exists())
+        writer.step()
+        self.assertNoResult(tending)
+        writer.run_all()
+        self.successResultOf(committing)
+        self.successResultOf(tending)
+        writer.open = True
+        self.assert_holds(store, self.root, {"name": b"content"})
+        self.assertEqual(self.aside(), [])
+
     def test_closed(self) -> None:
         """Closing does not wait for all folders, and closes nothing under it."""
         files = SteppedExecutor()
