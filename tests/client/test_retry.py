@@ -355,7 +355,7 @@ class ConnectTests(RetryCase):
 
     def test_bad_description(self) -> None:
         """An endpoint that is none is told at once."""
-        client = RetryingClient(self.reactor, "nonsense:depot:9000", say=self.said.append)
+        client = RetryingClient(self.reactor, "nonsense:depot:9000", notify=self.said.append)
         self.failureResultOf(client.list_files(), ValueError)
         self.assertEqual(self.said, [])
 
@@ -584,7 +584,7 @@ class RefusedTests(RetryCase):
         """WAIT lines are told on every try."""
         waits: list[tuple[int, str]] = []
         client = self.client(self.endpoint)
-        uploading = client.upload(b"hello", "a", waited=lambda *wait: waits.append(wait))
+        uploading = client.upload(b"hello", "a", on_wait=lambda *wait: waits.append(wait))
         for percent in (b"1", b"2"):
             self.endpoint.says(b"WAIT " + percent + b" hashing\nERROR busy Not now.\n")
             self.reactor.advance(100)
@@ -619,7 +619,7 @@ class TransferTests(RetryCase):
         """Store a content, without any trouble."""
         client = self.client(DepotEndpoint(self.depot))
         request = client.upload(content, "name")
-        endpoint: Any = client._endpoint
+        endpoint: Any = client._reconnector.endpoint
         endpoint.wires[-1].pump.flush()
         entry: Entry = self.successResultOf(request)
         return entry

@@ -369,7 +369,7 @@ class BadStartTests(ProcessCase):
         )
         daemon.wait()
         self.assertGreater(daemon.started.status, 0)
-        self.assertIn("hello.txt/storage", "\n".join(daemon.started.err))
+        self.assertIn("The storage directory", "\n".join(daemon.started.err))
         self.assertNotIn("Traceback", "\n".join(daemon.started.out + daemon.started.err))
         self.assertEqual(self.pid_files(), [])
 
@@ -608,7 +608,7 @@ class ClientTests(ProcessCase):
         """A file of 192 MiB goes up and down with each process below 100 MiB of memory."""
         if not Path("/proc/self/status").exists():
             self.skipTest("there is no /proc here")
-        server = Server(self, self.directory)
+        server = Server(self, self.directory, fresh=True)
         source = self.directory / "large"
         with source.open("wb") as large:
             large.truncate(192 * MIB)

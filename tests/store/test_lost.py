@@ -394,10 +394,11 @@ class BackupTests(SynchronousTestCase):
         """Damage of a catalogue does not get into its copy."""
         self.put("a")
         self.reactor.advance(UPKEEP_INTERVAL)
-        for number in range(200):
-            self.put(f"{number:03}" * 60)
         store = self.service._factory.store
         assert isinstance(store, LocalStore)
+        session = Depot.over(self, store).connect()
+        for name in (b"%03d" % number * 60 for number in range(200)):
+            session.send(b"UPLOAD %s;%d\n" % (name, len(name)), name)
         store._catalogue.writing.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         path = self.root / CATALOGUE
         data = bytearray(path.read_bytes())

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from twisted.application.internet import backoffPolicy
 from twisted.internet.error import ConnectError, DNSLookupError
 
-from xferproto.client.connection import Progress
+from xferproto.client.callbacks import Progress
 from xferproto.model.errors import ConnectionCut, HashMismatch, RequestError
 
 WORTH_ANOTHER_TRY = frozenset({"busy", "internal", "no-space", "timeout"})
@@ -32,7 +32,7 @@ class Headway:
     Sees whether a transfer comes along: whether a try gets further, or begins further, than any
     before it. That happens a limited number of times.
 
-    @param progress: the caller's; told all that this is.
+    @param progress: the caller's; called with all that L{progressed} is.
     @param kept: whether all bytes that are through are found again by the next try; then where that
         begins tells nothing new.
     """
@@ -44,8 +44,8 @@ class Headway:
         self._beginning = True
         self._further = False
 
-    def told(self, done: int, total: int) -> None:
-        """So many bytes are through; a L{Progress<xferproto.client.connection.Progress>}."""
+    def progressed(self, done: int, total: int) -> None:
+        """Note how many bytes are through; a L{Progress<xferproto.client.callbacks.Progress>}."""
         if self._beginning and done > self._began and not self._kept:
             self._began = done
             self._further = True

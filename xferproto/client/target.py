@@ -127,7 +127,7 @@ class PartFile:
             raise self._named(error) from None
 
     def _named(self, error: OSError) -> OSError:
-        """Let an error of the disk say which file it is about."""
+        """Add the name of the file to an error of the disk."""
         if error.filename is None:
             error.filename = str(self._target)
         return error

@@ -60,6 +60,21 @@ def parse_name(field: bytes) -> str:
     return name
 
 
+def check_name(name: str) -> None:
+    """
+    Check that a text is a name that can be stored.
+
+    @param name: where it is made of a path, bytes that are not UTF-8 stand there as Python's
+        surrogate escapes.
+    @raise BadName: as of L{parse_name}.
+    """
+    try:
+        field = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise BadName("A name is valid UTF-8; send it in that encoding.") from None
+    parse_name(field)
+
+
 def parse_prefix(field: bytes) -> str:
     """
     The beginning of a name: any text that a name could begin with, the empty one too.
