@@ -46,7 +46,12 @@ class AdmissionTests(SynchronousTestCase):
         inside = [self.successResultOf(entered) for entered in self.enter(PLACES)]
         later: list[Deferred[Place]] = []
         first, second = self.enter(2)
-        first.addCallback(lambda place: (place.leave(), later.extend(self.enter(1))))
+
+        def another(place: Place) -> None:
+            place.leave()
+            later.append(self.admission.enter())
+
+        first.addCallback(another)
         inside[0].leave()
         self.successResultOf(second)
         (last,) = later
@@ -97,11 +102,15 @@ class AdmissionTests(SynchronousTestCase):
         places: list[Place] = []
         for entered in waiting:
             entered.addCallback(places.append)
+
+        def inside() -> int:
+            return sum(place.ends is not None and place.ends.active() for place in places)
+
         self.turn(5 * LOOK, came=0)
-        self.assertGreater(sum(place.ends.active() for place in places), 2 * PLACES)
+        self.assertGreater(inside(), 2 * PLACES)
         self.turn(NEW + LOOK, came=FLOWING)
         self.assertNoResult(waiting[-1])
-        self.assertLessEqual(sum(place.ends.active() for place in places), PLACES)
+        self.assertLessEqual(inside(), PLACES)
 
     def turn(self, seconds: float, came: int) -> None:
         """Turn the clock, while so many bytes come for each that has a place."""

@@ -97,7 +97,7 @@ class CommitFailureCase(PartialTestCase):
 
     def assert_fails(self, commit: Deferred[Any], *kinds: type[Exception]) -> Failure:
         """It has failed, and because of what was to fail."""
-        failure = self.failureResultOf(commit)
+        failure: Failure = self.failureResultOf(commit)
         self.assertTrue(failure.check(sqlite3.Error, NoSpace, CommitInDoubt), failure)
         if kinds:
             self.assertTrue(failure.check(*kinds), failure)

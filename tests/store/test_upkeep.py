@@ -213,7 +213,12 @@ class TendTests(LocalStoreTestCase):
         self.successResultOf(store.tend())
         self.put(store, "name", b"content")
         looked: list[str] = []
-        self.patch(Objects, "ids_in", lambda objects, folder: looked.append(folder) or set())
+
+        def ids_in(objects: Objects, folder: str) -> set[str]:
+            looked.append(folder)
+            return set()
+
+        self.patch(Objects, "ids_in", ids_in)
         self.successResultOf(store.tend())
         self.assertEqual(looked, [])
         self.close(store)
