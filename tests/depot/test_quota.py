@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import md5, sha256
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -12,6 +12,7 @@ from tests.support.depot import NO_SMALL, Depot, Session
 from tests.support.executors import GatedExecutor, SteppedExecutor
 from tests.support.visitors import be
 from xferproto.depot.quota import ASK_AGAIN, FRESH, Usage
+from xferproto.model.errors import NoSpace
 from xferproto.model.identity import ALL_RIGHTS, EVERYTHING, Identity, View
 from xferproto.store.interface import FLAT_COST
 from xferproto.store.local.store import LocalStore
@@ -424,6 +425,39 @@ class PipelineTests(SynchronousTestCase):
         answers = [session.answer() for session in sessions]
         self.assertEqual(sum(answer == REFUSED for answer in answers), 7)
         self.assertEqual(sum(len(answer) == 33 for answer in answers), 3)
+
+
+class FailedTests(SynchronousTestCase):
+    """Uploads that come to nothing; the clean-up sees that nothing stays claimed for them."""
+
+    def test_lost_while_asked(self) -> None:
+        """A connection that is lost while the store is asked what is used."""
+        for request in (b"UPLOAD a;100000\n", b"UPLOAD a;1000\n", b"RESUME a;1000;t\n"):
+            database = GatedExecutor()
+            depot = Depot(self, database=database, quota=200 * UNIT)
+            database.open = False
+            session = depot.connect()
+            session.send(request)
+            self.assertIs(session.protocol.state, State.WORKING)
+            session.lose()
+            database.run_all()
+            database.open = True
+            content = of(200)
+            answer = depot.connect().send(b"UPLOAD b;%d\n" % len(content) + content)
+            self.assertEqual(answer, id_of(content) + b"\n")
+
+    def test_refused_by_the_store(self) -> None:
+        """One that the store does not take, whatever its size."""
+        for size, failing in ((1000, "put"), (100_000, "create")):
+            depot = Depot(self, quota=200 * UNIT)
+            refused = self.patch(LocalStore, failing, lambda *_: fail(NoSpace()))
+            session = depot.connect()
+            answer = session.send(b"UPLOAD a;%d\n" % size + bytes(size))
+            self.assertTrue(answer.startswith(b"ERROR no-space "), answer)
+            refused.restore()
+            content = of(200)
+            answer = session.send(b"UPLOAD b;%d\n" % len(content) + content)
+            self.assertEqual(answer, id_of(content) + b"\n")
 
 
 class UsageTests(SynchronousTestCase):

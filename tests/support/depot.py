@@ -186,6 +186,7 @@ class Depot:
     @param limits: what no connection may exceed.
     @param quota: the most bytes of all files together.
     @ivar core: what its connections share.
+    @param store: one that is there already, which is not closed; a new one where it is None.
     @ivar clock: turned by hand.
     """
 
@@ -200,10 +201,13 @@ class Depot:
         strangers: Identity = NOBODY,
         limits: Limits = DEFAULTS,
         quota: int | None = None,
+        store: LocalStore | None = None,
     ) -> None:
-        self.root = Path(case.mktemp())
         self.clock = Clock()
-        self.store = make_store(case, self.root, executor, database, small)
+        if store is None:
+            store = make_store(case, Path(case.mktemp()), executor, database, small)
+        self.store = store
+        self.root = store._root
         self.core = depot.Depot(
             self.store,
             InlineExecutor() if executor is None else executor,
@@ -225,9 +229,7 @@ class Depot:
         cls, case: SynchronousTestCase, store: LocalStore, users: Sequence[User] | None = None
     ) -> Depot:
         """A server over a store that is there already."""
-        made = cls(case, users=users)
-        made.store = made.core.store = store
-        return made
+        return cls(case, users=users, store=store)
 
     def connect(self, peer: IAddress | None = None) -> Session:
         return Session(self.factory, peer)

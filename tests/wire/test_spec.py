@@ -20,7 +20,7 @@ from tests.support.executors import InlineExecutor
 from tests.support.held import close_store
 from tests.support.visitors import hashed, peer
 from xferproto.depot import opening
-from xferproto.model.errors import REQUEST_ERRORS, BadToken
+from xferproto.model.errors import REQUEST_ERRORS, BadToken, Scope
 from xferproto.model.identity import ANYONE, EVERYTHING
 from xferproto.model.names import MAX_COMPONENT, MAX_NAME, MAX_PASSWORD, MAX_USER
 from xferproto.model.units import SIZE_LIMIT
@@ -160,6 +160,17 @@ class TableTests(SynchronousTestCase):
             examples, {symbol: error.advice for symbol, error in REQUEST_ERRORS.items()}
         )
         self.assertEqual(len(rows(section(7))), len(REQUEST_ERRORS))
+
+    def test_error_scopes(self) -> None:
+        """The table says which errors close the connection, and which are worth another try."""
+        for symbol, _, closing, who, _ in rows(section(7)):
+            error = REQUEST_ERRORS[symbol.strip("`")]
+            self.assertEqual(closing == "closed", error.scope is Scope.CONNECTION, symbol)
+            self.assertEqual(
+                re.search("another try later|trying again later|connecting again", who) is not None,
+                error.retryable,
+                symbol,
+            )
 
     def test_errors_of_commands(self) -> None:
         """The tables of the commands name no symbol that the table of errors lacks."""
