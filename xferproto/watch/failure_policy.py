@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 
 from xferproto.model.errors import (
-    CertificateError,
-    ConnectionCut,
     HashMismatch,
     RequestError,
+    Scope,
     SourceChanged,
-    TLSFailed,
-    UnexpectedReply,
+    XferError,
 )
 from xferproto.model.escape import printable
 
@@ -61,7 +59,7 @@ class Decision:
     unexpected: bool = False
 
 
-_REFUSED_FOR_GOOD = {
+_FINAL_ADVICE = {
     "bad-name": "Give it another name, and move it back.",
     "bad-details": "Tell whoever wrote this client: it should not ask so.",
     "bad-token": "Tell whoever wrote this client: it should not ask so.",
@@ -70,9 +68,6 @@ _REFUSED_FOR_GOOD = {
     "collision": "Its MD5 is that of other content in the depot, which does not happen by chance: "
     "find out where both come from. In an archive (tar, zip) it can be stored.",
 }
-
-_MISTAKES = frozenset({"login-required", "denied", "insecure", "bad-command"})
-"""Refusals that do not depend on the file, but on the user and the connection."""
 
 _NOT_THE_FILES_FAULT = frozenset(
     {
@@ -101,10 +96,13 @@ def decide(error: BaseException, mismatches: int = 0) -> Decision:
             f"The hashes differed {mismatches + 1} times: {printable(str(error))}",
             "Look for damage on the way, in memory or on the disk: it is not the same twice.",
         )
-    if isinstance(error, TLSFailed | CertificateError):
-        return Decision(FailureKind.MISCONFIGURED, printable(str(error)))
-    if isinstance(error, ConnectionCut | UnexpectedReply):
-        return Decision(FailureKind.UNREACHABLE, printable(str(error)))
+    if isinstance(error, XferError) and error.scope is not Scope.REQUEST:
+        kind = (
+            FailureKind.UNREACHABLE
+            if error.scope is Scope.CONNECTION
+            else FailureKind.MISCONFIGURED
+        )
+        return Decision(kind, printable(str(error)))
     if isinstance(error, ConnectError):
         number = error.osError
         reason = os.strerror(number) if isinstance(number, int) else printable(str(error))
@@ -122,12 +120,14 @@ def decide(error: BaseException, mismatches: int = 0) -> Decision:
 
 def _refused(error: RequestError) -> Decision:
     cause = f"{error.symbol}: {printable(error.text)}"
-    if error.symbol in _MISTAKES:
+    if error.retryable:
+        return Decision(FailureKind.TEMPORARY, cause)
+    if error.scope is Scope.SERVER:
         return Decision(FailureKind.MISCONFIGURED, cause)
-    if (advice := _REFUSED_FOR_GOOD.get(error.symbol)) is not None:
+    if (advice := _FINAL_ADVICE.get(error.symbol)) is not None:
         return Decision(FailureKind.PERMANENT, cause, advice)
-    # busy, internal, no-space, quota-exceeded, timeout; no-such-file and corrupt, where what was
-    # known to be stored is so no more; and what a newer depot may say.
+    # quota-exceeded; no-such-file and corrupt, where the depot had the content a moment ago; and
+    # the symbols of a newer depot.
     return Decision(FailureKind.TEMPORARY, cause)
 
 
