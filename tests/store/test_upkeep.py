@@ -222,7 +222,7 @@ class TendTests(LocalStoreTestCase):
         self.successResultOf(store.maintenance.tend())
         self.assertEqual(looked, [])
         self.close(store)
-        self.successResultOf(self.open().tend())
+        self.successResultOf(self.open().maintenance.tend())
         self.assertEqual(len(looked), 1)
 
 
