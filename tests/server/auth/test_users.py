@@ -353,7 +353,7 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(self.run_users("add", self.path, "alice", typed=["p", "p"])[0], 0)
         self.assertTrue(verify_password(self.user("alice").password, b"p"))
         self.assertIn("1 to 1024", self.refused("passwd", self.path, "alice", typed=["\udc80"] * 2))
-        self.assertIn("not the same", self.refused("passwd", self.path, "alice", typed=["p", "q"]))
+        self.assertIn("differ", self.refused("passwd", self.path, "alice", typed=["p", "q"]))
 
     def test_passwd(self) -> None:
         """The password changes, and nothing else."""
@@ -377,7 +377,7 @@ class CommandTests(SynchronousTestCase):
             arguments = [command, self.path, "alice"][: 2 if command == "list" else 3]
             self.assertIn(str(self.path), self.refused(*arguments))
         self.run_users("add", self.path, "alice", stdin="p")
-        self.assertIn('"alice" already', self.refused("add", self.path, "alice", stdin="p"))
+        self.assertIn('already a user "alice"', self.refused("add", self.path, "alice", stdin="p"))
         self.assertIn('no user "bob"', self.refused("passwd", self.path, "bob", stdin="p"))
         self.assertIn('no user "bob"', self.refused("remove", self.path, "bob"))
         for password in ("", "\n", "a\x1bb\n", "x" * 1025):
