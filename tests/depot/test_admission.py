@@ -46,7 +46,12 @@ class AdmissionTests(SynchronousTestCase):
         inside = [self.successResultOf(entered) for entered in self.enter(PLACES)]
         later: list[Deferred[Place]] = []
         first, second = self.enter(2)
-        first.addCallback(lambda place: (place.leave(), later.extend(self.enter(1))))
+
+        def another(place: Place) -> None:
+            place.leave()
+            later.append(self.admission.enter())
+
+        first.addCallback(another)
         inside[0].leave()
         self.successResultOf(second)
         (last,) = later
@@ -78,6 +83,34 @@ class AdmissionTests(SynchronousTestCase):
             place.came = FLOWING
         self.clock.advance(LOOK)
         self.successResultOf(waiting[1])
+
+    def test_one_silent(self) -> None:
+        """A silent one among others that send loses its place; there are no more for that."""
+        inside = [self.successResultOf(entered) for entered in self.enter(PLACES)]
+        waiting = self.enter(2)
+        for _ in range(2):
+            for place in inside[1:]:
+                place.came = FLOWING
+            self.clock.advance(LOOK)
+        self.successResultOf(waiting[0])
+        self.assertNoResult(waiting[1])
+
+    def test_fewer_again(self) -> None:
+        """Once those that have places send there are as many places as at first."""
+        self.enter(PLACES)
+        waiting = self.enter(40 * PLACES)
+        places: list[Place] = []
+        for entered in waiting:
+            entered.addCallback(places.append)
+
+        def inside() -> int:
+            return sum(place.ends is not None and place.ends.active() for place in places)
+
+        self.turn(5 * LOOK, came=0)
+        self.assertGreater(inside(), 2 * PLACES)
+        self.turn(NEW + LOOK, came=FLOWING)
+        self.assertNoResult(waiting[-1])
+        self.assertLessEqual(inside(), PLACES)
 
     def turn(self, seconds: float, came: int) -> None:
         """Turn the clock, while so many bytes come for each that has a place."""

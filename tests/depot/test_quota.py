@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import md5, sha256
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,6 +13,7 @@ from tests.support.depot import NO_SMALL, Depot, Session
 from tests.support.executors import GatedExecutor, SteppedExecutor
 from tests.support.visitors import be
 from xferproto.depot.quota import ASK_AGAIN, FRESH, Account
+from xferproto.model.errors import NoSpace
 from xferproto.model.identity import ALL_RIGHTS, EVERYTHING, Identity, View
 from xferproto.server.limits import Limits
 from xferproto.store.interface import FLAT_COST
@@ -426,6 +427,39 @@ class PipelineTests(SynchronousTestCase):
         answers = [session.answer() for session in sessions]
         self.assertEqual(sum(answer == REFUSED for answer in answers), 7)
         self.assertEqual(sum(len(answer) == 33 for answer in answers), 3)
+
+
+class FailedTests(SynchronousTestCase):
+    """Uploads that come to nothing; the clean-up sees that nothing stays claimed for them."""
+
+    def test_lost_while_asked(self) -> None:
+        """A connection that is lost while the store is asked what is used."""
+        for request in (b"UPLOAD a;100000\n", b"UPLOAD a;1000\n", b"RESUME a;1000;t\n"):
+            database = GatedExecutor()
+            depot = Depot(self, database=database, limits=Limits(quota=200 * UNIT))
+            database.open = False
+            session = depot.connect()
+            session.send(request)
+            self.assertIs(session.protocol.state, State.WORKING)
+            session.lose()
+            database.run_all()
+            database.open = True
+            content = of(200)
+            answer = depot.connect().send(b"UPLOAD b;%d\n" % len(content) + content)
+            self.assertEqual(answer, id_of(content) + b"\n")
+
+    def test_refused_by_the_store(self) -> None:
+        """One that the store does not take, whatever its size."""
+        for size, failing in ((1000, "put"), (100_000, "create")):
+            depot = Depot(self, limits=Limits(quota=200 * UNIT))
+            refused = self.patch(LocalStore, failing, lambda *_: fail(NoSpace()))
+            session = depot.connect()
+            answer = session.send(b"UPLOAD a;%d\n" % size + bytes(size))
+            self.assertTrue(answer.startswith(b"ERROR no-space "), answer)
+            refused.restore()
+            content = of(200)
+            answer = session.send(b"UPLOAD b;%d\n" % len(content) + content)
+            self.assertEqual(answer, id_of(content) + b"\n")
 
 
 class AccountTests(SynchronousTestCase):

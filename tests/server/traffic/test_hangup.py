@@ -30,6 +30,7 @@ from xferproto.depot.admission import PLACES
 from xferproto.model.identity import ALL_RIGHTS, Identity, View
 from xferproto.server.auth.login_throttle import FIRST_DELAY, LONGEST_DELAY, MOST_WAITING
 from xferproto.server.limits import Limits
+from xferproto.server.traffic.hangup import Sign, signs
 from xferproto.server.traffic.stall import INTERVAL
 from xferproto.store.interface import FLAT_COST
 from xferproto.wire.states import State
@@ -440,6 +441,31 @@ class HalfClosedTests(HangupCase):
         for session in (full, good, *(session for session, _ in sessions)):
             session.lose()
         self.assert_nothing_held()
+
+
+class SignTests(SynchronousTestCase):
+    """What is asked of the system."""
+
+    def test_nothing_to_ask(self) -> None:
+        """A transport without a socket, or with a closed one, does not hide the others' signs."""
+        ours, theirs = socket.socketpair()
+        closed, other = socket.socketpair()
+        for each in (closed, other, theirs):
+            each.close()
+        self.addCleanup(ours.close)
+
+        class Over:
+            def __init__(self, handle: socket.socket) -> None:
+                self.handle = handle
+
+            def getHandle(self) -> socket.socket:
+                return self.handle
+
+        self.assertEqual(
+            signs([object(), Over(closed), Over(ours)]), [Sign.THERE, Sign.THERE, Sign.GONE]
+        )
+        self.assertEqual(signs([object(), Over(closed)]), [Sign.THERE, Sign.THERE])
+        self.assertEqual(signs([]), [])
 
 
 class SystemTests(TLSCase):
