@@ -96,7 +96,7 @@ class ParseTests(SynchronousTestCase):
             (b'["a\\nb"]', "name"),
             (b"[alice]", "alice", "password", "missing"),
             (replaced('sees = "own"\n', ""), "alice", "sees", "missing"),
-            (replaced("rights", "right"), "alice", "right", "no such field"),
+            (replaced("rights", "right"), "alice", "right", "unknown field"),
             (replaced(HASH, "secret"), "alice", "password", "argon2id"),
             (replaced(HASH, ""), "alice", "password", "argon2id"),
             (replaced(HASH, HASH.replace("argon2id", "argon2i")), "alice", "password"),
@@ -171,7 +171,7 @@ class ReloadTests(SynchronousTestCase):
                 before = self.users.by_name
                 self.write(content + b"#")
                 (line,) = self.look()
-                self.assertIn("the users stay", line)
+                self.assertIn("the users are not replaced", line)
                 self.assertIn(str(self.path), line)
                 self.assertEqual(self.look(), [])
                 self.assertIs(self.users.by_name, before)
@@ -187,7 +187,7 @@ class ReloadTests(SynchronousTestCase):
         self.assertEqual(self.look(), [])
         os.mkfifo(self.path)
         (line,) = self.look()
-        self.assertIn("no regular file", line)
+        self.assertIn("not a regular file", line)
         self.path.unlink()
         self.path.mkdir()
         self.assertEqual(len(self.look()), 1)
