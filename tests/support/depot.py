@@ -183,6 +183,7 @@ class Depot:
     @param users: who may log in; where it is None, strangers may do everything.
     @param strangers: what strangers may do beside them.
     @param limits: what no connection may exceed.
+    @param store: one that is there already, which is not closed; a new one where it is None.
     @ivar clock: turned by hand.
     """
 
@@ -196,10 +197,13 @@ class Depot:
         users: Sequence[User] | None = None,
         strangers: Identity = NOBODY,
         limits: Limits = DEFAULTS,
+        store: LocalStore | None = None,
     ) -> None:
-        self.root = Path(case.mktemp())
         self.clock = Clock()
-        self.store = make_store(case, self.root, executor, database, small)
+        if store is None:
+            store = make_store(case, Path(case.mktemp()), executor, database, small)
+        self.store = store
+        self.root = store._root
         self.factory = XferServerFactory(
             InlineExecutor() if executor is None else executor,
             self.clock,
@@ -219,9 +223,7 @@ class Depot:
         cls, case: SynchronousTestCase, store: LocalStore, users: Sequence[User] | None = None
     ) -> Depot:
         """A server over a store that is there already."""
-        depot = cls(case, users=users)
-        depot.store = depot.factory.store = store
-        return depot
+        return cls(case, users=users, store=store)
 
     def connect(self, peer: IAddress | None = None) -> Session:
         return Session(self.factory, peer)

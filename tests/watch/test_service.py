@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet.error import ConnectError, ConnectionRefusedError, DNSLookupError
 
 from tests.support.depot import Depot
+from tests.support.file_modes import obey_in
 from tests.support.visitors import PASSWORD, user
 from tests.support.watched import Done, WatchCase, id_of, tree
 from xferproto.model.errors import TLSFailed
@@ -423,8 +424,7 @@ class FailedTests(WatchCase):
 
     def test_unreadable(self) -> None:
         """A file that may not be read fails, with what to do."""
-        if os.geteuid() == 0:
-            self.skipTest("root may read everything")
+        obey_in(self)
         self.start()
         self.write("a").chmod(0)
         self.settle()
