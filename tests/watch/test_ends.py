@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.support.watched import Done, WatchCase, age, tree
-from xferproto.watch import moves
+from xferproto.watch import moves, queue
 from xferproto.watch.directory import ASIDE
 from xferproto.watch.disposition import AGAIN
 from xferproto.watch.journal import Journal, Row, State
@@ -63,6 +63,25 @@ class StuckTests(WatchCase):
         self.assertIn("is in the way", line)
         self.assertEqual((self.root / ASIDE / "file").read_bytes(), b"somebody's")
         self.assertTrue((self.root / "good").exists())
+
+
+class SlowTests(WatchCase):
+    """A depot that takes its time."""
+
+    def test_sent_once(self) -> None:
+        """What is being sent is not sent beside that, however often it is seen."""
+        self.patch(queue, "LARGE", 200_000)
+        self.configure(poll=1.0)
+        for name, size in (("large", 2_000_000), ("small", 5)):
+            age(self.write(name, bytes(size)))
+        self.start()
+        wire = self.connected()
+        self.cut_wires.append(wire)  # nothing more arrives over it
+        self.advance(30)
+        self.cut_wires.remove(wire)
+        self.advance(30)
+        self.assertEqual(tree(self.root), ["sent/large", "sent/small"])
+        self.assertEqual(self.received(), {"large": 2_000_001, "small": 6})
 
 
 class JournalTests(WatchCase):
@@ -143,3 +162,18 @@ class GoneTests(WatchCase):
         self.advance(100)
         self.assertEqual(tree(self.root), ["sent/name"])
         self.assertEqual(self.received(), {"name": 6})
+
+    def test_settling(self) -> None:
+        """Files that are to be looked at just then are not taken for vanished either."""
+        self.configure(poll=36000.0)
+        aside = self.root.with_name("aside")
+        self.write("name")
+        self.start()
+        self.advance(1)
+        self.assertEqual(self.status()["waiting"]["settling"], 1)
+        self.root.rename(aside)
+        self.advance(100)
+        self.assertEqual(len(self.logged("Waiting until it is back")), 1)
+        aside.rename(self.root)
+        self.advance(100)
+        self.assertEqual(tree(self.root), ["sent/name"])

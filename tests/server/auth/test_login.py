@@ -527,6 +527,7 @@ class ThrottleTests(SynchronousTestCase):
         self.failureResultOf(self.log_in("bob"), Busy)
         self.successResultOf(self.log_in("bob", PASSWORD, "b"))
         for one in waiting[1:]:
+            self.assertNoResult(one)
             one.cancel()
             self.failureResultOf(one)
         self.assertEqual(self.clock.getDelayedCalls(), [])
