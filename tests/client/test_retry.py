@@ -29,6 +29,7 @@ from tests.support.visitors import PASSWORD, peer, user
 from xferproto.client.protocol import XferClientProtocol
 from xferproto.client.retry import RetryingClient
 from xferproto.client.retry_policy import BACKOFF, worth_another_try
+from xferproto.depot.depot import DepotLimits
 from xferproto.model.entry import Entry
 from xferproto.model.errors import (
     REQUEST_ERRORS,
@@ -764,7 +765,7 @@ class TransferTests(RetryCase):
 
     def test_too_large(self) -> None:
         """A file that the depot does not take is not offered again."""
-        self.depot.factory.max_file_size = 10
+        self.depot.core.limits = DepotLimits(file_size=10)
         request = self.client(self.endpoint).upload(LARGE, "name")
         self.wire.pump.flush()
         self.failureResultOf(request, TooLarge)

@@ -6,6 +6,8 @@ import errno
 import fcntl
 import os
 import random
+import shutil
+import tempfile
 from pathlib import Path
 from unittest import mock
 
@@ -14,6 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.depot import Depot
 from xferproto.files.direct_io import ALIGNMENT, BLOCK, LIMIT, WORTH_IT
 from xferproto.files.staged_file import StagedFile
+
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 def is_direct(file: StagedFile) -> bool:
@@ -24,8 +28,10 @@ class DirectTests(SynchronousTestCase):
     """One file."""
 
     def new(self) -> StagedFile:
-        # Beside the tests: a temporary directory in memory would not do it.
-        file = StagedFile.new(Path(self.mktemp()))
+        # Beside the sources: a temporary directory in memory would not do it.
+        directory = Path(tempfile.mkdtemp(prefix="_trial_temp-direct-", dir=PROJECT))
+        self.addCleanup(shutil.rmtree, directory)
+        file = StagedFile.new(directory / "file")
         file.pass_cache()
         self.addCleanup(file.close)
         if not is_direct(file):

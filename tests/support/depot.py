@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.executors import InlineExecutor
 from tests.support.held import assert_nothing_held, close_store, end_sessions, run_out
 from tests.support.visitors import make_authenticator
+from xferproto.depot import depot
 from xferproto.model.identity import NOBODY, Identity
 from xferproto.server.auth.users import User
 from xferproto.server.factory import XferServerFactory
@@ -183,6 +184,8 @@ class Depot:
     @param users: who may log in; where it is None, strangers may do everything.
     @param strangers: what strangers may do beside them.
     @param limits: what no connection may exceed.
+    @param quota: the most bytes of all files together.
+    @ivar core: what its connections share.
     @param store: one that is there already, which is not closed; a new one where it is None.
     @ivar clock: turned by hand.
     """
@@ -197,6 +200,7 @@ class Depot:
         users: Sequence[User] | None = None,
         strangers: Identity = NOBODY,
         limits: Limits = DEFAULTS,
+        quota: int | None = None,
         store: LocalStore | None = None,
     ) -> None:
         self.clock = Clock()
@@ -204,16 +208,18 @@ class Depot:
             store = make_store(case, Path(case.mktemp()), executor, database, small)
         self.store = store
         self.root = store._root
-        self.factory = XferServerFactory(
+        self.core = depot.Depot(
+            self.store,
             InlineExecutor() if executor is None else executor,
             self.clock,
-            max_file_size,
-            authenticator=None
-            if users is None
-            else make_authenticator(self.clock, *users, strangers=strangers, executor=executor),
-            limits=limits,
+            depot.DepotLimits(max_file_size, quota),
         )
-        self.factory.store = self.store
+        authenticator = None
+        if users is not None:
+            authenticator = make_authenticator(
+                self.core, *users, strangers=strangers, executor=executor
+            )
+        self.factory = XferServerFactory(self.core, authenticator, limits)
         self._case = case
         self._executors = executor, database
         case.addCleanup(self.close)
@@ -232,7 +238,7 @@ class Depot:
         """Every connection is lost, its work ends: nothing is held for anybody then."""
         end_sessions(self.factory)
         run_out(*self._executors, self.factory.authenticator._executor)
-        assert_nothing_held(self._case, self.factory.store, self.factory)
+        assert_nothing_held(self._case, self.core.store, self.factory)
 
     def timers(self) -> list[IDelayedCall]:
         """What waits for the clock, beside the watch that looks at all connections."""

@@ -590,7 +590,7 @@ class AwayTests(WatchCase):
 
     def test_later(self) -> None:
         """What is refused for now is tried again later; others go by, and nothing is told twice."""
-        self.use_depot(Depot(self, limits=Limits(quota=1000 + FLAT_COST)))
+        self.use_depot(Depot(self, quota=1000 + FLAT_COST))
         self.start()
         names = [f"{number:02}" for number in range(60)]
         for name in names:
@@ -615,7 +615,7 @@ class AwayTests(WatchCase):
 
     def test_later_by_itself(self) -> None:
         """It is tried again without a restart too."""
-        self.use_depot(Depot(self, limits=Limits(quota=10 + FLAT_COST)))
+        self.use_depot(Depot(self, quota=10 + FLAT_COST))
         self.start()
         self.write("a", b"12345678")
         self.settle()
