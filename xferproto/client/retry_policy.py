@@ -1,4 +1,4 @@
-"""Whether a request that has failed is tried again, and when."""
+"""Decide whether a failed request is tried again, and when."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WORTH_ANOTHER_TRY = frozenset({"busy", "internal", "no-space", "timeout"})
 """The symbols of refusals that may have passed when one asks again."""
 
 FOR_UPLOADS = WORTH_ANOTHER_TRY | {"no-such-file", "corrupt"}
-"""What was known to the depot may have been deleted meanwhile; the next time it is sent."""
+"""A content that the depot knew may have been deleted meanwhile; the next try sends it."""
 
 BACKOFF = backoffPolicy(initialDelay=1.0, maxDelay=60.0)
 """Seconds to wait after so many failures: longer each time, with jitter, up to a minute."""
@@ -29,12 +29,12 @@ def worth_another_try(error: BaseException, symbols: Collection[str] = WORTH_ANO
 
 class Headway:
     """
-    Sees whether a transfer comes along: whether a try gets further, or begins further, than any
-    before it. That happens a limited number of times.
+    Find out whether a transfer makes progress: whether a try gets further, or begins further, than
+    any before it. That happens a limited number of times.
 
     @param progress: the caller's; called with all that L{progressed} is.
-    @param kept: whether all bytes that are through are found again by the next try; then where that
-        begins tells nothing new.
+    @param kept: whether the next try finds all transferred bytes again, so that its beginning is no
+        news.
     """
 
     def __init__(self, progress: Progress | None, kept: bool = False) -> None:
@@ -57,7 +57,7 @@ class Headway:
             self._progress(done, total)
 
     def came_along(self) -> bool:
-        """Whether it did since this was asked before; asked between two tries."""
+        """Whether there was progress since the last call; called between two tries."""
         further, self._further = self._further, False
         self._beginning = True
         return further
