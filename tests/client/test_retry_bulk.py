@@ -28,6 +28,7 @@ from xferproto.client.outstanding import MOST_AGAIN
 from xferproto.client.pipeline import BATCH_FILES
 from xferproto.client.retry import RetryingClient
 from xferproto.client.source import ONE_LINE
+from xferproto.depot.depot import DepotLimits
 from xferproto.model.entry import Entry
 from xferproto.model.errors import (
     Busy,
@@ -309,7 +310,7 @@ class UploadTests(DepotCase):
 
     def test_one_file_spoils_nothing(self) -> None:
         """Files that will never go well are told of at once, each in its place."""
-        self.depot.factory.max_file_size = 100
+        self.depot.core.limits = DepotLimits(file_size=100)
         files: Files = [
             (b"a", "a"),
             (self.directory() / "none", "b"),
@@ -327,7 +328,7 @@ class UploadTests(DepotCase):
 
     def test_too_many_refusals(self) -> None:
         """A server that has had enough of a connection is asked for the rest on others."""
-        self.depot.factory.max_file_size = 1
+        self.depot.core.limits = DepotLimits(file_size=1)
         files: Files = [(bytes(2), f"{n:02}") for n in range(90)]
         files.append((b"x", "x"))
         request = self.client(self.endpoint, tries=2).upload_many(files, self.tell)

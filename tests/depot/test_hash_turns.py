@@ -189,7 +189,7 @@ class OneAtATimeCase(TurnsCase):
     """One processor's worth of hashing, a block at a turn."""
 
     def setUp(self) -> None:
-        self.patch(hash_turns, "PLACES", 1)
+        self.patch(hash_turns, "SLOTS", 1)
         self.patch(hash_turns, "SLICE", BLOCK)
         super().setUp()
 
@@ -291,10 +291,10 @@ class TurnTests(SynchronousTestCase):
     SIZE = hash_turns.SMALL + 1
 
     def setUp(self) -> None:
-        self.patch(hash_turns, "PLACES", 1)
+        self.patch(hash_turns, "SLOTS", 1)
         self.patch(hash_turns, "SLICE", 2)
         self.work = SteppedExecutor()
-        self.turns = hash_turns.HashingTurns(Clock(), lambda: False)
+        self.turns = hash_turns.HashTurns(Clock(), lambda: False)
         self.hashed = ""
         self.gone: set[str] = set()
 

@@ -35,7 +35,14 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "store": ("model", "store.reservation"),
     "store.local": ("files", "model", "store", "threads"),
     "transfer": ("model", "store.interface", "threads", "transfer"),
-    "depot": ("depot", "model", "store.interface", "store.reservation"),
+    "depot": (
+        "depot",
+        "model",
+        "store.interface",
+        "store.reservation",
+        "threads",
+        "transfer",
+    ),
     # the server
     "server": (
         "depot",
@@ -48,7 +55,15 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
         "transfer",
         "twistd",
     ),
-    "server.auth": ("model", "net", "server.auth", "server.traffic.hangup", "threads", "wire"),
+    "server.auth": (
+        "depot",
+        "model",
+        "net",
+        "server.auth",
+        "server.traffic.hangup",
+        "threads",
+        "wire",
+    ),
     "server.line": ("depot", "model", "net", "server", "store.interface", "transfer", "wire"),
     "server.maintenance": ("model", "store", "threads", "transfer", "wire"),
     "server.traffic": ("model", "net", "server", "wire"),
@@ -107,7 +122,6 @@ REACTOR = ("client.service", "console.session", "server.service")
 CIRCLES = (
     {
         "server.factory",
-        "server.line.claims",
         "server.line.connection",
         "server.line.framing",
         "server.line.login",

@@ -17,7 +17,7 @@ from unittest.mock import patch
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.python.threadpool import ThreadPool
-from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.store.contract import (
     StoreContract,
@@ -31,7 +31,8 @@ from tests.store.contract import (
 )
 from tests.support.collision import FIRST, SECOND
 from tests.support.depot import NO_SMALL, few_at_once
-from tests.support.executors import InlineExecutor, SteppedExecutor
+from tests.support.executors import GatedExecutor, InlineExecutor, SteppedExecutor
+from tests.support.file_modes import obey_in
 from tests.support.held import close_store, held_by_store
 from xferproto.model.entry import Entry
 from xferproto.model.errors import Collision, Corrupt, NoSpace, StorageUnavailable
@@ -294,8 +295,7 @@ class UnavailableTests(LocalStoreTestCase):
 
     def test_directory_not_writable(self) -> None:
         """A directory that can't be written to is told."""
-        if os.geteuid() == 0:
-            raise SkipTest("root can write everywhere")
+        obey_in(self)
         self.root.mkdir(mode=0o500)
         self.assert_unavailable(self.root, "Permission denied")
         self.assert_unavailable(self.root / "storage", "Permission denied")
@@ -742,6 +742,24 @@ class FailingDiskTests(LocalStoreTestCase):
             contents = {"stored": b"stored before", "name": b"content"}
             self.assert_holds(self.store, self.root, contents)
 
+    def test_put(self) -> None:
+        """So it is with what is put at once: what fails leaves nothing, and is stored later."""
+        for step in STEPS:
+            self.start()
+
+            def fail(called: str, failing: str = step) -> None:
+                if called == failing:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+            for fails in (True, False):
+                with watched_calls(self.root, fail if fails else lambda called: None):
+                    stored = self.store.put("name", b"content", digests_of(b"content"), EVERYTHING)
+                if fails:
+                    self.failureResultOf(stored, NoSpace)
+                    self.assert_holds(self.store, self.root, {"stored": b"stored before"})
+                    self.assertEqual(held_by_store(self.store), {})
+            self.successResultOf(stored)
+
     def test_folder_synced_again(self) -> None:
         """A folder whose name could not be synced is synced by the next upload that needs it."""
         self.failureResultOf(self.upload("fsync objects", errno.EIO), OSError)
@@ -924,3 +942,28 @@ class CloseTests(LocalStoreTestCase):
             self.successResultOf(closed)
             reopened = self.open(root)
             self.assert_holds(reopened, root, {"name": b"content"})
+
+    def test_small(self) -> None:
+        """Small contents that are on their way in are stored first, those on their way out read."""
+        writer, reader = SteppedExecutor(), GatedExecutor()
+        root = Path(self.mktemp()).absolute()
+        inline = InlineExecutor()
+        store = LocalStore(root, inline, writer, reader, lambda: 1e9)
+        putting = store.put("first", b"content", digests_of(b"content"), EVERYTHING)
+        writer.run_all()
+        entry = self.successResultOf(putting)
+        reader.open = False
+        putting = store.put("second", b"another", digests_of(b"another"), EVERYTHING)
+        getting = store.get(entry.id, EVERYTHING)
+        closed = store.close()
+        self.assertNoResult(closed)
+        writer.run_all()
+        reader.run_all()
+        self.successResultOf(putting)
+        self.assertEqual(self.successResultOf(getting), (entry, b"content"))
+        writer.run_all()
+        reader.run_all()
+        self.successResultOf(closed)
+        reopened = open_store(root, small=SMALL_SIZE)
+        self.assertEqual(len(self.successResultOf(listed(reopened))), 2)
+        self.close(reopened)

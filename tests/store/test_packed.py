@@ -170,6 +170,13 @@ class SmallObjectsTests(SynchronousTestCase):
         self.small.remove([(3, c), (2, b)])
         self.assertEqual((small_rows(self.root), small_marks(self.root)), ([], []))
 
+    def test_remove_first_of_many(self) -> None:
+        """A mark of several rows stays when the first of them is removed."""
+        (a, _), (b, _) = rows_of(b"a", b"b")
+        self.small.add(rows_of(b"a", b"b"))
+        self.small.remove([(1, a)])
+        self.assertEqual((small_rows(self.root), small_marks(self.root)), ([(2, b)], [(1, 2)]))
+
     def test_marks(self) -> None:
         """What is added is marked, and what it replaces; confirmed marks go with a later change."""
         self.small.add(rows_of(b"a", b"b"))

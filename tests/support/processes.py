@@ -29,6 +29,14 @@ MEASURED = (
 )
 """Goes before L{TWISTD}: the process prints its own /proc status when it ends."""
 
+PROJECT = Path(__file__).resolve().parents[2]
+
+OBEYING = (
+    f"import sys; sys.path.insert(0, {str(PROJECT)!r}); "
+    "from tests.support.file_modes import obey; obey(); "
+)
+"""Goes before L{TWISTD}: file modes bind the process, even where it is root's."""
+
 PATIENCE = 120
 """Seconds after which a process that hangs is killed, so that its test fails instead of hanging."""
 
@@ -46,10 +54,13 @@ class Outcome(NamedTuple):
     err: list[str]
 
 
-def command(*arguments: str | Path, measured: bool = False) -> list[str]:
-    """The command line of a twistd with these arguments, run by this Python."""
-    code = MEASURED + TWISTD if measured else TWISTD
-    return [sys.executable, "-c", code, *map(str, arguments)]
+def command(*arguments: str | Path, before: str = "") -> list[str]:
+    """
+    The command line of a twistd with these arguments, run by this Python.
+
+    @param before: code that runs first.
+    """
+    return [sys.executable, "-c", before + TWISTD, *map(str, arguments)]
 
 
 def new_directory(case: SynchronousTestCase) -> Path:
@@ -59,9 +70,16 @@ def new_directory(case: SynchronousTestCase) -> Path:
     return directory
 
 
-def run(directory: Path, *arguments: str | Path, measured: bool = False) -> Outcome:
-    """Run a twistd in a directory until it ends."""
-    line = command(*arguments, measured=measured)
+def run(
+    directory: Path, *arguments: str | Path, measured: bool = False, obeying: bool = False
+) -> Outcome:
+    """
+    Run a twistd in a directory until it ends.
+
+    @param measured: whether it prints its own /proc status when it ends.
+    @param obeying: whether file modes bind it, even where it is root's.
+    """
+    line = command(*arguments, before=MEASURED * measured + OBEYING * obeying)
     ended = forked.run(line, directory, os.environ, PATIENCE, fresh=measured)
     out, err = (side.decode("utf-8", "surrogateescape") for side in (ended.stdout, ended.stderr))
     return Outcome(ended.returncode, out.splitlines(), err.splitlines())

@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet.error import ConnectError, ConnectionRefusedError, DNSLookupError
 
 from tests.support.depot import Depot
+from tests.support.file_modes import obey_in
 from tests.support.visitors import PASSWORD, user
 from tests.support.watched import Done, WatchCase, id_of, tree
 from xferproto.model.errors import TLSFailed
@@ -423,8 +424,7 @@ class FailedTests(WatchCase):
 
     def test_unreadable(self) -> None:
         """A file that may not be read fails, with what to do."""
-        if os.geteuid() == 0:
-            self.skipTest("root may read everything")
+        obey_in(self)
         self.start()
         self.write("a").chmod(0)
         self.settle()
@@ -590,7 +590,7 @@ class AwayTests(WatchCase):
 
     def test_later(self) -> None:
         """What is refused for now is tried again later; others go by, and nothing is told twice."""
-        self.use_depot(Depot(self, limits=Limits(quota=1000 + FLAT_COST)))
+        self.use_depot(Depot(self, quota=1000 + FLAT_COST))
         self.start()
         names = [f"{number:02}" for number in range(60)]
         for name in names:
@@ -615,7 +615,7 @@ class AwayTests(WatchCase):
 
     def test_later_by_itself(self) -> None:
         """It is tried again without a restart too."""
-        self.use_depot(Depot(self, limits=Limits(quota=10 + FLAT_COST)))
+        self.use_depot(Depot(self, quota=10 + FLAT_COST))
         self.start()
         self.write("a", b"12345678")
         self.settle()

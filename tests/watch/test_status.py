@@ -203,12 +203,12 @@ class NoStatusTests(SynchronousTestCase):
         root = Path(self.mktemp())
         root.mkdir(parents=True)
         self.assert_none(root, "no xfer-client has watched this directory yet")
-        self.assert_none(root / "none", "is not there")
+        self.assert_none(root / "none", "does not exist")
         path = root / STATUS
         contents: list[Any] = [b"", b"{", b"[]", b"null", b"\xff", b"{}", b'{"format": 1}']
         for content in contents:
             path.write_bytes(content)
-            self.assert_none(root, "is no status file")
+            self.assert_none(root, "is not a status file")
         path.write_bytes(b'{"format": 2, "lock": "x"}')
         self.assert_none(root, "another version")
         path.unlink()

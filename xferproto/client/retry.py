@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,6 @@ from xferproto.client.reconnector import Reconnector
 from xferproto.client.retry_policy import (
     BACKOFF,
     FOR_UPLOADS,
-    WORTH_ANOTHER_TRY,
     Headway,
     worth_another_try,
 )
@@ -27,6 +26,7 @@ from xferproto.model.errors import (
     HashMismatch,
     LeftUnfinished,
     SourceChanged,
+    XferError,
 )
 from xferproto.model.escape import escaped
 
@@ -288,15 +288,15 @@ class RetryingClient:
     def _until_done(
         self,
         request: Callable[[XferClientProtocol], Awaitable[R]],
-        symbols: Collection[str] = WORTH_ANOTHER_TRY,
+        also: tuple[type[XferError], ...] = (),
         came_along: Callable[[], bool] = lambda: False,
     ) -> Deferred[R]:
-        return Deferred.fromCoroutine(self._try(request, symbols, came_along))
+        return Deferred.fromCoroutine(self._try(request, also, came_along))
 
     async def _try(
         self,
         request: Callable[[XferClientProtocol], Awaitable[R]],
-        symbols: Collection[str],
+        also: tuple[type[XferError], ...],
         came_along: Callable[[], bool],
     ) -> R:
         failed = 0
@@ -305,7 +305,7 @@ class RetryingClient:
                 return await request(await self._reconnector.connection())
             except Exception as error:
                 failed = 1 if came_along() else failed + 1
-                if failed >= self._tries or not worth_another_try(error, symbols):
+                if failed >= self._tries or not worth_another_try(error, also):
                     raise
                 reason = str(error)
             await self._wait(reason, failed)

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from twisted.application.internet import backoffPolicy
 from twisted.internet.error import ConnectError, DNSLookupError
 
 from xferproto.client.callbacks import Progress
-from xferproto.model.errors import ConnectionCut, HashMismatch, RequestError
+from xferproto.model.errors import Corrupt, NoSuchFile, XferError
 
-WORTH_ANOTHER_TRY = frozenset({"busy", "internal", "no-space", "timeout"})
-"""The symbols of refusals that may have passed when one asks again."""
-
-FOR_UPLOADS = WORTH_ANOTHER_TRY | {"no-such-file", "corrupt"}
-"""A content that the depot knew may have been deleted meanwhile; the next try sends it."""
+FOR_UPLOADS: tuple[type[XferError], ...] = (NoSuchFile, Corrupt)
+"""What uploads are tried again for: a content that the depot had may be gone, and is sent then."""
 
 BACKOFF = backoffPolicy(initialDelay=1.0, maxDelay=60.0)
 """Seconds to wait after so many failures: longer each time, with jitter, up to a minute."""
 
 
-def worth_another_try(error: BaseException, symbols: Collection[str] = WORTH_ANOTHER_TRY) -> bool:
-    """Whether what failed may go well the next time; a refusal, if it is of these symbols."""
-    if isinstance(error, RequestError):
-        return error.symbol in symbols
-    return isinstance(error, ConnectionCut | HashMismatch | ConnectError | DNSLookupError)
+def worth_another_try(error: BaseException, also: tuple[type[XferError], ...] = ()) -> bool:
+    """
+    Return whether a failed request may succeed the next time.
+
+    @param also: the errors for which it may, beside those that are retryable by themselves.
+    """
+    if isinstance(error, XferError):
+        return error.retryable or isinstance(error, also)
+    return isinstance(error, ConnectError | DNSLookupError)
 
 
 class Headway:

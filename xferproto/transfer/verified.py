@@ -70,6 +70,11 @@ class VerifiedUpload:
         """Whether the peer should be held back now."""
         return self._receiver.full
 
+    @property
+    def failed(self) -> bool:
+        """Whether hashing or writing has failed, or it was refused."""
+        return self._receiver.failure is not None
+
     def write(self, data: bytes) -> None:
         """Take the next bytes, at most L{remaining}."""
         self._receiver.write(data)

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 
 from xferproto.model.errors import (
-    CertificateError,
-    ConnectionCut,
     HashMismatch,
     RequestError,
+    Scope,
     SourceChanged,
-    TLSFailed,
-    UnexpectedReply,
+    XferError,
 )
 from xferproto.model.escape import escaped
 
@@ -61,7 +59,7 @@ class Decision:
     unexpected: bool = False
 
 
-_REFUSED_FOR_GOOD = {
+_FINAL_ADVICE = {
     "bad-name": "Rename the file, and move it back.",
     "bad-details": "Report this as a bug of xfer.",
     "bad-token": "Report this as a bug of xfer.",
@@ -71,9 +69,6 @@ _REFUSED_FOR_GOOD = {
     "collision": "Other content in the depot has the same MD5, which does not happen by chance: "
     "find out where both come from. The file can be stored in an archive (tar, zip).",
 }
-
-_MISTAKES = frozenset({"login-required", "denied", "insecure", "bad-command"})
-"""Refusals that do not depend on the file, but on the user and the connection."""
 
 _NOT_THE_FILES_FAULT = frozenset(
     {
@@ -102,10 +97,13 @@ def decide(error: BaseException, mismatches: int = 0) -> Decision:
             f"The hashes differed {mismatches + 1} times: {escaped(str(error))}",
             "Check the network, the memory and the disk: the bytes differ each time.",
         )
-    if isinstance(error, TLSFailed | CertificateError):
-        return Decision(FailureKind.MISCONFIGURED, escaped(str(error)))
-    if isinstance(error, ConnectionCut | UnexpectedReply):
-        return Decision(FailureKind.UNREACHABLE, escaped(str(error)))
+    if isinstance(error, XferError) and error.scope is not Scope.REQUEST:
+        kind = (
+            FailureKind.UNREACHABLE
+            if error.scope is Scope.CONNECTION
+            else FailureKind.MISCONFIGURED
+        )
+        return Decision(kind, escaped(str(error)))
     if isinstance(error, ConnectError):
         number = error.osError
         reason = os.strerror(number) if isinstance(number, int) else escaped(str(error))
@@ -123,12 +121,14 @@ def decide(error: BaseException, mismatches: int = 0) -> Decision:
 
 def _refused(error: RequestError) -> Decision:
     cause = f"{error.symbol}: {escaped(error.text)}"
-    if error.symbol in _MISTAKES:
+    if error.retryable:
+        return Decision(FailureKind.TEMPORARY, cause)
+    if error.scope is Scope.SERVER:
         return Decision(FailureKind.MISCONFIGURED, cause)
-    if (advice := _REFUSED_FOR_GOOD.get(error.symbol)) is not None:
+    if (advice := _FINAL_ADVICE.get(error.symbol)) is not None:
         return Decision(FailureKind.PERMANENT, cause, advice)
-    # busy, internal, no-space, quota-exceeded, timeout; no-such-file and corrupt, if a known
-    # content is no longer stored; and symbols of a newer depot.
+    # quota-exceeded; no-such-file and corrupt, if the depot had the content a moment ago; and
+    # symbols of a newer depot.
     return Decision(FailureKind.TEMPORARY, cause)
 
 

@@ -19,8 +19,9 @@ from xferproto.model.errors import (
     ConnectionCut,
     HashMismatch,
     RequestError,
+    Scope,
     SourceChanged,
-    UnexpectedReply,
+    XferError,
 )
 from xferproto.model.escape import quoted
 from xferproto.model.units import duration
@@ -328,8 +329,10 @@ class FileSender:
 
 
 def _was_connected(error: Exception) -> bool:
-    """Whether the depot may have received the file."""
-    return isinstance(error, ConnectionCut | UnexpectedReply)
+    """Return whether the connection ended without an answer: the depot may have the file."""
+    if isinstance(error, RequestError):
+        return False
+    return isinstance(error, XferError) and error.scope is Scope.CONNECTION
 
 
 def fingerprint_token(marker: str, identity: Identity) -> str:

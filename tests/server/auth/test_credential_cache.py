@@ -10,10 +10,11 @@ from tests.server.auth.test_login import WRONG, login
 from tests.support.depot import Depot, Session
 from tests.support.executors import InlineExecutor, SteppedExecutor
 from tests.support.visitors import PASSWORD, hashed, make_authenticator, peer, user
+from xferproto.depot import depot
+from xferproto.depot.account import Account
 from xferproto.model.errors import Denied
 from xferproto.model.identity import Identity
 from xferproto.server.auth import credential_cache
-from xferproto.server.auth.authenticator import IVisitor
 from xferproto.server.auth.credential_cache import KNOWN_FOR, CredentialCache
 from xferproto.server.auth.login_throttle import FIRST_DELAY, LONGEST_DELAY, LoginThrottle
 from xferproto.server.auth.users import User, Users
@@ -34,7 +35,7 @@ class KnownCase(SynchronousTestCase):
         self.executor = SteppedExecutor()
         self.depot = Depot(self)
         self.depot.factory.authenticator = make_authenticator(
-            self.depot.clock,
+            self.depot.core,
             user("alice"),
             user("bob"),
             strangers=Identity(),
@@ -73,7 +74,7 @@ class KnownTests(KnownCase):
         self.assertEqual(len(self.executor), 0)
         self.assertEqual([session.answer() for session in sessions], [WELCOME] * 20)
         sessions[0].send(b"LIST_FILES\n")
-        self.assertEqual(sessions[0].protocol.identity, user("alice").identity)
+        self.assertEqual(sessions[0].protocol.account.identity, user("alice").identity)
 
     def test_first_at_once(self) -> None:
         """Of many that log in for the first time at once, one is looked at; the others wait."""
@@ -314,7 +315,11 @@ class MemoryTests(SynchronousTestCase):
 
     def test_one_a_user(self) -> None:
         """However many wrong ones come, nothing more is kept."""
-        authenticator = make_authenticator(self.clock, user("alice"), executor=InlineExecutor())
+        authenticator = make_authenticator(
+            depot.Depot(None, InlineExecutor(), self.clock),
+            user("alice"),
+            executor=InlineExecutor(),
+        )
         self.log_in(authenticator.log_in(Login("alice", PASSWORD), HERE))
         for number in range(10):
             authenticator.log_in(Login(f"user{number}", "x"), f"192.0.2.{number}").addErrback(
@@ -322,5 +327,5 @@ class MemoryTests(SynchronousTestCase):
             )
         self.assertEqual(len(authenticator._known), 1)
 
-    def log_in(self, logging_in: Deferred[IVisitor]) -> None:
+    def log_in(self, logging_in: Deferred[Account]) -> None:
         self.assertEqual(self.successResultOf(logging_in).name, "alice")

@@ -19,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.executors import InlineExecutor
 from tests.support.visitors import PASSWORD, hashed, write
 from xferproto.admin import main
+from xferproto.depot.depot import Depot
 from xferproto.model.errors import UsersUnreadable
 from xferproto.model.identity import ALL_RIGHTS, NOBODY, Identity, Right, View
 from xferproto.server.auth.authenticator import LOOK_INTERVAL, Authenticator, verify_password
@@ -131,7 +132,7 @@ class ReloadTests(SynchronousTestCase):
         self.clock = Clock()
         self.users = Users(self.path)
         self.users.read()
-        self.authenticator = Authenticator(InlineExecutor(), self.clock, self.users)
+        self.authenticator = Authenticator(Depot(None, InlineExecutor(), self.clock), self.users)
         self.authenticator.start()
         self.addCleanup(lambda: Deferred.fromCoroutine(self.authenticator.stop()))
 
@@ -212,7 +213,7 @@ class ReloadTests(SynchronousTestCase):
     def test_none(self) -> None:
         """Without a file there are no users, and nothing is looked at."""
         clock = Clock()
-        authenticator = Authenticator(InlineExecutor(), clock)
+        authenticator = Authenticator(Depot(None, InlineExecutor(), clock))
         authenticator.start()
         self.assertEqual(clock.getDelayedCalls(), [])
         self.assertEqual(authenticator.users.by_name, {})

@@ -11,29 +11,21 @@ from xferproto.console.session import Session
 from xferproto.console.transfers.summary import Summary
 from xferproto.console.ui.advice import Unreachable
 from xferproto.console.ui.progress import Display, Nothing
-from xferproto.model.errors import (
-    CertificateError,
-    ConnectionCut,
-    Denied,
-    Insecure,
-    LoginRequired,
-    TLSFailed,
-    UnexpectedReply,
-)
+from xferproto.model.errors import RequestError, Scope, XferError
 
 F = TypeVar("F")
 
-OF_ALL = (
-    *(CancelledError, Unreachable, ConnectError, DNSLookupError, ConnectionCut),
-    *(UnexpectedReply, BrokenPipeError),
-    *(CertificateError, TLSFailed, LoginRequired, Denied, Insecure),
-)
-"""Failures of the depot or the login, and not of one file."""
+_OF_ALL = (CancelledError, Unreachable, ConnectError, DNSLookupError, BrokenPipeError)
+"""What ends a whole command, and is no error of xfer's own."""
 
 
 def is_of_all(error: BaseException) -> bool:
-    """Whether the failure of a file would be that of every other file too."""
-    return isinstance(error, OF_ALL)
+    """Return whether every other file would fail with the same error."""
+    if isinstance(error, RequestError):  # an answer: what it closes is connected again
+        return error.scope is Scope.SERVER
+    if isinstance(error, XferError) and error.scope is not Scope.REQUEST:
+        return True
+    return isinstance(error, _OF_ALL)
 
 
 def new_display(session: Session) -> Display:
@@ -79,7 +71,7 @@ class Transfer(Generic[F]):
         except (CancelledError, BrokenPipeError):
             raise
         except Exception as error:
-            refused = isinstance(error, Denied | LoginRequired)
+            refused = isinstance(error, RequestError)
             self._output.failed(self._at if refused else "", error)
         finally:
             self._display.close()
