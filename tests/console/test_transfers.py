@@ -285,7 +285,7 @@ class RoundTripTests(ConsoleCase):
             return
         up = self.xfer("put", "/proc/version")
         self.assertEqual((up.status, up.out), (1, ""))
-        self.assertIn("not the 0 bytes that the system says; send what is read of it", up.err)
+        self.assertIn("not have the 0 bytes that the system says; send what is read of it", up.err)
         self.assertEqual(self.xfer("ls").out, "")
 
     def test_targets(self) -> None:
