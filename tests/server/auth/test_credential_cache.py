@@ -214,6 +214,17 @@ class SilenceTests(KnownCase):
             self.looked_at()
             self.assertGreaterEqual(self.silent_for(), delay)
 
+    def test_attack_from_here_waiting(self) -> None:
+        """So it counts while it waits: what is known is silent from then on."""
+        self.attack()
+        wrong = self.begin("wrong")
+        session = self.begin()
+        self.assertEqual(session.answer(), b"")
+        for _ in range(round(2 * LONGEST_DELAY / FIRST_DELAY)):
+            self.depot.clock.advance(FIRST_DELAY)
+            self.looked_at()
+        self.assertEqual((wrong.answer(), session.answer()), (WRONG, WELCOME))
+
     def test_right_is_no_failure(self) -> None:
         """A right one that was not known, and waited, counts no more."""
         self.begin("wrong", "bob", "127.0.0.9").lose()
