@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from hashlib import md5, sha256
 
 from twisted.internet.defer import Deferred, fail
@@ -266,6 +267,22 @@ class TokenTests(QuotaCase):
                     stored += 1
         self.assertEqual(stored, 2)
         self.assertLessEqual(self.successResultOf(self.depot.store.usage(None)), 100 * UNIT)
+
+    def test_kept(self) -> None:
+        """What came whole and could not be stored counts at once: it is held."""
+        self.begin(b"a", 62)
+        self.session.send(b"0\n")
+
+        def broken(fd: int) -> None:
+            raise OSError("a cable is loose")
+
+        fsync = self.patch(os, "fsync", broken)
+        self.assertIn(b"internal", self.session.send(b"a" * 60 * UNIT))
+        fsync.restore()
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        self.assertEqual(self.upload(b"b", 40), REFUSED)
+        self.depot.clock.advance(ASK_AGAIN)
+        self.assertEqual(self.upload(b"b", 39), self.stored(b"b", 39))
 
     def test_anew(self) -> None:
         """What starts over counts the bytes that it held before once."""

@@ -56,10 +56,14 @@ class GoneTests(LocalStoreTestCase):
             (self.root / name).mkdir(parents=True)
 
     def assert_untouched(self) -> None:
-        """Nothing was written into the other depot; move the directory back."""
+        """Nothing was written into the other depot."""
         there = sorted(str(path.relative_to(self.root)) for path in self.root.rglob("*"))
         self.assertEqual(there, sorted(DIRECTORIES))
-        for name in there:
+
+    def come_back(self) -> None:
+        """Move the directory back; nothing was written into the other depot."""
+        self.assert_untouched()
+        for name in DIRECTORIES:
             (self.root / name).rmdir()
         self.root.rmdir()
         self.root.with_name(f"{self.root.name}-away").rename(self.root)
@@ -94,7 +98,7 @@ class GoneTests(LocalStoreTestCase):
             store = self.begin()
             self.go_away()
             self.failureResultOf(self.requests(store)[name](), StorageLost)
-            self.assert_untouched()
+            self.come_back()
             self.assert_as_before(store)
 
     def test_uploads(self) -> None:
@@ -106,7 +110,7 @@ class GoneTests(LocalStoreTestCase):
         self.go_away()
         for commit in (upload.commit(digests_of(b"new")), going_on.commit(digests_of(b"hello"))):
             self.failureResultOf(commit, StorageLost)
-        self.assert_untouched()
+        self.come_back()
         going_on = self.successResultOf(store.resume("name", 5, "held", None, EVERYTHING))
         self.assertEqual(going_on.offset, 5)
         self.successResultOf(going_on.commit(digests_of(b"hello")))
@@ -132,9 +136,10 @@ class GoneTests(LocalStoreTestCase):
                 self.files.open = True
                 outcome: list[Any] = []
                 asked.addBoth(outcome.append)
+                self.assert_untouched()
                 if hasattr(outcome[0], "abort"):
                     self.successResultOf(outcome[0].abort())
-                self.assert_untouched()
+                self.come_back()
             else:
                 self.fail(f"{name} takes more steps")
 
@@ -157,5 +162,5 @@ class FileGoneTests(GoneTests):
         self.failureResultOf(
             store.resume("again", len(DATA), "again", DIGESTS.sha256, EVERYTHING), StorageLost
         )
-        self.assert_untouched()
+        self.come_back()
         self.assert_as_before(store)

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from hashlib import md5
+from itertools import permutations
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 from unittest.mock import patch
@@ -945,25 +946,29 @@ class CloseTests(LocalStoreTestCase):
 
     def test_small(self) -> None:
         """Small contents that are on their way in are stored first, those on their way out read."""
-        writer, reader = SteppedExecutor(), GatedExecutor()
-        root = Path(self.mktemp()).absolute()
-        inline = InlineExecutor()
-        store = LocalStore(root, inline, writer, reader, lambda: 1e9)
-        putting = store.put("first", b"content", digests_of(b"content"), EVERYTHING)
-        writer.run_all()
-        entry = self.successResultOf(putting)
-        reader.open = False
-        putting = store.put("second", b"another", digests_of(b"another"), EVERYTHING)
-        getting = store.get(entry.id, EVERYTHING)
-        closed = store.close()
-        self.assertNoResult(closed)
-        writer.run_all()
-        reader.run_all()
-        self.successResultOf(putting)
-        self.assertEqual(self.successResultOf(getting), (entry, b"content"))
-        writer.run_all()
-        reader.run_all()
-        self.successResultOf(closed)
-        reopened = open_store(root, small=SMALL_SIZE)
-        self.assertEqual(len(self.successResultOf(listed(reopened))), 2)
-        self.close(reopened)
+        for order in permutations(range(3)):
+            writer, reader, scans = GatedExecutor(), GatedExecutor(), SteppedExecutor()
+            root = Path(self.mktemp()).absolute()
+            store = LocalStore(root, InlineExecutor(), writer, reader, lambda: 1e9, scans=scans)
+            entries = [entry_of(name, name.encode()) for name in "abcdef"]
+            for entry in entries[:3]:
+                self.successResultOf(self.put_at_once(store, entry.name))
+            writer.open = reader.open = False
+            putting = [self.put_at_once(store, entry.name) for entry in entries[3:]]
+            getting = [store.get(entry.id, EVERYTHING) for entry in entries[:3]]
+            closed = store.close()
+            executors = (writer, reader, scans)
+            while not closed.called:
+                next(executors[place] for place in order if len(executors[place])).step()
+            self.assertEqual([self.successResultOf(one) for one in putting], entries[3:])
+            read = [(entry, entry.name.encode()) for entry in entries[:3]]
+            self.assertEqual([self.successResultOf(one) for one in getting], read)
+            self.successResultOf(closed)
+            reopened = open_store(root, small=SMALL_SIZE)
+            self.assertEqual(self.successResultOf(listed(reopened)), entries)
+            self.close(reopened)
+
+    def put_at_once(self, store: LocalStore, name: str) -> Deferred[Entry]:
+        """Put a content that is its name."""
+        data = name.encode()
+        return store.put(name, data, digests_of(data), EVERYTHING)

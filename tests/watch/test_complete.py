@@ -270,6 +270,29 @@ class SentTests(CompleteCase):
         self.assertEqual(self.ids(), {id_of(b"hello")})
 
 
+class SentEventTests(CompleteCase):
+    """The same, where the system reports that they were moved back."""
+
+    inotify = True
+
+    def test_settles(self) -> None:
+        """A file that is moved back is not taken for whole: somebody may still write to it."""
+        self.configure(poll=36000.0)
+        self.start()
+        self.write("d")
+        self.advance(PERIOD - 5)
+        self.assertEqual(tree(self.root), ["sent/d"])
+        for _ in range(3):
+            self.append(self.root / "sent/d")
+            while not (self.root / "d").exists():
+                self.advance(1)
+            self.advance(5)
+            self.assertEqual(tree(self.root), ["d"])
+            self.advance(60)
+            self.assertEqual(tree(self.root), ["sent/d"])
+        self.assertIn(id_of(b"hello" + 3 * ROW), self.ids())
+
+
 class ReasonTests(WatchCase):
     """Files that can't be stored, moved back with their reasons, again and again."""
 

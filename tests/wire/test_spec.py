@@ -124,7 +124,7 @@ class SessionTests(SynchronousTestCase):
     def test_sessions(self) -> None:
         """Every session goes as it is written, one after the other with the same depot."""
         alice = User.make("alice", hashed("correct horse;battery"))
-        depot = Depot(self, max_file_size=MAX_FILE_SIZE, users=[alice], strangers=ANYONE)
+        depot = Depot(self, max_file_size=MAX_FILE_SIZE, users=[alice], anonymous=ANYONE)
         inline, seconds = InlineExecutor(), count(1_000_000_000)
         self.root = Path(self.mktemp())
         depot.core.store = self.store = LocalStore(
@@ -221,7 +221,7 @@ class TableTests(SynchronousTestCase):
                 "waiting for a connection that has the token": opening.PROBE,
                 "waiting of a login, for wrong ones before it": login_throttle.LONGEST_DELAY,
                 "logins that wait, of one address": login_throttle.MOST_WAITING,
-                "a password that was right is known": credential_cache.KNOWN_FOR,
+                "a password that was right is known": credential_cache.LIFETIME,
                 "silence of a machine, before the system asks whether it is there": (
                     framing.KEEP_ALIVE[0]
                 ),
@@ -276,8 +276,6 @@ class TableTests(SynchronousTestCase):
 
 class ClientTests(TestCase):
     """The minimal client at the end of the document."""
-
-    timeout = 60
 
     def test_client(self) -> Deferred[None]:
         """It runs as it stands: stores, lists, fetches back and verifies."""

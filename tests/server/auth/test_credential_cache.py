@@ -15,7 +15,7 @@ from xferproto.depot.account import Account
 from xferproto.model.errors import Denied
 from xferproto.model.identity import Identity
 from xferproto.server.auth import credential_cache
-from xferproto.server.auth.credential_cache import KNOWN_FOR, CredentialCache
+from xferproto.server.auth.credential_cache import LIFETIME, CredentialCache
 from xferproto.server.auth.login_throttle import FIRST_DELAY, LONGEST_DELAY, LoginThrottle
 from xferproto.server.auth.users import User, Users
 from xferproto.wire.requests import Login
@@ -38,7 +38,7 @@ class KnownCase(SynchronousTestCase):
             self.depot.core,
             user("alice"),
             user("bob"),
-            strangers=Identity(),
+            anonymous=Identity(),
             executor=self.executor,
         )
         self.begin()
@@ -141,9 +141,9 @@ class KnownTests(KnownCase):
     def test_too_old(self) -> None:
         """After some minutes it is looked at again, however often it was used meanwhile."""
         for _ in range(9):
-            self.depot.clock.advance(KNOWN_FOR / 10)
+            self.depot.clock.advance(LIFETIME / 10)
             self.assertEqual(self.begin().answer(), WELCOME)
-        self.depot.clock.advance(KNOWN_FOR / 10)
+        self.depot.clock.advance(LIFETIME / 10)
         self.begin()
         self.assertEqual(self.looked_at(), 1)
         self.depot.clock.rightNow -= 1.0  # and what is of the future is not known
@@ -213,6 +213,17 @@ class SilenceTests(KnownCase):
             self.begin("wrong").lose()
             self.looked_at()
             self.assertGreaterEqual(self.silent_for(), delay)
+
+    def test_attack_from_here_waiting(self) -> None:
+        """So it counts while it waits: what is known is silent from then on."""
+        self.attack()
+        wrong = self.begin("wrong")
+        session = self.begin()
+        self.assertEqual(session.answer(), b"")
+        for _ in range(round(2 * LONGEST_DELAY / FIRST_DELAY)):
+            self.depot.clock.advance(FIRST_DELAY)
+            self.looked_at()
+        self.assertEqual((wrong.answer(), session.answer()), (WRONG, WELCOME))
 
     def test_right_is_no_failure(self) -> None:
         """A right one that was not known, and waited, counts no more."""
@@ -308,7 +319,7 @@ class MemoryTests(SynchronousTestCase):
         for host, name in (("a", "alice"), ("a", "bob"), ("b", "alice"), ("a", "alice")):
             passwords = CredentialCache(self.clock, self.users)
             passwords.add(host, Login(name, PASSWORD), "")
-            (one,) = passwords._known.values()
+            (one,) = passwords._cached.values()
             kept.add(one.digest)
             self.assertNotIn(PASSWORD, repr(one))
         self.assertEqual(len(kept), 4)
@@ -325,7 +336,7 @@ class MemoryTests(SynchronousTestCase):
             authenticator.log_in(Login(f"user{number}", "x"), f"192.0.2.{number}").addErrback(
                 lambda _: None
             )
-        self.assertEqual(len(authenticator._known), 1)
+        self.assertEqual(len(authenticator._cache), 1)
 
     def log_in(self, logging_in: Deferred[Account]) -> None:
         self.assertEqual(self.successResultOf(logging_in).name, "alice")

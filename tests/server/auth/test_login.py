@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from OpenSSL.crypto import X509
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -32,6 +32,7 @@ from xferproto.server.auth.login_throttle import (
     LoginThrottle,
 )
 from xferproto.server.auth.users import User
+from xferproto.server.traffic.hangup import Sign
 from xferproto.wire.requests import Login
 from xferproto.wire.states import State
 
@@ -340,7 +341,7 @@ class WaitingTests(SynchronousTestCase):
         self.executor = SteppedExecutor()
         self.depot = Depot(self)
         self.depot.factory.authenticator = make_authenticator(
-            self.depot.core, user("alice"), strangers=Identity(), executor=self.executor
+            self.depot.core, user("alice"), anonymous=Identity(), executor=self.executor
         )
 
     def test_held_back(self) -> None:
@@ -355,7 +356,7 @@ class WaitingTests(SynchronousTestCase):
     def test_in_turn(self) -> None:
         """It is not begun before all before it are answered."""
         database = SteppedExecutor()
-        depot = Depot(self, database=database, users=[user("alice")], strangers=Identity())
+        depot = Depot(self, database=database, users=[user("alice")], anonymous=Identity())
         session = depot.connect(LOCAL)
         session.send(b"UPLOAD a;2\nhi" + login("alice") + b"UPLOAD b;2\nhi")
         self.assertEqual(session.answer(), b"")
@@ -530,6 +531,7 @@ class ThrottleTests(SynchronousTestCase):
         self.failureResultOf(self.log_in("bob"), Busy)
         self.successResultOf(self.log_in("bob", PASSWORD, "b"))
         for one in waiting[1:]:
+            self.assertNoResult(one)
             one.cancel()
             self.failureResultOf(one)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -553,6 +555,25 @@ class ThrottleTests(SynchronousTestCase):
         self.assertEqual((len(throttle._peers), len(throttle._users)), (0, 0))
         attempts(wrong, CAPACITY + 10)
         self.assertEqual((len(throttle._peers), len(throttle._users)), (CAPACITY, CAPACITY))
+
+    def test_gone(self) -> None:
+        """Who is gone has no turn, though it is free; the next one has it."""
+        throttle = LoginThrottle(self.clock)
+        looked: list[str] = []
+
+        def attempt(name: str, sign: Sign) -> Deferred[None]:
+            async def look() -> None:
+                looked.append(name)
+
+            return Deferred.fromCoroutine(throttle.attempt("peer", name, look, sign=lambda: sign))
+
+        gone = attempt("gone", Sign.GONE)
+        self.successResultOf(attempt("there", Sign.THERE))
+        self.successResultOf(attempt("ended", Sign.ENDED))
+        self.assertEqual(looked, ["there", "ended"])
+        gone.cancel()
+        self.failureResultOf(gone, CancelledError)
+        self.assertEqual(looked, ["there", "ended"])
 
     def test_failure(self) -> None:
         """What fails otherwise is told as it is, and lets the next one have its turn."""

@@ -1,4 +1,4 @@
-"""Log once, at the start, what lies in the storage and is not the depot's."""
+"""Log foreign files in the storage directory, once at the start."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from xferproto.store.interface import IMaintenance
 log = Logger("xfer")
 
 SHOWN = 10
-"""How many paths the log names."""
+"""How many paths the log shows."""
 
 
-async def report_foreign(maintenance: IMaintenance, where: str) -> None:
+async def report_foreign_files(maintenance: IMaintenance, where: str) -> None:
     """
-    Log what is not the depot's: it is left alone.
+    Log the files that are not the depot's, which it never changes.
 
     @param where: the storage directory, for the log.
     """
     try:
         paths = await maintenance.foreign()
     except OSError as error:
-        log.warn("the storage directory could not be looked through: {error}", error=error)
+        log.warn("can't search the storage directory for foreign files: {error}", error=error)
         return
     if paths:
         log.warn(
-            "{count} files or directories in {root} are not the depot's, and are left alone:"
+            "{count} files or directories in {root} are not the depot's, and are ignored:"
             " {names}{more}",
             count=len(paths),
             root=where,
