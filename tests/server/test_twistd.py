@@ -306,7 +306,7 @@ class BadStartTests(ProcessCase):
         """An address of another machine, or none at all, can't be listened on."""
         for address in ("192.0.2.1", "nonsense"):
             elsewhere = ("--port", "0", "--interface", address)
-            self.assert_fails(*elsewhere, words=(address, "may be reached by others"))
+            self.assert_fails(*elsewhere, words=(address, "other machines can reach"))
             self.assert_fails(*elsewhere, "--anonymous", "list", words=("listen", address))
 
     def test_users_broken(self) -> None:

@@ -18,7 +18,7 @@ from tests.support.collision import COLLISION_ID, FIRST, SECOND
 from tests.support.depot import make_store, overwrite, small_marks, small_rows
 from tests.support.executors import GatedExecutor
 from tests.support.held import close_store
-from xferproto.files.staged_file import IncomingFile
+from xferproto.files.staged_file import StagedFile
 from xferproto.model.entry import Entry
 from xferproto.model.errors import Collision, Corrupt, NoSpace, StorageLost, StorageUnavailable
 from xferproto.model.identity import EVERYTHING
@@ -417,7 +417,7 @@ class CrashTests(SmallStoreCase):
         def both(store: LocalStore) -> None:
             publish = store.objects.publish
 
-            def put_first(incoming: IncomingFile, id: str) -> None:
+            def put_first(incoming: StagedFile, id: str) -> None:
                 self.put(store, "row", b"content")
                 self.put(store, "kept", b"kept")  # the mark of the row before goes with it
                 publish(incoming, id)

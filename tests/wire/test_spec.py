@@ -221,7 +221,7 @@ class TableTests(SynchronousTestCase):
                 "waiting for a connection that has the token": opening.PROBE,
                 "waiting of a login, for wrong ones before it": login_throttle.LONGEST_DELAY,
                 "logins that wait, of one address": login_throttle.MOST_WAITING,
-                "a password that was right is known": credential_cache.KNOWN_FOR,
+                "a password that was right is known": credential_cache.LIFETIME,
                 "silence of a machine, before the system asks whether it is there": (
                     framing.KEEP_ALIVE[0]
                 ),

@@ -17,7 +17,7 @@ from xferproto.client.factory import DEFAULT_PORT
 from xferproto.client.password import credentials
 from xferproto.client.tls_options import TLSOptions
 from xferproto.model.errors import XferError
-from xferproto.twistd import ExitStatus, port, tell_failed_start
+from xferproto.twistd import ExitStatus, port, report_failed_start
 from xferproto.twistd import Options as OneLineOptions
 from xferproto.watch.options import WatchOptions
 from xferproto.watch.service import Renewal, WatchService
@@ -164,7 +164,7 @@ def makeService(options: Options) -> Service:
     depot = chosen_depot(reactor, options)
     login = credentials(options["user"], options["password-file"])
     if watching:
-        tell_failed_start("xfer-client")
+        report_failed_start("xfer-client")
         renewal = renewal_of(reactor, options, login)
         return WatchService(reactor, depot, options.watch_settings(), login, renewal=renewal)
     return ExchangeService(

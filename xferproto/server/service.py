@@ -30,14 +30,14 @@ from xferproto.server.factory import XferServerFactory
 from xferproto.server.limits import LimitOptions, Limits, depot_limits_of, limits_of
 from xferproto.server.listen import allowed_backlog, listening_endpoints, trial_line
 from xferproto.server.maintenance.damage_report import report_damage
-from xferproto.server.maintenance.foreign_files import tell_foreign
+from xferproto.server.maintenance.foreign_files import report_foreign_files
 from xferproto.server.maintenance.scrub import Scrub
 from xferproto.server.tls import ServerCertificate, TLSOptions
 from xferproto.server.traffic.connection_limit import room_for
 from xferproto.signals import OperatorSignals
 from xferproto.store.local.store import LocalStore
 from xferproto.threads.executor import ThreadExecutor
-from xferproto.twistd import ExitStatus, port, tell_failed_start
+from xferproto.twistd import ExitStatus, port, report_failed_start
 
 log = Logger("xfer")
 
@@ -232,7 +232,9 @@ class DepotService(Service):
             raise
         _settle_collector()
         log.info("storing in {path}", path=str(self._storage))
-        self._survey = Deferred.fromCoroutine(tell_foreign(self._executor("files"), self._storage))
+        self._survey = Deferred.fromCoroutine(
+            report_foreign_files(self._executor("files"), self._storage)
+        )
         self._reporting = Deferred.fromCoroutine(report_damage(self._depot.store))
         self._authenticator.start()
         self._upkeep_ended = self._upkeep.start(UPKEEP_INTERVAL, now=False)
@@ -380,7 +382,7 @@ def makeService(options: Options) -> DepotService:
             backlog=backlog,
             wanted=options["backlog"],
         )
-    tell_failed_start("xfer")
+    report_failed_start("xfer")
     return DepotService(
         reactor,
         options["storage"],

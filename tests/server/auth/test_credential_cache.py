@@ -15,7 +15,7 @@ from xferproto.depot.account import Account
 from xferproto.model.errors import Denied
 from xferproto.model.identity import Identity
 from xferproto.server.auth import credential_cache
-from xferproto.server.auth.credential_cache import KNOWN_FOR, CredentialCache
+from xferproto.server.auth.credential_cache import LIFETIME, CredentialCache
 from xferproto.server.auth.login_throttle import FIRST_DELAY, LONGEST_DELAY, LoginThrottle
 from xferproto.server.auth.users import User, Users
 from xferproto.wire.requests import Login
@@ -141,9 +141,9 @@ class KnownTests(KnownCase):
     def test_too_old(self) -> None:
         """After some minutes it is looked at again, however often it was used meanwhile."""
         for _ in range(9):
-            self.depot.clock.advance(KNOWN_FOR / 10)
+            self.depot.clock.advance(LIFETIME / 10)
             self.assertEqual(self.begin().answer(), WELCOME)
-        self.depot.clock.advance(KNOWN_FOR / 10)
+        self.depot.clock.advance(LIFETIME / 10)
         self.begin()
         self.assertEqual(self.looked_at(), 1)
         self.depot.clock.rightNow -= 1.0  # and what is of the future is not known
@@ -319,7 +319,7 @@ class MemoryTests(SynchronousTestCase):
         for host, name in (("a", "alice"), ("a", "bob"), ("b", "alice"), ("a", "alice")):
             passwords = CredentialCache(self.clock, self.users)
             passwords.add(host, Login(name, PASSWORD), "")
-            (one,) = passwords._known.values()
+            (one,) = passwords._cached.values()
             kept.add(one.digest)
             self.assertNotIn(PASSWORD, repr(one))
         self.assertEqual(len(kept), 4)

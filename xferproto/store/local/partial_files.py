@@ -7,7 +7,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from xferproto.files.staged_file import IncomingFile
+from xferproto.files.staged_file import StagedFile
 from xferproto.store.local.catalogue import Catalogue
 from xferproto.store.local.objects import Objects
 from xferproto.store.local.schema import Partial
@@ -51,7 +51,7 @@ class PartialFiles:
 
     async def open(
         self, name: str, size: int, token: str, anew: bool = False
-    ) -> tuple[IncomingFile, Reservation]:
+    ) -> tuple[StagedFile, Reservation]:
         """
         Open the file of an upload, perhaps emptied, and reserve room for what it lacks.
 
@@ -84,7 +84,7 @@ class PartialFiles:
         self._objects.check()  # before anything is asked of a directory that may be gone
         self._space.check_files()
 
-    async def _is_object(self, incoming: IncomingFile, size: int, token: str) -> bool:
+    async def _is_object(self, incoming: StagedFile, size: int, token: str) -> bool:
         """
         Whether a file of another size may be an object too: a commit that failed has left both.
         """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from twisted.logger import Logger
 
-from xferproto.files.staged_file import IncomingFile
+from xferproto.files.staged_file import StagedFile
 from xferproto.model.entry import Digests, Entry
 from xferproto.model.errors import Collision, Corrupt, NoSuchFile
 from xferproto.model.identity import View
@@ -52,7 +52,7 @@ class Publisher:
 
     async def publish(
         self,
-        incoming: IncomingFile,
+        incoming: StagedFile,
         entry: Entry,
         digests: Digests,
         token: str | None,
@@ -73,7 +73,7 @@ class Publisher:
 
     async def _publish(
         self,
-        incoming: IncomingFile,
+        incoming: StagedFile,
         entry: Entry,
         digests: Digests,
         token: str | None,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from twisted.logger import Logger
 
-from xferproto.files.staged_file import IncomingFile
+from xferproto.files.staged_file import StagedFile
 from xferproto.model.entry import Digests, PartialStatus
 from xferproto.model.identity import View
 from xferproto.store.interface import FLAT_COST, Claiming
@@ -85,7 +85,7 @@ class ResumableUploads:
             flat = FLAT_COST if known is not None and row is None else 2 * FLAT_COST
             if claim is not None and size + flat > counted:  # what makes less of it always may
                 await claim(size + flat - counted)
-            opened: tuple[IncomingFile | None, Reservation]
+            opened: tuple[StagedFile | None, Reservation]
             if known is None:
                 opened = await self._partials.open(name, size, lease.token)
             else:

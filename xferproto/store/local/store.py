@@ -29,7 +29,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from xferproto.files.direct_io import WORTH_IT
-from xferproto.files.staged_file import IncomingFile
+from xferproto.files.staged_file import StagedFile
 from xferproto.model.entry import ContentStatus, Digests, Entry, PartialStatus
 from xferproto.model.errors import StorageUnavailable
 from xferproto.model.identity import View
@@ -195,7 +195,7 @@ class LocalStore:
         self.objects.check()  # before anything is asked of a directory that may be gone
         self._space.check()
 
-    def _new(self, size: int) -> IncomingFile:
+    def _new(self, size: int) -> StagedFile:
         self._check()
         self._space.check_files()
         incoming = self.objects.new()

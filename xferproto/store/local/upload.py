@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from xferproto.files.staged_file import IncomingFile
+from xferproto.files.staged_file import StagedFile
 from xferproto.model.entry import Digests, Entry
 from xferproto.model.errors import Collision
 from xferproto.model.identity import View
@@ -39,7 +39,7 @@ class LocalUpload:
         files: Executor,
         publisher: Publisher,
         pending: PendingWork,
-        incoming: IncomingFile,
+        incoming: StagedFile,
         reservation: Reservation,
         name: str,
         size: int,
@@ -119,7 +119,7 @@ class LocalPartial:
         partials: PartialFiles,
         lease: TokenLease,
         declared: Declared,
-        opened: tuple[IncomingFile | None, Reservation],
+        opened: tuple[StagedFile | None, Reservation],
         known: Digests | None,
         counted: int,
     ) -> None:
@@ -208,7 +208,7 @@ class LocalPartial:
         return Deferred.fromCoroutine(self._suspend())
 
 
-def _write(incoming: IncomingFile, reservation: Reservation, blocks: Sequence[bytes]) -> None:
+def _write(incoming: StagedFile, reservation: Reservation, blocks: Sequence[bytes]) -> None:
     reservation.take(sum(map(len, blocks)))
     before = incoming.size
     try:
