@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -23,17 +24,14 @@ class SharedCommitsTests(SynchronousTestCase):
         executor = SteppedExecutor()
         commits = SharedCommits(connection, executor)
 
-        def insert(connection: sqlite3.Connection, value: str) -> str:
+        def insert(value: str, connection: sqlite3.Connection) -> str:
             connection.execute("INSERT INTO t VALUES (?)", (value,))
             if value.startswith("bad"):
                 raise LookupError(value)
             return value
 
         values = ["first", "a", "bad 1", "b", "bad 2", "c"]
-        writes = [
-            commits.write(lambda connection, value=value: insert(connection, value))
-            for value in values
-        ]
+        writes = [commits.write(partial(insert, value)) for value in values]
         executor.run_all()
         for value, write in zip(values, writes, strict=True):
             if value.startswith("bad"):
