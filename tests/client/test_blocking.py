@@ -24,7 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support import visitors
 from tests.support.certificates import Authority, write, write_authority
 from tests.support.depot import overwrite
-from tests.support.processes import FakeDepot, Server, new_directory
+from tests.support.processes import PATIENCE, FakeDepot, Server, new_directory
 from tests.support.visitors import PASSWORD
 from xferproto import BlockingClient, Entry, RequestError, TargetExists, TLSFailed, XferError
 from xferproto.client.blocking import reactor_thread
@@ -476,7 +476,7 @@ class LifeTests(BlockingCase):
 
         thread = threading.Thread(target=ask)
         thread.start()
-        self.assertTrue(asked.wait(60))
+        self.assertTrue(asked.wait(PATIENCE))
         depot.close()
         thread.join()
         self.assertEqual([type(error) for error in raised], [RuntimeError])
@@ -496,7 +496,7 @@ class LifeTests(BlockingCase):
         del depot
         gc.collect()
         self.assertIsNone(gone())
-        thread.join(60)
+        thread.join(PATIENCE)
         self.assertFalse(thread.is_alive())
 
     def test_deadlock(self) -> None:
@@ -516,7 +516,7 @@ class LifeTests(BlockingCase):
             done.set()
 
         thread.post(ask)
-        done.wait(60)
+        done.wait(PATIENCE)
         self.assertEqual(["another thread" in str(error) for error in raised], [True, True])
 
     def test_timeout(self) -> None:
@@ -532,7 +532,7 @@ class LifeTests(BlockingCase):
         depot = self.client(FakeDepot(self, script).port, timeout=0.2)
         error = self.assertRaises(TimeoutError, depot.list_files)
         self.assertIn("longer", str(error))
-        self.assertTrue(ended.wait(60))
+        self.assertTrue(ended.wait(PATIENCE))
 
     def test_no_timeout(self) -> None:
         """A timeout that is not reached changes nothing."""
@@ -546,7 +546,7 @@ class LifeTests(BlockingCase):
         def script(connection: socket.socket) -> None:
             connection.recv(65536)
             connection.sendall(b"DONE\n")
-            gone.wait(60)
+            gone.wait(PATIENCE)
 
         gone = threading.Event()
         with self.client(FakeDepot(self, script).port) as depot:

@@ -18,7 +18,7 @@ class InstalledTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.directory = new_directory(self)
-        self.port = Server(self, new_directory(self), fresh=True).port
+        self.port = Server(self, new_directory(self)).port
 
     def ok(self, *arguments: str | Path) -> Ended:
         variables = {"XFER_PORT": str(self.port)}

@@ -86,8 +86,6 @@ class ServerCase(TestCase):
 
     max_file_size: int | None = None
 
-    timeout = 60
-
     def setUp(self) -> None:
         self.root = Path(self.mktemp())
         self.pools = [ThreadPool(0, threads) for threads in (8, 1, 1)]

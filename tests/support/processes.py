@@ -37,7 +37,7 @@ OBEYING = (
 )
 """Goes before L{TWISTD}: file modes bind the process, even where it is root's."""
 
-PATIENCE = 120
+PATIENCE = 300
 """Seconds after which a process that hangs is killed, so that its test fails instead of hanging."""
 
 WATCHDOG = 900

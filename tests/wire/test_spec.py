@@ -277,8 +277,6 @@ class TableTests(SynchronousTestCase):
 class ClientTests(TestCase):
     """The minimal client at the end of the document."""
 
-    timeout = 60
-
     def test_client(self) -> Deferred[None]:
         """It runs as it stands: stores, lists, fetches back and verifies."""
         return Deferred.fromCoroutine(self.run_client())
