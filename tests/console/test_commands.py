@@ -15,8 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support import certificates
 from tests.support.certificates import Authority
-from tests.support.console import XFER, Ended, Running, environment, xfer
+from tests.support.console import Ended, Running, environment, xfer
 from tests.support.depot import overwrite
+from tests.support.forked import XFER
 from tests.support.processes import (
     PATIENCE,
     FakeDepot,

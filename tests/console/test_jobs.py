@@ -265,14 +265,8 @@ class FewConnectionsTests(ConsoleCase):
 
     most = 1
 
-    def started(self) -> Server:
-        (self.depot / "socket").unlink(missing_ok=True)
-        endpoint = f"unix:{self.depot / 'socket'}"
-        server = Server(
-            self, self.depot, "--endpoint", endpoint, "--max-connections", str(self.most)
-        )
-        server.drain()
-        return server
+    def started(self, *options: str) -> Server:
+        return super().started(*options, "--max-connections", str(self.most))
 
     def done(self, *arguments: str | Path) -> Ended:
         """It goes well, with nothing that should not have happened."""

@@ -302,7 +302,7 @@ class MistakeTests(SettingsCase):
             (("--key goes with TLS",), {"key": "x"}),
             (("--ca goes with TLS",), {"tls": False, "ca": "x"}),
             (("--key goes with --cert",), {"key": "x", "tls": True}),
-            (("--fingerprint: 12 is no SHA-256",), {"fingerprint": "12", "tls": True}),
+            (("--fingerprint: 12 is not a SHA-256",), {"fingerprint": "12", "tls": True}),
             (("--password-file takes a user",), {"password_file": "x"}),
             (("XFER_PASSWORD_FILE takes a user",), {"variables": {"password_file": "x"}}),
         ):

@@ -11,7 +11,7 @@ from unittest.mock import patch
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.depot import make_store
-from xferproto.console.transfers.destinations import Places
+from xferproto.console.transfers.destinations import Destinations
 from xferproto.files.directories import make_directories
 from xferproto.model.identity import EVERYTHING
 from xferproto.watch.directory import WatchedDirectory
@@ -81,7 +81,7 @@ class DurableTests(SynchronousTestCase):
 
     def test_fetched(self) -> None:
         """What is made for fetched files."""
-        places = Places(str(self.root / "new"))
+        places = Destinations(str(self.root / "new"))
         with unsynced_directories() as left:
             for name in ("file", "a/file", "a/b/file", "a/c/file", "d/file"):
                 self.assertIs(places.make(name), None)

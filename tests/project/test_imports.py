@@ -35,7 +35,14 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "store": ("model", "store.reservation"),
     "store.local": ("files", "model", "store", "threads"),
     "transfer": ("model", "store.interface", "threads", "transfer"),
-    "depot": ("depot", "model", "store.interface", "store.reservation"),
+    "depot": (
+        "depot",
+        "model",
+        "store.interface",
+        "store.reservation",
+        "threads",
+        "transfer",
+    ),
     # the server
     "server": (
         "depot",
@@ -48,22 +55,22 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
         "transfer",
         "twistd",
     ),
-    "server.auth": ("model", "net", "server.auth", "server.traffic.hangup", "threads", "wire"),
+    "server.auth": (
+        "depot",
+        "model",
+        "net",
+        "server.auth",
+        "server.traffic.hangup",
+        "threads",
+        "wire",
+    ),
     "server.line": ("depot", "model", "net", "server", "store.interface", "transfer", "wire"),
     "server.maintenance": ("model", "store", "threads", "transfer", "wire"),
     "server.traffic": ("model", "net", "server", "wire"),
     # the client; its service alone knows of the unattended one
-    "client": (
-        "client",
-        "files",
-        "model",
-        "net",
-        "prompt",
-        "threads",
-        "transfer",
-        "version",
-        "wire",
-    ),
+    "client": ("client", "files", "model", "net", "threads", "transfer", "wire"),
+    "client.watch": ("watch.status",),  # a former name
+    "client.password": ("client.credentials", "model", "prompt"),
     "client.exchange": ("client", "files", "model", "signals", "twistd"),
     "client.service": ("client", "model", "twistd", "watch"),
     "watch": ("client", "files", "model", "signals", "threads", "watch"),
@@ -76,10 +83,8 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
         "net",
         "prompt",
         "threads",
-        "transfer.sender",
         "version",
         "watch.status",
-        "wire",
     ),
     "admin": ("admin", "model", "net", "prompt", "server.auth.users", "store.local", "version"),
     # the Python API: a client's
@@ -116,18 +121,7 @@ REACTOR = ("client.service", "console.session", "server.service")
 
 CIRCLES = (
     {
-        "client.batch",
-        "client.bulk",
-        "client.connection",
-        "client.download",
-        "client.factory",
-        "client.protocol",
-        "client.upload",
-        "client.writer",
-    },
-    {
         "server.factory",
-        "server.line.claims",
         "server.line.connection",
         "server.line.framing",
         "server.line.login",
@@ -135,12 +129,22 @@ CIRCLES = (
         "server.line.upload",
         "server.traffic.stall",
     },
-    {"store.local.resumable", "store.local.store", "store.local.upload"},
 )
 """
 Modules that import each other in a circle, imports for types alone counted. There are no others;
 a module that is out of its circle is taken out here too, so the list only becomes shorter.
 """
+
+MOST_METHODS = 25
+"""The most methods that a class has, public and private ones together."""
+
+LARGE_CLASSES = {
+    "server.line.framing.FramedConnection",
+    "store.local.catalogue.Catalogue",
+    "store.local.objects.Objects",
+    "store.local.store.LocalStore",
+}
+"""Classes with more methods than that; a class that has become smaller is taken out here too."""
 
 VAGUE = ("common", "engine", "handler", "helper", "manager", "misc", "util")
 """What a module is not named, be it one or several: it would say nothing of what is in it."""
@@ -351,6 +355,18 @@ class ArrowTests(SynchronousTestCase):
             ],
             "no module has a vague name",
         )
+
+    def test_class_sizes(self) -> None:
+        """No class has too many methods, but for those that are known to."""
+        found = {
+            f"{module.name}.{node.name}"
+            for module in self.modules
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.ClassDef)
+            and sum(isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) for each in node.body)
+            > MOST_METHODS
+        }
+        self.assertEqual(found, LARGE_CLASSES)
 
     def test_docstrings(self) -> None:
         """Every module of the package, the plugin and the tests says what it is for."""

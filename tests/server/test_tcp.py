@@ -20,6 +20,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.support.held import close_store, held_by_server
 from xferproto import XferClientProtocol, connect
+from xferproto.depot.depot import Depot, DepotLimits
 from xferproto.model.entry import Entry
 from xferproto.model.errors import TooLarge
 from xferproto.server.factory import GRACE, XferServerFactory
@@ -85,8 +86,6 @@ class ServerCase(TestCase):
 
     max_file_size: int | None = None
 
-    timeout = 60
-
     def setUp(self) -> None:
         self.root = Path(self.mktemp())
         self.pools = [ThreadPool(0, threads) for threads in (8, 1, 1)]
@@ -94,9 +93,10 @@ class ServerCase(TestCase):
             pool.start()
             self.addCleanup(pool.stop)
         files, writer, reader = (ThreadExecutor(reactor, pool) for pool in self.pools)
-        self.factory = XferServerFactory(files, self.clock(), self.max_file_size)
-        self.factory.store = LocalStore(self.root, files, writer, reader, now=lambda: 1e9)
-        self.addCleanup(close_store, self, self.factory.store)
+        store = LocalStore(self.root, files, writer, reader, now=lambda: 1e9)
+        limits = DepotLimits(self.max_file_size)
+        self.factory = XferServerFactory(Depot(store, files, self.clock(), limits))
+        self.addCleanup(close_store, self, store)
         self.port = reactor.listenTCP(0, self.factory, interface="127.0.0.1")
         self.number: int = self.port.getHost().port
         self.raws: list[Raw] = []

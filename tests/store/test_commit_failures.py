@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from tests.store.contract import begin, digests_of, entry_of, go_on, listed, stored_bytes
 from tests.store.test_local_store import files_in, object_path
-from tests.store.test_partials import PartialTestCase
-from tests.support.depot import make_store, small_rows
+from tests.store.test_partials import PartialTestCase, names_in
+from tests.support.depot import few_at_once, make_store, small_rows
 from xferproto.model.entry import Entry
 from xferproto.model.errors import NoSpace
 from xferproto.model.identity import EVERYTHING
@@ -24,6 +25,7 @@ from xferproto.store.local.changes import add_content
 from xferproto.store.local.group_commit import CommitInDoubt, settle
 from xferproto.store.local.packed import SMALL
 from xferproto.store.local.schema import CATALOGUE, open_database
+from xferproto.store.local.spare_file import SPARE_FILE
 from xferproto.store.local.store import LocalStore
 
 CODES = {
@@ -93,14 +95,15 @@ class CommitFailureCase(PartialTestCase):
         self.put(store, "stored", b"stored before")
         return store
 
-    def assert_fails(self, commit: Deferred[Any], *kinds: type[Exception]) -> None:
+    def assert_fails(self, commit: Deferred[Any], *kinds: type[Exception]) -> Failure:
         """It has failed, and because of what was to fail."""
-        failure = self.failureResultOf(commit)
+        failure: Failure = self.failureResultOf(commit)
         self.assertTrue(failure.check(sqlite3.Error, NoSpace, CommitInDoubt), failure)
         if kinds:
             self.assertTrue(failure.check(*kinds), failure)
         self.assertGreater(FailingConnection.failed, 0)
         FailingConnection.left = 0
+        return failure
 
     def assert_as_before(self, store: LocalStore, root: Path, *files: bytes) -> None:
         """What is listed is what was stored before, and there are no files but of these."""
@@ -261,11 +264,50 @@ class FileTests(CommitFailureCase):
                 store = self.start()
                 statement = statement.replace("INSERT INTO", "DELETE FROM")
                 FailingConnection.fail(CATALOGUE, statement, code, times)
-                self.assert_fails(store.delete(id, None, EVERYTHING))
+                failure = self.assert_fails(store.delete(id, None, EVERYTHING))
+                marked = names_in(self.root, "incoming")
+                self.assertEqual(bool(marked), isinstance(failure.value, CommitInDoubt), code)
                 copy = self.copy(self.root)
                 self.assert_as_before(self.open(copy), copy, b"stored before")
                 self.successResultOf(store.delete(id, None, EVERYTHING))
                 self.assert_holds(store, self.root, {})
+
+    def test_deletion_takes_the_spare(self) -> None:
+        """A deletion that finds no room gets what is kept for it, however many names there are."""
+        few_at_once(self)
+        for names in (1, 4):
+            store = self.start()
+            for number in range(1, names):
+                self.put(store, f"{number}", b"stored before")
+            (self.root / SPARE_FILE).touch()
+            FailingConnection.fail(CATALOGUE, "COMMIT", CODES["full"])
+            self.successResultOf(store.delete(entry_of("", b"stored before").id, None, EVERYTHING))
+            self.assertEqual(FailingConnection.failed, 1)
+            self.assertFalse((self.root / SPARE_FILE).exists())
+            self.assert_holds(store, self.root, {})
+
+    def test_deletion_of_one_name(self) -> None:
+        """A content that keeps a name keeps no mark."""
+        store = self.start()
+        entry = self.put(store, "name", b"stored before")
+        self.successResultOf(store.delete(entry.id, "name", EVERYTHING))
+        self.assert_holds(store, self.root, {"stored": b"stored before"})
+
+    def test_not_taken_back(self) -> None:
+        """A file that can't be taken back does not hide the cause, and goes with the next start."""
+        store = self.start()
+        upload = self.successResultOf(begin(store, "name", b"content"))
+
+        def refuse(id: str, path: Path) -> None:
+            raise OSError(5, "it fails")
+
+        broken = self.patch(store.objects, "take_back", refuse)
+        FailingConnection.fail(CATALOGUE, "COMMIT", CODES["full"], 2)
+        self.assert_fails(upload.commit(digests_of(b"content")), NoSpace)
+        broken.restore()
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        copy = self.copy(self.root)
+        self.assert_as_before(self.open(copy), copy, b"stored before")
 
     def test_deletion_in_doubt(self) -> None:
         """A deletion that was on the disk after all leaves no file after a crash."""

@@ -81,7 +81,7 @@ class ProtocolTests(DamageCase):
                 self.assertEqual(self.ask("LIST_FILES"), NOTHING)
             self.successResultOf(self.depot.store.close())
             self.depot.store = make_store(self, self.depot.root, small=self.small)
-            self.depot.factory.store = self.depot.store
+            self.depot.core.store = self.depot.store
             self.session = self.depot.connect()
 
     def test_command(self) -> None:
@@ -320,7 +320,7 @@ class IndexTests(DamageCase):
 
     def reopen(self) -> None:
         self.depot.store = make_store(self, self.depot.root)
-        self.depot.factory.store = self.depot.store
+        self.depot.core.store = self.depot.store
         self.session = self.depot.connect()
 
     def test_by_index(self) -> None:

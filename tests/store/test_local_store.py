@@ -10,6 +10,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from hashlib import md5
+from itertools import permutations
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 from unittest.mock import patch
@@ -17,7 +18,7 @@ from unittest.mock import patch
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.python.threadpool import ThreadPool
-from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.store.contract import (
     StoreContract,
@@ -31,7 +32,8 @@ from tests.store.contract import (
 )
 from tests.support.collision import FIRST, SECOND
 from tests.support.depot import NO_SMALL, few_at_once
-from tests.support.executors import InlineExecutor, SteppedExecutor
+from tests.support.executors import GatedExecutor, InlineExecutor, SteppedExecutor
+from tests.support.file_modes import obey_in
 from tests.support.held import close_store, held_by_store
 from xferproto.model.entry import Entry
 from xferproto.model.errors import Collision, Corrupt, NoSpace, StorageUnavailable
@@ -294,8 +296,7 @@ class UnavailableTests(LocalStoreTestCase):
 
     def test_directory_not_writable(self) -> None:
         """A directory that can't be written to is told."""
-        if os.geteuid() == 0:
-            raise SkipTest("root can write everywhere")
+        obey_in(self)
         self.root.mkdir(mode=0o500)
         self.assert_unavailable(self.root, "Permission denied")
         self.assert_unavailable(self.root / "storage", "Permission denied")
@@ -742,6 +743,24 @@ class FailingDiskTests(LocalStoreTestCase):
             contents = {"stored": b"stored before", "name": b"content"}
             self.assert_holds(self.store, self.root, contents)
 
+    def test_put(self) -> None:
+        """So it is with what is put at once: what fails leaves nothing, and is stored later."""
+        for step in STEPS:
+            self.start()
+
+            def fail(called: str, failing: str = step) -> None:
+                if called == failing:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+            for fails in (True, False):
+                with watched_calls(self.root, fail if fails else lambda called: None):
+                    stored = self.store.put("name", b"content", digests_of(b"content"), EVERYTHING)
+                if fails:
+                    self.failureResultOf(stored, NoSpace)
+                    self.assert_holds(self.store, self.root, {"stored": b"stored before"})
+                    self.assertEqual(held_by_store(self.store), {})
+            self.successResultOf(stored)
+
     def test_folder_synced_again(self) -> None:
         """A folder whose name could not be synced is synced by the next upload that needs it."""
         self.failureResultOf(self.upload("fsync objects", errno.EIO), OSError)
@@ -924,3 +943,32 @@ class CloseTests(LocalStoreTestCase):
             self.successResultOf(closed)
             reopened = self.open(root)
             self.assert_holds(reopened, root, {"name": b"content"})
+
+    def test_small(self) -> None:
+        """Small contents that are on their way in are stored first, those on their way out read."""
+        for order in permutations(range(3)):
+            writer, reader, scans = GatedExecutor(), GatedExecutor(), SteppedExecutor()
+            root = Path(self.mktemp()).absolute()
+            store = LocalStore(root, InlineExecutor(), writer, reader, lambda: 1e9, scans=scans)
+            entries = [entry_of(name, name.encode()) for name in "abcdef"]
+            for entry in entries[:3]:
+                self.successResultOf(self.put_at_once(store, entry.name))
+            writer.open = reader.open = False
+            putting = [self.put_at_once(store, entry.name) for entry in entries[3:]]
+            getting = [store.get(entry.id, EVERYTHING) for entry in entries[:3]]
+            closed = store.close()
+            executors = (writer, reader, scans)
+            while not closed.called:
+                next(executors[place] for place in order if len(executors[place])).step()
+            self.assertEqual([self.successResultOf(one) for one in putting], entries[3:])
+            read = [(entry, entry.name.encode()) for entry in entries[:3]]
+            self.assertEqual([self.successResultOf(one) for one in getting], read)
+            self.successResultOf(closed)
+            reopened = open_store(root, small=SMALL_SIZE)
+            self.assertEqual(self.successResultOf(listed(reopened)), entries)
+            self.close(reopened)
+
+    def put_at_once(self, store: LocalStore, name: str) -> Deferred[Entry]:
+        """Put a content that is its name."""
+        data = name.encode()
+        return store.put(name, data, digests_of(data), EVERYTHING)

@@ -20,6 +20,7 @@ from tests.support.depot import Depot, make_store, overwrite
 from tests.support.executors import InlineExecutor
 from tests.support.processes import Server, new_directory, run
 from xferproto.admin.main import main
+from xferproto.depot.depot import NO_LIMITS
 from xferproto.model.entry import Entry
 from xferproto.model.errors import StorageUnavailable
 from xferproto.server.limits import DEFAULTS
@@ -327,7 +328,7 @@ class BackupTests(SynchronousTestCase):
         self.root = Path(self.mktemp()).absolute()
         self.reactor = MemoryReactorClock()
         self.service = InlineService(
-            self.reactor, self.root, [], None, 3600.0, 0, ExitStatus(), DEFAULTS
+            self.reactor, self.root, [], NO_LIMITS, 3600.0, 0, ExitStatus(), DEFAULTS
         )
         self.service.startService()
         self.addCleanup(self.stop)
@@ -337,7 +338,7 @@ class BackupTests(SynchronousTestCase):
             self.successResultOf(self.service.stopService())
 
     def put(self, name: str) -> None:
-        store = self.service._factory.store
+        store = self.service._depot.store
         assert isinstance(store, LocalStore)
         put(self, store, name, name.encode())
 
@@ -363,7 +364,7 @@ class BackupTests(SynchronousTestCase):
 
     def test_full(self) -> None:
         """Upkeep that fails keeps no other from being done, and is one line of the log."""
-        store = self.service._factory.store
+        store = self.service._depot.store
         self.patch(store, "age_partials", lambda *_: fail(sqlite3.OperationalError("full")))
         self.put("a")
         with capturedLogs() as events:
@@ -394,10 +395,11 @@ class BackupTests(SynchronousTestCase):
         """Damage of a catalogue does not get into its copy."""
         self.put("a")
         self.reactor.advance(UPKEEP_INTERVAL)
-        for number in range(200):
-            self.put(f"{number:03}" * 60)
-        store = self.service._factory.store
+        store = self.service._depot.store
         assert isinstance(store, LocalStore)
+        session = Depot.over(self, store).connect()
+        for name in (b"%03d" % number * 60 for number in range(200)):
+            session.send(b"UPLOAD %s;%d\n" % (name, len(name)), name)
         store._catalogue.writing.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         path = self.root / CATALOGUE
         data = bytearray(path.read_bytes())

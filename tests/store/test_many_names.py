@@ -109,7 +109,7 @@ class StatTests(ManyNamesCase):
         session.send(b"STAT %s\n" % HELLO)
         session.lose()
         self.assertEqual(depot.timers(), [])
-        self.assertEqual(len(depot.factory._work), 0)
+        self.assertEqual(len(depot.core._work), 0)
 
     def test_in_turn(self) -> None:
         """What is sent behind it waits for its end."""
@@ -335,7 +335,7 @@ class DeleteTests(ManyNamesCase):
             if stays:
                 self.assertEqual(session.answer(), b"%s\n" % HELLO)
             self.assertEqual(self.left(), 0)
-            self.assertEqual(len(depot.factory._work), 0)
+            self.assertEqual(len(depot.core._work), 0)
 
 
 class CostTests(ManyNamesCase):

@@ -18,7 +18,7 @@ from tests.support.collision import COLLISION_ID, FIRST, SECOND
 from tests.support.depot import make_store, overwrite, small_marks, small_rows
 from tests.support.executors import GatedExecutor
 from tests.support.held import close_store
-from xferproto.files.staged_file import IncomingFile
+from xferproto.files.staged_file import StagedFile
 from xferproto.model.entry import Entry
 from xferproto.model.errors import Collision, Corrupt, NoSpace, StorageLost, StorageUnavailable
 from xferproto.model.identity import EVERYTHING
@@ -169,6 +169,13 @@ class SmallObjectsTests(SynchronousTestCase):
         self.assertEqual(small_rows(self.root), [(2, b), (3, c)])
         self.small.remove([(3, c), (2, b)])
         self.assertEqual((small_rows(self.root), small_marks(self.root)), ([], []))
+
+    def test_remove_first_of_many(self) -> None:
+        """A mark of several rows stays when the first of them is removed."""
+        (a, _), (b, _) = rows_of(b"a", b"b")
+        self.small.add(rows_of(b"a", b"b"))
+        self.small.remove([(1, a)])
+        self.assertEqual((small_rows(self.root), small_marks(self.root)), ([(2, b)], [(1, 2)]))
 
     def test_marks(self) -> None:
         """What is added is marked, and what it replaces; confirmed marks go with a later change."""
@@ -410,7 +417,7 @@ class CrashTests(SmallStoreCase):
         def both(store: LocalStore) -> None:
             publish = store.objects.publish
 
-            def put_first(incoming: IncomingFile, id: str) -> None:
+            def put_first(incoming: StagedFile, id: str) -> None:
                 self.put(store, "row", b"content")
                 self.put(store, "kept", b"kept")  # the mark of the row before goes with it
                 publish(incoming, id)

@@ -629,6 +629,23 @@ class QuarantineTests(PartialTestCase):
         self.assert_holds(self.store, self.root, contents)
         self.assertEqual(self.quarantined(), aside)
 
+    def test_not_put_aside(self) -> None:
+        """What is damaged and could not be put aside is not taken for the content either."""
+        self.object.write_bytes(b"context")
+
+        def refuse(step: str) -> None:
+            if step == "rename folder":
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        with watched_calls(self.root, refuse):
+            self.failureResultOf(self.verify(), OSError)
+        self.assertTrue(self.object.exists())
+        self.failureResultOf(self.store.status(self.entry.id, EVERYTHING), Corrupt)
+        partial = self.resume(self.store, sha256=digests_of(b"content").sha256)
+        self.assertIsNone(partial.known)
+        self.successResultOf(go_on(partial, b"content"))
+        self.assert_holds(self.store, self.root, {"name": b"content"})
+
     def test_other_length(self) -> None:
         """A file that is too short or too long is put aside as well."""
         self.object.write_bytes(b"conten")
@@ -730,7 +747,7 @@ class SpaceTests(PartialTestCase):
         for upload in self.uploads:
             self.successResultOf(upload.abort())
         self.assertEqual(self.store._space.held, set())
-        self.assertEqual(self.store.tokens._active, {})
+        self.assertEqual(self.store._resumable.leases.taken(), ())
 
     def resume(self, *args: Any, **kwargs: Any) -> IPartial:
         """As for all partials; it is ended with the test."""
@@ -1085,7 +1102,7 @@ class MostTokensTests(PartialTestCase):
         self.successResultOf(go_on(self.resume(self.store, 7, "a"), b"content"))
         self.successResultOf(self.begin("d"))
         self.failureResultOf(self.begin("e"), QuotaExceeded)
-        self.assertEqual(self.store.tokens._active, {})
+        self.assertEqual(self.store._resumable.leases.taken(), ())
         self.assertEqual(self.store._space.held, set())
 
     def test_finished(self) -> None:

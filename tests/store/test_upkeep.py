@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -16,7 +18,9 @@ from tests.support.executors import GatedExecutor, SteppedExecutor
 from tests.support.held import close_store
 from xferproto.model.identity import EVERYTHING
 from xferproto.store.local import orphans
-from xferproto.store.local.packed import SmallObjects
+from xferproto.store.local.objects import Objects
+from xferproto.store.local.packed import SMALL, SmallObjects
+from xferproto.store.local.schema import CATALOGUE
 from xferproto.store.local.spare_file import SPARE_FILE, SPARE_SIZE, Spare
 
 WEEK = 7 * 86400
@@ -126,6 +130,24 @@ class UnnamedTests(LocalStoreTestCase):
             self.assert_holds(store, self.root, {"name": b"content"})
             self.assertEqual(len(self.aside()), 1)
 
+    def test_published_meanwhile(self) -> None:
+        """What has its file, and waits for the commit of its row, is not put aside."""
+        writer = GatedExecutor()
+        store = self.open(writer=writer)
+        upload = self.successResultOf(begin(store, "name", b"content"))
+        writer.open = False
+        tending = store.tend()
+        committing: Deferred[object] = upload.commit(digests_of(b"content"))
+        self.assertTrue((self.root / object_path(b"content")).exists())
+        writer.step()
+        self.assertNoResult(tending)
+        writer.run_all()
+        self.successResultOf(committing)
+        self.successResultOf(tending)
+        writer.open = True
+        self.assert_holds(store, self.root, {"name": b"content"})
+        self.assertEqual(self.aside(), [])
+
     def test_closed(self) -> None:
         """Closing does not wait for all folders, and closes nothing under it."""
         files = SteppedExecutor()
@@ -136,6 +158,11 @@ class UnnamedTests(LocalStoreTestCase):
             files.step()
         closing = store.close()
         self.assertNoResult(closing)
+        steps = 0
+        while not tending.called:
+            files.step()
+            steps += 1
+        self.assertLess(steps, 5)
         files.run_all()
         self.successResultOf(tending)
         self.successResultOf(closing)
@@ -151,6 +178,52 @@ class UnnamedTests(LocalStoreTestCase):
         store = self.open()
         self.successResultOf(store.tend())
         self.assert_holds(store, self.root, {})
+
+
+class TendTests(LocalStoreTestCase):
+    """What is done now and then."""
+
+    def test_logs(self) -> None:
+        """What is stored is in the databases then, and no more in their write-ahead logs alone."""
+        store = open_store(self.root, small=10)
+        self.addCleanup(close_store, self, store)
+        contents = (b"small", b"as a file of its own")
+        for data in contents:
+            self.successResultOf(store.put("name", data, digests_of(data), EVERYTHING))
+        self.successResultOf(store.tend())
+        for name, table, count in ((CATALOGUE, "entry", 2), (SMALL, "small", 1)):
+            copy = Path(self.mktemp())
+            shutil.copyfile(self.root / name, copy)
+            with contextlib.closing(sqlite3.connect(copy)) as connection:
+                found = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+                self.assertEqual(found, (count,), name)
+
+    def test_spare(self) -> None:
+        """Room is kept, each time that there is none kept."""
+        made: list[Path] = []
+        self.patch(Spare, "make", lambda spare: made.append(self.root))
+        store = self.open()
+        for times in (1, 2):
+            self.successResultOf(store.tend())
+            self.assertEqual(len(made), times)
+
+    def test_objects_once(self) -> None:
+        """The objects are looked through once, since nothing loses its name while it runs."""
+        store = self.open()
+        self.successResultOf(store.tend())
+        self.put(store, "name", b"content")
+        looked: list[str] = []
+
+        def ids_in(objects: Objects, folder: str) -> set[str]:
+            looked.append(folder)
+            return set()
+
+        self.patch(Objects, "ids_in", ids_in)
+        self.successResultOf(store.tend())
+        self.assertEqual(looked, [])
+        self.close(store)
+        self.successResultOf(self.open().tend())
+        self.assertEqual(len(looked), 1)
 
 
 class SpareTests(LocalStoreTestCase):
@@ -197,6 +270,30 @@ class SpareTests(LocalStoreTestCase):
         self.free = (1 << 20, 1 << 20)
         self.spare.make()
         self.assertEqual(self.path.stat().st_size, 1 << 16)
+
+
+class StartTests(LocalStoreTestCase):
+    """What is kept is given up at a start that may need it."""
+
+    def test_given_up(self) -> None:
+        """So it is where the disk has hardly a byte left, or not a single file."""
+        blocks, files = 100 * SPARE_SIZE // 4096, 1000
+        few = SPARE_SIZE // 4096 - 1
+        for free, total, left, kept in (
+            (blocks, files, files, True),
+            (few + 1, files, 1, True),
+            (few, files, files, False),
+            (blocks, files, 0, False),
+            (blocks, 0, 0, True),  # a file system that counts no files
+        ):
+            status = os.statvfs_result((4096, 4096, blocks, free, free, total, left, left, 0, 255))
+            self.root = Path(self.mktemp()).absolute()
+            self.root.mkdir()
+            (self.root / SPARE_FILE).touch()
+            statvfs = self.patch(os, "statvfs", lambda path, status=status: status)
+            Spare(self.root).give_up_if_full()
+            statvfs.restore()
+            self.assertEqual((self.root / SPARE_FILE).exists(), kept, status)
 
 
 class FullTests(LocalStoreTestCase):

@@ -16,7 +16,8 @@ from typing import NamedTuple
 from cryptography.x509 import load_pem_x509_certificate
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.console import XFER, environment
+from tests.support.console import environment
+from tests.support.forked import XFER
 from tests.support.processes import PATIENCE, Child, connected, new_directory, read_line
 from xferproto.net.certificates import fingerprint
 

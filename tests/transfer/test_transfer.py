@@ -20,7 +20,7 @@ from zope.interface.verify import verifyObject
 from tests.store.contract import entries_of
 from tests.support.depot import make_store
 from tests.support.executors import InlineExecutor, SteppedExecutor
-from xferproto.files.staged_file import IncomingFile, read_exactly, sync_path
+from xferproto.files.staged_file import StagedFile, read_exactly, sync_path
 from xferproto.model.entry import Digests, Entry
 from xferproto.model.errors import Collision, ConnectionCut, Corrupt
 from xferproto.model.identity import EVERYTHING
@@ -953,7 +953,7 @@ class IncomingFileTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.path = Path(self.mktemp())
-        self.file = IncomingFile.new(self.path)
+        self.file = StagedFile.new(self.path)
         self.addCleanup(self.file.close)
 
     def test_write(self) -> None:
@@ -994,7 +994,7 @@ class IncomingFileTests(SynchronousTestCase):
 
     def test_exclusive(self) -> None:
         """A file that is there already is not written to."""
-        self.assertRaises(FileExistsError, IncomingFile.new, self.path)
+        self.assertRaises(FileExistsError, StagedFile.new, self.path)
 
     def test_discard(self) -> None:
         """A discarded file is closed and gone; doing it again does nothing."""

@@ -19,7 +19,8 @@ from tests.support.depot import Depot, Session, overwrite
 from tests.support.executors import InlineExecutor
 from tests.support.held import close_store
 from tests.support.visitors import hashed, peer
-from xferproto.model.errors import REQUEST_ERRORS, BadToken
+from xferproto.depot import opening
+from xferproto.model.errors import REQUEST_ERRORS, BadToken, Scope
 from xferproto.model.identity import ANYONE, EVERYTHING
 from xferproto.model.names import MAX_COMPONENT, MAX_NAME, MAX_PASSWORD, MAX_USER
 from xferproto.model.units import SIZE_LIMIT
@@ -27,7 +28,7 @@ from xferproto.server import factory
 from xferproto.server.auth import credential_cache, login_throttle
 from xferproto.server.auth.users import User
 from xferproto.server.limits import DEFAULTS
-from xferproto.server.line import connection, framing, keepalive, upload
+from xferproto.server.line import connection, framing, keepalive
 from xferproto.server.service import Options
 from xferproto.store.local.store import LocalStore
 from xferproto.wire import codec
@@ -126,7 +127,7 @@ class SessionTests(SynchronousTestCase):
         depot = Depot(self, max_file_size=MAX_FILE_SIZE, users=[alice], strangers=ANYONE)
         inline, seconds = InlineExecutor(), count(1_000_000_000)
         self.root = Path(self.mktemp())
-        depot.factory.store = self.store = LocalStore(
+        depot.core.store = self.store = LocalStore(
             self.root,
             files=inline,
             writer=inline,
@@ -159,6 +160,17 @@ class TableTests(SynchronousTestCase):
             examples, {symbol: error.advice for symbol, error in REQUEST_ERRORS.items()}
         )
         self.assertEqual(len(rows(section(7))), len(REQUEST_ERRORS))
+
+    def test_error_scopes(self) -> None:
+        """The table says which errors close the connection, and which are worth another try."""
+        for symbol, _, closing, who, _ in rows(section(7)):
+            error = REQUEST_ERRORS[symbol.strip("`")]
+            self.assertEqual(closing == "closed", error.scope is Scope.CONNECTION, symbol)
+            self.assertEqual(
+                re.search("another try later|trying again later|connecting again", who) is not None,
+                error.retryable,
+                symbol,
+            )
 
     def test_errors_of_commands(self) -> None:
         """The tables of the commands name no symbol that the table of errors lacks."""
@@ -203,13 +215,13 @@ class TableTests(SynchronousTestCase):
                 "connections of one address, or of one /64 of IPv6; loopback and UNIX sockets are "
                 "not counted": DEFAULTS.per_peer,
                 "small files whose answers are owed to one connection": (
-                    Depot(self).factory.small.share
+                    Depot(self).factory.depot.small.share
                 ),
                 "waiting for a WAIT line, in `RESUME` and `VERIFY`": keepalive.INTERVAL,
-                "waiting for a connection that has the token": upload.PROBE,
+                "waiting for a connection that has the token": opening.PROBE,
                 "waiting of a login, for wrong ones before it": login_throttle.LONGEST_DELAY,
                 "logins that wait, of one address": login_throttle.MOST_WAITING,
-                "a password that was right is known": credential_cache.KNOWN_FOR,
+                "a password that was right is known": credential_cache.LIFETIME,
                 "silence of a machine, before the system asks whether it is there": (
                     framing.KEEP_ALIVE[0]
                 ),
@@ -264,8 +276,6 @@ class TableTests(SynchronousTestCase):
 
 class ClientTests(TestCase):
     """The minimal client at the end of the document."""
-
-    timeout = 60
 
     def test_client(self) -> Deferred[None]:
         """It runs as it stands: stores, lists, fetches back and verifies."""

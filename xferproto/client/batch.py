@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xferproto.client.connection import to_wire
+from xferproto.client.commands import to_wire
 from xferproto.client.pipeline import BATCH_BYTES, Batch
 from xferproto.client.source import ONE_LINE, read_small
 from xferproto.client.target import PartFile, check_target

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import clientFromString
@@ -12,15 +11,13 @@ from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEnd
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
+from xferproto.client.callbacks import Trace
 from xferproto.client.protocol import XferClientProtocol
 from xferproto.threads.executor import Executor, ThreadExecutor
 from xferproto.threads.worker_pool import WorkerPool
 from xferproto.transfer.budget import MemoryBudget
 
 DEFAULT_PORT = 9000
-
-Trace = Callable[[Literal["<", ">"], bytes], None]
-"""Told each line without its end: C{>} for those that the client sends, C{<} for the server's."""
 
 
 class Connects(Protocol):
@@ -44,7 +41,7 @@ class XferClientFactory(ClientFactory):
     @param executor: the threads that read, hash and write files.
     @param prompted: ask for each command's prompt, as a person would, instead of sending its
         argument on the same line.
-    @param trace: told each line that goes over the wire.
+    @param trace: called with each line that goes over the wire.
     @param patience: seconds without progress, while an answer is awaited, after which the
         connection is given up (L{Patience<xferproto.client.patience.Patience>}); None for no limit.
     @param clock: counts them.
@@ -70,7 +67,7 @@ class XferClientFactory(ClientFactory):
         self.workers = WorkerPool(executor)
         self.budget = MemoryBudget()
 
-    def buildProtocol(self, addr: IAddress | None) -> XferClientProtocol:  # type: ignore[override]
+    def buildProtocol(self, addr: IAddress | None) -> XferClientProtocol:
         return XferClientProtocol(self)
 
 

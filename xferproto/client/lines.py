@@ -43,8 +43,8 @@ class Lines:
     """
     What comes up to the line C{DONE}; a L{Payload<xferproto.client.connection.Payload>}.
 
-    @param line: told each line before that, up to one that it raises L{UnexpectedReply} for.
-    @param failed: told what is wrong with what came.
+    @param line: called with each line before that, up to one that it raises L{UnexpectedReply} for.
+    @param failed: called with what is wrong with what came.
     @ivar rest: what came behind it.
     """
 

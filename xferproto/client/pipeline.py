@@ -120,7 +120,7 @@ class Pipeline(Generic[F, R]):
                 file = next(self._files)
             except StopIteration:
                 break
-            except Exception as error:  # told when those before it are through
+            except Exception as error:  # raised when those before it are through
                 self._failure = error
                 break
             self._taken.append(file)

@@ -17,7 +17,7 @@ from xferproto.client.factory import DEFAULT_PORT
 from xferproto.client.password import credentials
 from xferproto.client.tls_options import TLSOptions
 from xferproto.model.errors import XferError
-from xferproto.twistd import ExitStatus, port, tell_failed_start
+from xferproto.twistd import ExitStatus, port, report_failed_start
 from xferproto.twistd import Options as OneLineOptions
 from xferproto.watch.options import WatchOptions
 from xferproto.watch.service import Renewal, WatchService
@@ -26,7 +26,7 @@ PID_FILE = "xfer-client.pid"
 LOG_FILE = "xfer-client.log"
 
 OUTPUT = "received"
-"""Where a file that was fetched back is put, unless it is told."""
+"""Where a file that was fetched back is put, if no other place is given."""
 
 _OF_AN_EXCHANGE = {"file": None, "output": OUTPUT, "tries": 1, "verify": 0, "delete": 0}
 """The options that a watched directory has no use for, and what they are if they are not given."""
@@ -112,7 +112,7 @@ def chosen_depot(reactor: Any, options: Options) -> tuple[str, IStreamClientEndp
     """
     The depot that these options name, and the words that describe it.
 
-    @raise SystemExit: a file or the endpoint string is wrong; told in one line.
+    @raise SystemExit: a file or the endpoint string is wrong; the text is one line.
     """
     host, number, description = options["host"], options["port"], options["endpoint"]
     tls = bool(options["tls"])
@@ -153,8 +153,8 @@ def makeService(options: Options) -> Service:
     """
     The service for these options.
 
-    @raise SystemExit: a file or the endpoint string is wrong, or there is no password; told in
-        one line.
+    @raise SystemExit: a file or the endpoint string is wrong, or there is no password; the
+        text is one line.
     """
     from twisted.internet import reactor
 
@@ -164,7 +164,7 @@ def makeService(options: Options) -> Service:
     depot = chosen_depot(reactor, options)
     login = credentials(options["user"], options["password-file"])
     if watching:
-        tell_failed_start("xfer-client")
+        report_failed_start("xfer-client")
         renewal = renewal_of(reactor, options, login)
         return WatchService(reactor, depot, options.watch_settings(), login, renewal=renewal)
     return ExchangeService(

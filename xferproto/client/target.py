@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from xferproto.files.direct_io import WORTH_IT
-from xferproto.files.staged_file import FILE_MODE, IncomingFile, sync_path
+from xferproto.files.staged_file import FILE_MODE, StagedFile, sync_path
 from xferproto.model.errors import TargetExists, TargetIsNoFile
 
 NEW_MODE = 0o666
@@ -86,16 +86,16 @@ class PartFile:
         # Until it gets the permissions of what it replaces, nobody else may read it.
         mode = NEW_MODE if self._check() is None else FILE_MODE
         if id is None:
-            file = None if replace else IncomingFile.nameless(target, mode)
+            file = None if replace else StagedFile.nameless(target, mode)
             if file is None:
                 part = target.with_name(f".{secrets.token_hex(8)}.part")
-                file = IncomingFile.new(part, mode)
+                file = StagedFile.new(part, mode)
             self._file = file
         else:
             # Of the target too: two downloads of one content must not write into one part.
             key = hashlib.sha256(f"{target.name}\0{id}".encode("utf-8", "surrogateescape"))
             part = target.with_name(f".{key.hexdigest()[:32]}.part")
-            self._file = IncomingFile.open(part, mode)
+            self._file = StagedFile.open(part, mode)
             self._file.lock()
 
     @property
@@ -127,7 +127,7 @@ class PartFile:
             raise self._named(error) from None
 
     def _named(self, error: OSError) -> OSError:
-        """Let an error of the disk say which file it is about."""
+        """Add the name of the file to an error of the disk."""
         if error.filename is None:
             error.filename = str(self._target)
         return error

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from xferproto.depot.depot import NO_LIMITS, DepotLimits
 from xferproto.model.units import seconds, size
-from xferproto.store.interface import MOST_TOKENS
 from xferproto.twistd import Options as OneLineOptions
 
 MAX_ERRORS = 20
@@ -31,8 +31,6 @@ class Limits:
     @ivar minimum_over: seconds over which that is counted.
     @ivar login_time: seconds in which one who may do nothing must have logged in.
     @ivar errors: so many errors in a row close the connection.
-    @ivar quota: the most bytes that all files together may have, or None.
-    @ivar tokens: how many tokens of RESUME each user may have, and all strangers together.
     @ivar rate: bytes a second, each way, for each connection.
     @ivar total_rate: bytes a second, each way, for all connections together.
     """
@@ -45,8 +43,6 @@ class Limits:
     minimum_over: float = 300.0
     login_time: float = 60.0
     errors: int = MAX_ERRORS
-    quota: int | None = None
-    tokens: int = MOST_TOKENS
     rate: int = 0
     total_rate: int = 0
 
@@ -121,7 +117,7 @@ class LimitOptions(OneLineOptions):
         ],
         ["max-errors", None, DEFAULTS.errors, "Errors in a row that close a connection.", count],
         ["quota", None, None, "The most bytes of all files together; if not given, any.", size],
-        ["max-tokens", None, DEFAULTS.tokens, "Uploads under tokens, of each user.", count],
+        ["max-tokens", None, NO_LIMITS.tokens, "Uploads under tokens, of each user.", count],
         ["rate", None, 0, "Bytes a second, each way, for a connection; 0 for any.", size],
         ["total-rate", None, 0, "Bytes a second, each way, for all together; 0 for any.", size],
     ]
@@ -137,8 +133,15 @@ def limits_of(options: Any) -> Limits:
         minimum_rate=options["min-rate"],
         login_time=options["login-timeout"],
         errors=options["max-errors"],
-        quota=options["quota"],
-        tokens=options["max-tokens"],
         rate=options["rate"],
         total_rate=options["total-rate"],
+    )
+
+
+def depot_limits_of(options: Any) -> DepotLimits:
+    """The limits of what is stored that the options of the server have come to."""
+    return DepotLimits(
+        file_size=options["max-file-size"],
+        quota=options["quota"],
+        tokens=options["max-tokens"],
     )

@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
+from xferproto.depot.depot import Depot, DepotLimits
 from xferproto.model.errors import CertificateError, ListenFailed, StorageLost, XferError
 from xferproto.model.identity import ANYONE, Identity
 from xferproto.model.units import seconds, size
@@ -26,17 +27,17 @@ from xferproto.server.auth.authenticator import Authenticator
 from xferproto.server.auth.options import AccessOptions, check_reach
 from xferproto.server.auth.users import Users
 from xferproto.server.factory import XferServerFactory
-from xferproto.server.limits import LimitOptions, Limits, limits_of
+from xferproto.server.limits import LimitOptions, Limits, depot_limits_of, limits_of
 from xferproto.server.listen import allowed_backlog, listening_endpoints, trial_line
 from xferproto.server.maintenance.damage_report import report_damage
-from xferproto.server.maintenance.foreign_files import tell_foreign
+from xferproto.server.maintenance.foreign_files import report_foreign_files
 from xferproto.server.maintenance.scrub import Scrub
 from xferproto.server.tls import ServerCertificate, TLSOptions
 from xferproto.server.traffic.connection_limit import room_for
 from xferproto.signals import OperatorSignals
 from xferproto.store.local.store import LocalStore
 from xferproto.threads.executor import ThreadExecutor
-from xferproto.twistd import ExitStatus, port, tell_failed_start
+from xferproto.twistd import ExitStatus, port, report_failed_start
 
 log = Logger("xfer")
 
@@ -107,7 +108,7 @@ class DepotService(Service):
     @param reactor: runs it.
     @param storage: the storage directory.
     @param endpoints: where to listen, each with the words that describe it.
-    @param max_file_size: as for L{XferServerFactory}.
+    @param depot_limits: what is not stored.
     @param partial_ttl: how long an unfinished upload under a token is kept, in seconds.
     @param scrub_rate: how many bytes a second are hashed again; 0 for none.
     @param limits: what no connection may exceed.
@@ -122,7 +123,7 @@ class DepotService(Service):
         reactor: Any,
         storage: Path,
         endpoints: list[tuple[str, IStreamServerEndpoint]],
-        max_file_size: int | None,
+        depot_limits: DepotLimits,
         partial_ttl: float,
         scrub_rate: int,
         exit_status: ExitStatus,
@@ -154,16 +155,9 @@ class DepotService(Service):
                 ("scans", 1),
             )
         }
-        self._authenticator = Authenticator(
-            self._executor("files"), reactor, Users(users), strangers
-        )
-        self._factory = XferServerFactory(
-            self._executor("files"),
-            reactor,
-            max_file_size,
-            authenticator=self._authenticator,
-            limits=limits,
-        )
+        self._depot = Depot(None, self._executor("files"), reactor, depot_limits)
+        self._authenticator = Authenticator(self._depot, Users(users), strangers)
+        self._factory = XferServerFactory(self._depot, self._authenticator, limits)
         self._signals = OperatorSignals(reactor, _say, self._read_again())
         self._ports: list[IListeningPort] = []
 
@@ -224,28 +218,30 @@ class DepotService(Service):
         for pool in self._pools.values():
             pool.start()
         try:
-            self._factory.store = LocalStore(
+            self._depot.store = LocalStore(
                 self._storage,
                 files=self._executor("files"),
                 writer=self._executor("writer"),
                 reader=self._executor("reader"),
                 scans=self._executor("scans"),
                 now=self._reactor.seconds,
-                tokens=self._factory.limits.tokens,
+                tokens=self._depot.limits.tokens,
             )
         except XferError:
             self._stop_pools()
             raise
         _settle_collector()
         log.info("storing in {path}", path=str(self._storage))
-        self._survey = Deferred.fromCoroutine(tell_foreign(self._executor("files"), self._storage))
-        self._reporting = Deferred.fromCoroutine(report_damage(self._factory.store))
+        self._survey = Deferred.fromCoroutine(
+            report_foreign_files(self._executor("files"), self._storage)
+        )
+        self._reporting = Deferred.fromCoroutine(report_damage(self._depot.store))
         self._authenticator.start()
         self._upkeep_ended = self._upkeep.start(UPKEEP_INTERVAL, now=False)
-        self._tending = self._factory.store.tend()
+        self._tending = self._depot.store.tend()
         self._tending.addErrback(lambda failure: log.failure("upkeep failed", failure))
         if self._scrub_rate:
-            store, executor = self._factory.store, self._executor("files")
+            store, executor = self._depot.store, self._executor("files")
             self._scrub = Scrub(store, executor, self._reactor, self._scrub_rate)
             self._scrub.start()
         if self._certificate is not None:
@@ -275,7 +271,7 @@ class DepotService(Service):
             log.info("try it: printf 'LIST_FILES\\nQUIT\\n' | {line}", line=line)
 
     async def _look_after(self) -> None:
-        store = self._factory.store
+        store = self._depot.store
         try:
             await store.check()
         except StorageLost:
@@ -300,7 +296,7 @@ class DepotService(Service):
 
     async def _back_up(self) -> int | None:
         """Copy the catalogue: the size of the copy; None where that failed."""
-        return await self._done("copying the catalogue", self._factory.store.backup())
+        return await self._done("copying the catalogue", self._depot.store.backup())
 
     async def _done(self, what: str, work: Deferred[R]) -> R | None:
         """Wait for some upkeep; what fails is logged, and tried again the next time."""
@@ -328,7 +324,7 @@ class DepotService(Service):
         if self._survey is not None:
             await self._survey
             await self._back_up()
-        await self._factory.store.close()
+        await self._depot.store.close()
         self._stop_pools()
         self._signals.stop()  # last: systemd may send SIGHUP behind its SIGTERM
 
@@ -386,12 +382,12 @@ def makeService(options: Options) -> DepotService:
             backlog=backlog,
             wanted=options["backlog"],
         )
-    tell_failed_start("xfer")
+    report_failed_start("xfer")
     return DepotService(
         reactor,
         options["storage"],
         endpoints,
-        options["max-file-size"],
+        depot_limits_of(options),
         options["partial-ttl"],
         options["scrub-rate"],
         ExitStatus(),

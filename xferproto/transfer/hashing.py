@@ -1,4 +1,4 @@
-"""The hashing of bytes that are stored already, from their beginning to their end."""
+"""Hash bytes that are already stored."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Pace = Callable[[int], Awaitable[None]]
 
 class ContentDigest:
     """
-    Both hashes of one content, as far as it came by.
+    Compute both hashes of one content.
 
-    @ivar md5: the one that names it.
-    @ivar sha256: the one that tells contents with one MD5 apart.
+    @ivar md5: the hash that identifies the content.
+    @ivar sha256: the hash that distinguishes contents with the same MD5.
     """
 
     def __init__(self) -> None:
@@ -30,12 +30,12 @@ class ContentDigest:
         self.sha256: Digest = sha256()
 
     def update(self, block: bytes) -> None:
-        """Add bytes to both. Blocks."""
+        """Add bytes to both hashes. Blocks."""
         self.md5.update([block])
         self.sha256.update([block])
 
     def digests(self) -> Digests:
-        """What they come to."""
+        """Return both hashes of the bytes so far."""
         return Digests(self.md5.hex(), self.sha256.hex())
 
 
@@ -46,9 +46,9 @@ async def hash_stored(
     pace: Pace,
 ) -> ContentDigest:
     """
-    Hash the first C{length} bytes that C{read} gives, block by block.
+    Hash the first C{length} bytes of a content, block by block.
 
-    @param read: gives exactly so many bytes from an offset on.
+    @param read: returns bytes, given an offset and their exact number.
     @raise Exception: what C{read} or C{pace} failed with.
     """
     digest = ContentDigest()

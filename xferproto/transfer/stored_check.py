@@ -1,4 +1,4 @@
-"""Is what is stored still what was stored? One content at a time."""
+"""Check whether a stored content still has the hashes that it was stored with."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from xferproto.transfer.hashing import Pace, hash_stored
 
 async def verify(store: IStore, id: str, executor: Executor, pace: Pace, view: View) -> bool:
     """
-    Hash a stored content again, and tell the store what came out: whether it is right.
+    Hash a stored content again, report the result to the store, and return whether it is intact.
 
-    @param view: of whoever asks; one who does not see the content is told that there is none.
-    @raise NoSuchFile: there is no such content.
+    @param view: the view of the user who asks.
+    @raise NoSuchFile: there is no such content in the view.
     @raise Exception: its bytes can't be read now, which says nothing about them; or what C{pace}
         raised.
     """

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from xferproto.client.retry_policy import BACKOFF
 from xferproto.model.units import duration
-from xferproto.watch.failure_policy import Judgement, Verdict
+from xferproto.watch.failure_policy import Decision, FailureKind
 
 SLOW = 300.0
 """
@@ -22,7 +22,7 @@ comes with a wrong password again and again.
 log = Logger()
 
 
-class Reach:
+class CircuitBreaker:
     """
     Shared by all that talk to the depot: while it is away one of them tries, the others wait.
 
@@ -51,7 +51,7 @@ class Reach:
         self._changed = changed
         self._delay = delay
         self._failed = 0
-        self._told: Verdict | None = None
+        self._told: FailureKind | None = None
         self._call: IDelayedCall | None = None
         self._trying = False
         self._waiting: list[Deferred[None]] = []
@@ -89,22 +89,22 @@ class Reach:
         self._changed()
         self._wake()
 
-    def failed(self, judgement: Judgement) -> None:
+    def failed(self, decision: Decision) -> None:
         """It has not: it is away, or somebody has to mend something."""
-        mistake = judgement.verdict is Verdict.MISTAKE
+        mistake = decision.kind is FailureKind.MISCONFIGURED
         if self.up is not False:
             self.up, self.since = False, self._clock.seconds()
         elif self._call is not None:  # another one has found it out
             return
-        self.reason = judgement.cause
+        self.reason = decision.cause
         self._failed += 1
         self._trying = False
         seconds = SLOW if mistake else self._delay(self._failed)
         self.next_try = self._clock.seconds() + seconds
         self._call = self._clock.callLater(seconds, self._due)
-        if self._told is not judgement.verdict:
-            self._told = judgement.verdict
-            self._tell(judgement.cause, mistake)
+        if self._told is not decision.kind:
+            self._told = decision.kind
+            self._tell(decision.cause, mistake)
         self._changed()
 
     def _tell(self, cause: str, mistake: bool) -> None:

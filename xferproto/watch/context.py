@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xferproto.threads.executor import Executor
-from xferproto.watch.circuit_breaker import Reach
-from xferproto.watch.counters import Figures
+from xferproto.watch.circuit_breaker import CircuitBreaker
+from xferproto.watch.counters import Counters
 from xferproto.watch.directory import WatchedDirectory
 from xferproto.watch.journal import Journal
 from xferproto.watch.options import WatchSettings
@@ -16,7 +16,7 @@ from xferproto.watch.queue import Queue
 
 
 @dataclass(frozen=True)
-class Workplace:
+class WatchContext:
     """
     @ivar clock: the reactor, or what tests turn by hand.
     @ivar now: a time that only goes forward, in seconds.
@@ -24,8 +24,8 @@ class Workplace:
         never sees half of a move.
     @ivar directory: open.
     @ivar queue: the files that are held.
-    @ivar reach: whether the depot is there.
-    @ivar figures: what was done.
+    @ivar breaker: whether the depot can be reached.
+    @ivar counters: what was done.
     @ivar returned: device and inode of files that this process has moved back, because they had
         changed: that they were renamed is no sign that they are complete.
     @ivar failed: told what ends the work: L{DirectoryGone
@@ -39,7 +39,7 @@ class Workplace:
     directory: WatchedDirectory
     journal: Journal
     queue: Queue
-    reach: Reach
-    figures: Figures
+    breaker: CircuitBreaker
+    counters: Counters
     failed: Callable[[Exception], object]
     returned: set[tuple[int, int]] = field(default_factory=set)

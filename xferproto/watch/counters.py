@@ -27,7 +27,7 @@ class Last:
     time: float
 
 
-class Figures:
+class Counters:
     """
     @param now: seconds since the epoch.
     @ivar started: when it was started.

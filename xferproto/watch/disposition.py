@@ -11,9 +11,9 @@ from twisted.python.failure import Failure
 
 from xferproto.model.escape import quoted
 from xferproto.threads.batcher import Batcher
-from xferproto.watch.context import Workplace
+from xferproto.watch.context import WatchContext
 from xferproto.watch.directory import DirectoryGone
-from xferproto.watch.failure_policy import Judgement, Verdict
+from xferproto.watch.failure_policy import Decision, FailureKind
 from xferproto.watch.journal import Row, State
 from xferproto.watch.moves import End, Mover, Outcome
 from xferproto.watch.queue import Item, Stage
@@ -27,7 +27,7 @@ log = Logger()
 
 
 @dataclass(slots=True)
-class Ended:
+class FinishedFile:
     """
     A file that is sent, or will never be.
 
@@ -42,7 +42,7 @@ class Ended:
 
     item: Item
     id: str = ""
-    failure: Judgement | None = None
+    failure: Decision | None = None
     sent: int = 0
     seconds: float = 0.0
     again: bool = False
@@ -50,23 +50,27 @@ class Ended:
     outcome: Outcome | None = None
 
 
-class Endings:
+class Disposition:
     """
     @param mover: moves the files.
     @param changed: told the path of a file that is another one now.
     """
 
-    def __init__(self, place: Workplace, mover: Mover, changed: Callable[[str], object]) -> None:
-        self._clock = place.clock
-        self._directory = place.directory
-        self._journal = place.journal
-        self._queue = place.queue
-        self._figures = place.figures
-        self._fail = place.failed
+    def __init__(
+        self, context: WatchContext, mover: Mover, changed: Callable[[str], object]
+    ) -> None:
+        self._clock = context.clock
+        self._directory = context.directory
+        self._journal = context.journal
+        self._queue = context.queue
+        self._counters = context.counters
+        self._fail = context.failed
         self._mover = mover
         self._changed = changed
         self._stopped = False
-        self._batcher: Batcher[Ended] = Batcher(place.disk, self._work, self._worked, self._failed)
+        self._batcher: Batcher[FinishedFile] = Batcher(
+            context.disk, self._work, self._worked, self._failed
+        )
 
     def sent(self, item: Item, id: str, sent: int, seconds: float) -> None:
         """
@@ -75,23 +79,23 @@ class Endings:
         @param sent: how many bytes had to be sent.
         @param seconds: how long it took.
         """
-        self._put(Ended(item, id, None, sent, seconds))
+        self._put(FinishedFile(item, id, None, sent, seconds))
 
-    def failed(self, item: Item, judgement: Judgement) -> None:
+    def failed(self, item: Item, decision: Decision) -> None:
         """A file will never be stored."""
-        self._put(Ended(item, failure=judgement))
+        self._put(FinishedFile(item, failure=decision))
 
     def again(self, item: Item, row: Row) -> None:
         """A file whose end was noted, but has not come."""
         if row.state is State.SENT:
-            self._put(Ended(item, row.id or "", again=True, told=row.reason))
+            self._put(FinishedFile(item, row.id or "", again=True, told=row.reason))
         else:
             cause, _, advice = (row.reason or "").partition("\n")
-            failure = Judgement(Verdict.FAILED, cause, advice)
-            self._put(Ended(item, failure=failure, again=True))
+            failure = Decision(FailureKind.PERMANENT, cause, advice)
+            self._put(FinishedFile(item, failure=failure, again=True))
 
-    def _put(self, ended: Ended) -> None:
-        ended.item.stage = Stage.ENDING
+    def _put(self, ended: FinishedFile) -> None:
+        ended.item.stage = Stage.FINISHING
         self._batcher.put(ended)
 
     def when_idle(self) -> Deferred[None]:
@@ -104,7 +108,7 @@ class Endings:
 
     # On a thread
 
-    def _work(self, batch: list[Ended]) -> None:
+    def _work(self, batch: list[FinishedFile]) -> None:
         self._directory.check()
         sent = [(ended.item.path, _sent(ended)) for ended in batch if ended.failure is None]
         if sent:
@@ -136,20 +140,20 @@ class Endings:
         if stuck or doubtful:
             self._journal.write(stuck + doubtful)
 
-    def _moved(self, ended: Ended) -> Row:
+    def _moved(self, ended: FinishedFile) -> Row:
         """What the journal keeps of a file that somebody may write to though it is moved."""
         row = _sent(ended)
         return row._replace(due=self._clock.seconds(), reason=ended.item.path)
 
-    def _reason(self, file: Found, failure: Judgement) -> str:
+    def _reason(self, file: Found, failure: Decision) -> str:
         return reason_text(
             self._directory.path, file.path, failure.cause, failure.advice, self._clock.seconds()
         )
 
     # On the reactor's
 
-    def _worked(self, batch: list[Ended]) -> None:
-        self._figures.no_trouble()
+    def _worked(self, batch: list[FinishedFile]) -> None:
+        self._counters.no_trouble()
         for ended in batch:
             assert ended.outcome is not None
             self._queue.drop(ended.item.path)
@@ -158,15 +162,15 @@ class Endings:
             if ended.outcome.end is End.CHANGED:
                 self._changed(ended.item.path)
 
-    def _count(self, ended: Ended, outcome: Outcome) -> None:
+    def _count(self, ended: FinishedFile, outcome: Outcome) -> None:
         if ended.again:
             return
         if ended.failure is None:
-            self._figures.sent(ended.item.path, ended.id, ended.item.size)
+            self._counters.sent(ended.item.path, ended.id, ended.item.size)
         elif outcome.end in (End.MOVED, End.STUCK):
-            self._figures.failed(ended.item.path, ended.failure.cause)
+            self._counters.failed(ended.item.path, ended.failure.cause)
 
-    def _tell(self, ended: Ended, outcome: Outcome) -> None:
+    def _tell(self, ended: FinishedFile, outcome: Outcome) -> None:
         name = quoted(ended.item.path)
         stuck = outcome.end is End.STUCK
         if stuck and ended.again and (ended.failure is not None or outcome.reason == ended.told):
@@ -197,26 +201,26 @@ class Endings:
                 then=then,
             )
 
-    def _failed(self, failure: Failure, batch: list[Ended]) -> None:
+    def _failed(self, failure: Failure, batch: list[FinishedFile]) -> None:
         error = failure.value
         if isinstance(error, DirectoryGone):
             self._fail(error)
         elif not self._stopped:
-            self._figures.trouble(f"the journal can't be written: {error}")
+            self._counters.trouble(f"the journal can't be written: {error}")
             self._clock.callLater(AGAIN, self._once_more, batch)
 
-    def _once_more(self, batch: list[Ended]) -> None:
+    def _once_more(self, batch: list[FinishedFile]) -> None:
         for ended in batch:
             if not self._stopped:
                 self._batcher.put(ended)
 
 
-def _sent(ended: Ended) -> Row:
+def _sent(ended: FinishedFile) -> Row:
     identity = ended.item.identity
     return Row(identity.fingerprint, identity.changed, State.SENT, ended.id)
 
 
-def _stuck(ended: Ended, reason: str) -> Row:
+def _stuck(ended: FinishedFile, reason: str) -> Row:
     identity = ended.item.identity
     if ended.failure is None:
         return Row(identity.fingerprint, identity.changed, State.SENT, ended.id, reason=reason)

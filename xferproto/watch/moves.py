@@ -11,7 +11,7 @@ from pathlib import Path
 
 from xferproto.files.staged_file import sync_path
 from xferproto.watch.directory import ASIDE, FAILED, SENT
-from xferproto.watch.open_writers import Writers, Writing
+from xferproto.watch.open_writers import OpenWriters, Writing
 from xferproto.watch.options import Done
 from xferproto.watch.reason_file import REASON, is_reason
 from xferproto.watch.rename import make_directories, names, rename
@@ -78,7 +78,7 @@ class Mover:
         self,
         root: Path,
         done: Done,
-        writers: Writers,
+        writers: OpenWriters,
         returned: set[tuple[int, int]] | None = None,
     ) -> None:
         self._returned = set() if returned is None else returned

@@ -33,7 +33,7 @@ class Writing(enum.Enum):
     UNKNOWN = "unknown"
 
 
-class Writers:
+class OpenWriters:
     """
     Asks Linux for a read lease (fcntl(2), F_SETLEASE), which it grants for a file that nobody has
     open for writing, and gives it back at once. Linux answers the owner of the file and root only;

@@ -10,10 +10,9 @@ from typing import Any
 
 from twisted.python import usage
 
-from xferproto.client.connection import to_wire
 from xferproto.model import units
 from xferproto.model.errors import BadName
-from xferproto.model.names import parse_name
+from xferproto.model.names import check_name
 from xferproto.watch.directory import STATE, STATUS
 
 POLL = 60.0
@@ -99,7 +98,7 @@ def prefix(value: str) -> str:
     @raise ValueError: no name begins so.
     """
     try:
-        parse_name(to_wire(f"{value}name"))
+        check_name(f"{value}name")
     except BadName as error:
         raise ValueError(f"a name can't begin with that prefix: {error.text}") from None
     return value

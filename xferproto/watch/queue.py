@@ -31,7 +31,7 @@ class Stage(enum.Enum):
     SETTLING = "settling"
     READY = "ready"
     SENDING = "sending"
-    ENDING = "ending"
+    FINISHING = "finishing"
 
 
 @dataclass(slots=True, eq=False)
@@ -70,7 +70,7 @@ class Item:
 
 
 @dataclass
-class Tally:
+class NotHeld:
     """
     Files that wait and are not held in memory.
 
@@ -107,16 +107,16 @@ class Queue:
 
     @ivar items: by their paths.
     @ivar bytes: that all of them have.
-    @ivar elsewhere: what waits and is not held, as of the last look at the whole directory.
+    @ivar not_held: what waits and is not held, as of the last look at the whole directory.
 
-    @param changed: called when the figures may have changed.
+    @param changed: called when any of this may have changed.
     @param held: how many files at most.
     """
 
     def __init__(self, changed: Callable[[], object] = lambda: None, held: int = HELD) -> None:
         self.items: dict[str, Item] = {}
         self.bytes = 0
-        self.elsewhere = Tally()
+        self.not_held = NotHeld()
         self._held = held
         self._changed = changed
         self._bulk: deque[Item] = deque()

@@ -9,7 +9,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from xferproto.model.escape import quoted
-from xferproto.watch.context import Workplace
+from xferproto.watch.context import WatchContext
 from xferproto.watch.journal import Row
 from xferproto.watch.moves import Mover
 from xferproto.watch.walk import SLICE, look
@@ -32,12 +32,12 @@ class Recheck:
     @param again: called with the path of a file that is to be carried again.
     """
 
-    def __init__(self, place: Workplace, mover: Mover, again: Callable[[str], object]) -> None:
-        self._clock = place.clock
-        self._disk = place.disk
-        self._directory = place.directory
-        self._journal = place.journal
-        self._fail = place.failed
+    def __init__(self, context: WatchContext, mover: Mover, again: Callable[[str], object]) -> None:
+        self._clock = context.clock
+        self._disk = context.disk
+        self._directory = context.directory
+        self._journal = context.journal
+        self._fail = context.failed
         self._mover = mover
         self._again = again
         self._task: Deferred[None] | None = None

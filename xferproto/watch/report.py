@@ -11,8 +11,8 @@ from twisted.logger import Logger
 
 from xferproto.model.escape import printable
 from xferproto.threads.executor import Executor
-from xferproto.watch.circuit_breaker import Reach
-from xferproto.watch.counters import Figures, Last
+from xferproto.watch.circuit_breaker import CircuitBreaker
+from xferproto.watch.counters import Counters, Last
 from xferproto.watch.directory import DirectoryGone
 from xferproto.watch.options import WatchSettings
 from xferproto.watch.reason_file import timestamp
@@ -45,8 +45,8 @@ class Report:
         disk: Executor,
         settings: WatchSettings,
         depot: str,
-        reach: Reach,
-        figures: Figures,
+        breaker: CircuitBreaker,
+        counters: Counters,
     ) -> None:
         self.session: Session | None = None
         self._clock = clock
@@ -54,8 +54,8 @@ class Report:
         self._path = settings.status
         self._directory = settings.directory
         self._depot = depot
-        self._reach = reach
-        self._figures = figures
+        self._breaker = breaker
+        self._counters = counters
         self._call: IDelayedCall | None = None
         self._written: float | None = None
         self._failed = False
@@ -113,7 +113,7 @@ class Report:
                 return None
             try:
                 if within and session is not None:
-                    session.place.directory.check()  # nothing is put where it is not mounted
+                    session.context.directory.check()  # nothing is put where it is not mounted
                 write_status(self._path, fields)
             except DirectoryGone:
                 pass
@@ -126,52 +126,52 @@ class Report:
     def _now(self, state: str) -> dict[str, Any]:
         if self.session is not None:
             self._fields = _session_fields(self.session)
-        reach, figures = self._reach, self._figures
+        breaker, counters = self._breaker, self._counters
         return {
             "format": FORMAT,
             "directory": str(self._directory),
             "state": state,
             "pid": os.getpid(),
-            "started": timestamp(figures.started),
+            "started": timestamp(counters.started),
             "written": timestamp(self._clock.seconds()),
-            "trouble": figures.troubled,
+            "trouble": counters.troubled,
             "depot": {
                 "name": self._depot,
-                "up": reach.up,
-                "since": timestamp(reach.since),
-                "reason": reach.reason,
-                "next_try": None if reach.next_try is None else timestamp(reach.next_try),
+                "up": breaker.up,
+                "since": timestamp(breaker.since),
+                "reason": breaker.reason,
+                "next_try": None if breaker.next_try is None else timestamp(breaker.next_try),
             },
             **self._fields,
             "sent": {
-                "files": figures.sent_files,
-                "bytes": figures.sent_bytes,
-                "last": _last(figures.last_sent, "id"),
+                "files": counters.sent_files,
+                "bytes": counters.sent_bytes,
+                "last": _last(counters.last_sent, "id"),
             },
             "failed": {
-                "files": figures.failed_files,
-                "last": _last(figures.last_failed, "reason"),
+                "files": counters.failed_files,
+                "last": _last(counters.last_failed, "reason"),
             },
         }
 
 
 def _session_fields(session: Session) -> dict[str, Any]:
-    queue, survey = session.place.queue, session.survey
+    queue, scanner = session.context.queue, session.scanner
     return {
-        "lock": str(session.place.directory.lock),
+        "lock": str(session.context.directory.lock),
         "inotify": session.inotify is not None,
         "waiting": {
-            "files": len(queue.items) + queue.elsewhere.files,
-            "bytes": queue.bytes + queue.elsewhere.bytes,
-            "settling": session.intake.settling,
-            "refused": queue.elsewhere.refused,
+            "files": len(queue.items) + queue.not_held.files,
+            "bytes": queue.bytes + queue.not_held.bytes,
+            "settling": session.stability.settling,
+            "refused": queue.not_held.refused,
         },
         "sending": [
             {"name": item.path, "size": item.size, "sent": item.sent}
             for item in session.sending.under_way[:SHOWN]
         ],
-        "passed_over": survey.others,
-        "closed": survey.closed,
+        "passed_over": scanner.others,
+        "closed": scanner.closed,
     }
 
 

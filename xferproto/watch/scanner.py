@@ -11,12 +11,12 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from xferproto.model.escape import printable, quoted
-from xferproto.watch.context import Workplace
+from xferproto.watch.context import WatchContext
 from xferproto.watch.directory import FAILED, SENT, DirectoryGone
 from xferproto.watch.inotify import Changes, Inotify, Sign
 from xferproto.watch.journal import Row
-from xferproto.watch.queue import HELD, Tally
-from xferproto.watch.stability import Intake
+from xferproto.watch.queue import HELD, NotHeld
+from xferproto.watch.stability import StabilityTracker
 from xferproto.watch.walk import SLICE, Found, Ignored, Walk
 
 REST = 10
@@ -34,29 +34,29 @@ PATIENCE = 5.0
 log = Logger()
 
 
-class Survey:
+class Scanner:
     """
-    Finds files, and lets the intake have them.
+    Find files, and pass them to the stability tracker.
 
     @param poll: seconds between two looks at the whole.
     @ivar others: how many links and special files the last walk has passed over.
     @ivar closed: the directories that it could not enter, and why.
     """
 
-    def __init__(self, place: Workplace, intake: Intake, poll: float) -> None:
+    def __init__(self, context: WatchContext, stability: StabilityTracker, poll: float) -> None:
         self.others = 0
         self.closed: dict[str, str] = {}
-        self._clock = place.clock
-        self._now = place.now
-        self._disk = place.disk
-        self._directory = place.directory
-        self._journal = place.journal
-        self._queue = place.queue
-        self._reach = place.reach
-        self._figures = place.figures
-        self._failed = place.failed
-        self._ignored = Ignored(place.settings.ignored)
-        self._intake = intake
+        self._clock = context.clock
+        self._now = context.now
+        self._disk = context.disk
+        self._directory = context.directory
+        self._journal = context.journal
+        self._queue = context.queue
+        self._breaker = context.breaker
+        self._counters = context.counters
+        self._failed = context.failed
+        self._ignored = Ignored(context.settings.ignored)
+        self._stability = stability
         self._poll = poll
         self._inotify: Inotify | None = None
         self._refused = False
@@ -99,7 +99,7 @@ class Survey:
         while True:
             began = self._now()
             self._everything = False
-            tally = await self._walk("")
+            not_held = await self._walk("")
             due = self._pruned is None or self._now() - self._pruned >= DAY
             # Where it has no lock file, an empty directory may be one that is not mounted.
             if due and (self._found or self._directory.has_file):
@@ -111,7 +111,7 @@ class Survey:
             pause = max(self._poll, REST * (self._now() - began))
             asked: Deferred[None] = Deferred()
             self._pause = asked
-            if tally.left_out:
+            if not_held.left_out:
                 self._queue.room().addCallback(lambda _: self.look_everywhere())
             await self._until(asked, pause)
 
@@ -136,26 +136,26 @@ class Survey:
             if call.active():
                 call.cancel()
 
-    async def _walk(self, start: str) -> Tally:
+    async def _walk(self, start: str) -> NotHeld:
         inotify = self._inotify
         enter = inotify.enter if inotify is not None else lambda path: None
         if inotify is not None and not start:
             inotify.begin_round()
         walk = Walk(self._directory.path, self._directory.device, self._ignored, enter, start)
-        tally, patient = Tally(), True
+        not_held, patient = NotHeld(), True
         try:
             while (seen := await self._disk.run(self._next, walk)) is not None:
                 for file, row in seen:
-                    self._intake.take(file, row, tally)
-                if not start and tally.files > self._queue.elsewhere.files:
-                    self._queue.elsewhere = replace(tally)
+                    self._stability.take(file, row, not_held)
+                if not start and not_held.files > self._queue.not_held.files:
+                    self._queue.not_held = replace(not_held)
                 patient = patient and await self._room_was_made()
         finally:
             self._disk.run(walk.close)
         if not start:
             await self._disk.run(self._directory.check)
-            self._walked(walk, tally)
-        return tally
+            self._walked(walk, not_held)
+        return not_held
 
     def _next(self, walk: Walk) -> list[tuple[Found, Row | None]] | None:
         """On a thread: the next files, and what the journal knows of them."""
@@ -174,15 +174,15 @@ class Survey:
 
     async def _room_was_made(self) -> bool:
         """Wait for room while files get through; whether there is some."""
-        while self._queue.full and self._queue.ready and self._reach.up is not False:
-            before = self._figures.sent_files + self._figures.failed_files
+        while self._queue.full and self._queue.ready and self._breaker.up is not False:
+            before = self._counters.sent_files + self._counters.failed_files
             await self._until(self._queue.room(), PATIENCE)
-            if before == self._figures.sent_files + self._figures.failed_files:
+            if before == self._counters.sent_files + self._counters.failed_files:
                 return False
         return True
 
-    def _walked(self, walk: Walk, tally: Tally) -> None:
-        self._queue.elsewhere = tally
+    def _walked(self, walk: Walk, not_held: NotHeld) -> None:
+        self._queue.not_held = not_held
         self._found = walk.files
         if walk.others > self.others:
             log.warn(
@@ -195,7 +195,7 @@ class Survey:
             if self.closed.get(path) != reason:
                 log.error("can't enter {path}: {reason}", path=quoted(path), reason=reason)
         self.closed = walk.closed
-        self._figures.changed()
+        self._counters.changed()
         if self._inotify is not None:
             self._inotify.end_round()
             if self._inotify.refused is not None and not self._refused:
@@ -259,7 +259,7 @@ class Survey:
         while True:
             while self._changed:
                 paths = list(self._changed)[:SLICE]
-                await self._intake.look({path: self._changed.pop(path) for path in paths})
+                await self._stability.look({path: self._changed.pop(path) for path in paths})
             while self._entered:
                 path = next(iter(self._entered))
                 del self._entered[path]

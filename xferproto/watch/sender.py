@@ -19,15 +19,16 @@ from xferproto.model.errors import (
     ConnectionCut,
     HashMismatch,
     RequestError,
+    Scope,
     SourceChanged,
-    UnexpectedReply,
+    XferError,
 )
 from xferproto.model.escape import quoted
 from xferproto.model.units import duration
-from xferproto.watch.context import Workplace
+from xferproto.watch.context import WatchContext
 from xferproto.watch.directory import DirectoryGone
-from xferproto.watch.disposition import AGAIN, Endings
-from xferproto.watch.failure_policy import Judgement, Verdict, judge
+from xferproto.watch.disposition import AGAIN, Disposition
+from xferproto.watch.failure_policy import Decision, FailureKind, decide
 from xferproto.watch.journal import Row, State, begun
 from xferproto.watch.queue import Item
 from xferproto.watch.walk import Identity
@@ -45,35 +46,35 @@ LONGEST_PAUSE = 900.0
 log = Logger()
 
 
-class Sending:
+class FileSender:
     """
     Takes files from the queue to the depot.
 
     @param client: makes a client that tries each request once.
-    @param endings: gets the files when they are through, or never will be.
+    @param disposition: gets the files when they are through, or never will be.
     @param again: told the path of a file that has to be looked at again.
     @ivar under_way: what is being sent.
     """
 
     def __init__(
         self,
-        place: Workplace,
+        context: WatchContext,
         client: Callable[[], RetryingClient],
-        endings: Endings,
+        disposition: Disposition,
         again: Callable[[str], object],
     ) -> None:
-        self._clock = place.clock
-        self._disk = place.disk
-        self._journal = place.journal
-        self._queue = place.queue
-        self._reach = place.reach
-        self._figures = place.figures
-        self._directory = place.directory
-        self._fail = place.failed
-        self._root = place.directory.path
-        self._prefix = place.settings.prefix
+        self._clock = context.clock
+        self._disk = context.disk
+        self._journal = context.journal
+        self._queue = context.queue
+        self._breaker = context.breaker
+        self._counters = context.counters
+        self._directory = context.directory
+        self._fail = context.failed
+        self._root = context.directory.path
+        self._prefix = context.settings.prefix
         self._client = client
-        self._endings = endings
+        self._disposition = disposition
         self._again = again
         self._refusals: dict[RetryingClient, int] = {}
         self._begun: dict[str, str] = {}  # the tokens of large files that may be there in part
@@ -106,7 +107,7 @@ class Sending:
                 except Exception:
                     log.failure("this should not have happened")
                     await deferLater(self._clock, AGAIN)
-                if self._figures.troubled is not None:
+                if self._counters.troubled is not None:
                     await deferLater(self._clock, AGAIN)
         finally:
             client.disconnect()
@@ -115,10 +116,10 @@ class Sending:
         if not self._queue.some:
             await self._queue.more()
             return
-        async with self._reach.attempt():
+        async with self._breaker.attempt():
             if items := self._queue.take_bulk():
                 await self._send_bulk(client, items)
-                if self._reach.up is False:
+                if self._breaker.up is False:
                     return
             if (item := self._queue.take_single()) is not None:
                 await self._send_one(client, item)
@@ -127,7 +128,7 @@ class Sending:
         if not self._queue.some_large:
             await self._queue.more()
             return
-        async with self._reach.attempt():
+        async with self._breaker.attempt():
             if (item := self._queue.take_large()) is not None:
                 log.info("sending {name} size={size}", name=quoted(item.path), size=item.size)
                 await self._send_one(client, item)
@@ -143,8 +144,8 @@ class Sending:
             nonlocal offset
             offset = done if offset is None else offset
             item.sent = done
-            self._reach.worked()
-            self._figures.changed()
+            self._breaker.worked()
+            self._counters.changed()
 
         self.under_way.append(item)
         try:
@@ -168,9 +169,9 @@ class Sending:
         else:
             self._begun.pop(item.path, None)
             await self._refused(client, 0)
-            self._reach.worked()
+            self._breaker.worked()
             sent = entry.size - (offset or 0)
-            self._endings.sent(item, entry.id, sent, self._clock.seconds() - started)
+            self._disposition.sent(item, entry.id, sent, self._clock.seconds() - started)
             while self._stale:  # the depot is there now
                 await client.discard(*self._stale.pop())
         finally:
@@ -192,12 +193,12 @@ class Sending:
         refused: list[tuple[Item, Exception]] = []
         started = self._clock.seconds()
 
-        def told(name: str, outcome: Entry | Exception) -> None:
+        def on_result(name: str, outcome: Entry | Exception) -> None:
             item = waiting.pop(name)
             if isinstance(outcome, Entry):
-                self._reach.worked()
+                self._breaker.worked()
                 seconds = self._clock.seconds() - started
-                self._endings.sent(item, outcome.id, outcome.size, seconds)
+                self._disposition.sent(item, outcome.id, outcome.size, seconds)
             else:
                 refused.append((item, outcome))
 
@@ -206,13 +207,13 @@ class Sending:
         try:
             # If nothing is heard of them any more, the next start knows that they may be there.
             await self._disk.run(self._journal.write, [begun(item.file) for item in items])
-            self._figures.no_trouble()
+            self._counters.no_trouble()
             files = [(f"{self._root}/{item.path}", name) for name, item in waiting.items()]
-            await client.upload_many(files, told)
+            await client.upload_many(files, on_result)
         except CancelledError:
             raise
         except sqlite3.Error as error:
-            self._figures.trouble(f"the journal can't be written: {error}")
+            self._counters.trouble(f"the journal can't be written: {error}")
             self._put_back(items)
             return
         except Exception as error:
@@ -233,10 +234,10 @@ class Sending:
         self._put_back(items)
         if refusals and isinstance(error, ConnectionCut):
             return  # the depot has had enough of this connection, and is not away
-        judgement = self._judged(error, 0)
-        if judgement.verdict not in (Verdict.AWAY, Verdict.MISTAKE):
-            judgement = Judgement(Verdict.AWAY, judgement.cause)
-        self._reach.failed(judgement)
+        decision = self._decided(error, 0)
+        if decision.kind not in (FailureKind.UNREACHABLE, FailureKind.MISCONFIGURED):
+            decision = Decision(FailureKind.UNREACHABLE, decision.cause)
+        self._breaker.failed(decision)
 
     async def _refused(self, client: RetryingClient, count: int) -> None:
         """So many requests on a connection were refused; too many in a row, and it is closed."""
@@ -252,42 +253,42 @@ class Sending:
 
     # What has failed
 
-    def _judged(self, error: Exception, mismatches: int) -> Judgement:
-        judgement = judge(error, mismatches)
-        if judgement.unexpected:
+    def _decided(self, error: Exception, mismatches: int) -> Decision:
+        decision = decide(error, mismatches)
+        if decision.unexpected:
             log.failure("this should not have happened", Failure(error))
-        return judgement
+        return decision
 
     async def _failed(self, item: Item, error: Exception) -> None:
-        judgement = self._judged(error, item.mismatches)
-        verdict = judgement.verdict
+        decision = self._decided(error, item.mismatches)
+        kind = decision.kind
         if isinstance(error, OSError) and not await self._is_there():
             return
-        if verdict in (Verdict.AWAY, Verdict.MISTAKE):
-            self._reach.failed(judgement)
+        if kind in (FailureKind.UNREACHABLE, FailureKind.MISCONFIGURED):
+            self._breaker.failed(decision)
             item.cuts += _was_connected(error)
             item.doubtful = item.doubtful or _was_connected(error)
             if item.cuts < CUTS:
                 self._queue.put(item, first=True)
             else:
-                await self._later(item, judgement.cause)
+                await self._later(item, decision.cause)
             return
         if not isinstance(error, OSError | SourceChanged):
-            self._reach.worked()
-        if verdict is Verdict.FAILED:
-            self._endings.failed(item, judgement)
+            self._breaker.worked()
+        if kind is FailureKind.PERMANENT:
+            self._disposition.failed(item, decision)
         elif isinstance(error, HashMismatch):
             item.mismatches += 1
-            log.warn("{name}: {cause}; tried again", name=quoted(item.path), cause=judgement.cause)
+            log.warn("{name}: {cause}; tried again", name=quoted(item.path), cause=decision.cause)
             self._queue.put(item)
-        elif verdict is Verdict.LATER:
-            await self._later(item, judgement.cause)
+        elif kind is FailureKind.TEMPORARY:
+            await self._later(item, decision.cause)
         else:
             self._queue.drop(item.path)
-            if verdict is Verdict.VANISHED:
+            if kind is FailureKind.VANISHED:
                 log.info("{name} vanished before it was sent", name=quoted(item.path))
             else:
-                log.info("{name} {cause}", name=quoted(item.path), cause=judgement.cause)
+                log.info("{name} {cause}", name=quoted(item.path), cause=decision.cause)
             self._again(item.path)
 
     async def _is_there(self) -> bool:
@@ -320,16 +321,18 @@ class Sending:
         try:
             await self._disk.run(self._journal.write, [(item.path, row)])
         except sqlite3.Error as trouble:
-            self._figures.trouble(f"the journal can't be written: {trouble}")
+            self._counters.trouble(f"the journal can't be written: {trouble}")
             self._queue.put(item)
             return
         self._queue.drop(item.path)
-        self._queue.elsewhere.add_refused(item.file)
+        self._queue.not_held.add_refused(item.file)
 
 
 def _was_connected(error: Exception) -> bool:
-    """Whether the depot may have heard of the file."""
-    return isinstance(error, ConnectionCut | UnexpectedReply)
+    """Return whether the connection ended without an answer: the depot may have the file."""
+    if isinstance(error, RequestError):
+        return False
+    return isinstance(error, XferError) and error.scope is Scope.CONNECTION
 
 
 def fingerprint_token(marker: str, identity: Identity) -> str:

@@ -21,8 +21,8 @@ from xferproto.model.escape import printable, quoted
 from xferproto.model.units import duration
 from xferproto.signals import OperatorSignals
 from xferproto.threads.executor import Executor, ThreadExecutor
-from xferproto.watch.circuit_breaker import Reach
-from xferproto.watch.counters import Figures
+from xferproto.watch.circuit_breaker import CircuitBreaker
+from xferproto.watch.counters import Counters
 from xferproto.watch.directory import DirectoryGone, DirectoryUnusable
 from xferproto.watch.options import Done, WatchSettings
 from xferproto.watch.report import Report
@@ -107,7 +107,7 @@ class WatchService(Service):
             return
         for client in self._clients:
             client.renew(self._endpoint, self._credentials)
-        self._reach.try_now()
+        self._breaker.try_now()
 
     def startService(self) -> None:
         """
@@ -124,12 +124,12 @@ class WatchService(Service):
             raise
 
     def _start(self) -> None:
-        self._figures = figures = Figures(self._reactor.seconds)
-        self._reach = Reach(self._reactor, self._depot, figures.changed)
+        self._counters = counters = Counters(self._reactor.seconds)
+        self._breaker = CircuitBreaker(self._reactor, self._depot, counters.changed)
         self._report = Report(
-            self._reactor, self._disk, self._settings, self._depot, self._reach, figures
+            self._reactor, self._disk, self._settings, self._depot, self._breaker, counters
         )
-        figures.watcher = self._report.changed
+        counters.watcher = self._report.changed
         session = self._open()
         if self._pool is not None:
             self._pool.start()
@@ -146,8 +146,8 @@ class WatchService(Service):
                 self._disk,
                 self._settings,
                 self._directory,
-                self._reach,
-                self._figures,
+                self._breaker,
+                self._counters,
                 self._failed,
             )
         except BaseException:
@@ -220,8 +220,8 @@ class WatchService(Service):
         await self._disk.run(self._report.last("stopped"))
         log.info(
             "stopped: {sent} sent, {failed} failed, {waiting} waiting",
-            sent=self._figures.sent_files,
-            failed=self._figures.failed_files,
+            sent=self._counters.sent_files,
+            failed=self._counters.failed_files,
             waiting=self._report.waiting,
         )
         await self._disk.run(self._directory.close)

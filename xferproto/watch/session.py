@@ -11,26 +11,26 @@ from twisted.logger import Logger
 from xferproto.client.retry import RetryingClient
 from xferproto.model.escape import printable, quoted
 from xferproto.threads.executor import Executor
-from xferproto.watch.circuit_breaker import Reach
-from xferproto.watch.context import Workplace
-from xferproto.watch.counters import Figures
+from xferproto.watch.circuit_breaker import CircuitBreaker
+from xferproto.watch.context import WatchContext
+from xferproto.watch.counters import Counters
 from xferproto.watch.directory import (
     FAILED,
     SENT,
     DirectoryUnusable,
     WatchedDirectory,
 )
-from xferproto.watch.disposition import Endings
+from xferproto.watch.disposition import Disposition
 from xferproto.watch.inotify import Changes, Inotify
 from xferproto.watch.journal import Journal
 from xferproto.watch.moves import Mover
-from xferproto.watch.open_writers import Writers
+from xferproto.watch.open_writers import OpenWriters
 from xferproto.watch.options import POLL, POLL_ALONE, Done, WatchSettings
 from xferproto.watch.queue import Queue
 from xferproto.watch.recheck import Recheck
-from xferproto.watch.scanner import Survey
-from xferproto.watch.sender import Sending
-from xferproto.watch.stability import Intake
+from xferproto.watch.scanner import Scanner
+from xferproto.watch.sender import FileSender
+from xferproto.watch.stability import StabilityTracker
 
 _MADE = {Done.MOVE: (SENT, FAILED), Done.DELETE: (FAILED,), Done.LEAVE: ()}
 """The directories that are made when it starts."""
@@ -63,26 +63,27 @@ class Session:
         disk: Executor,
         settings: WatchSettings,
         directory: WatchedDirectory,
-        reach: Reach,
-        figures: Figures,
+        breaker: CircuitBreaker,
+        counters: Counters,
         failed: Callable[[Exception], object],
     ) -> None:
         journal = Journal(settings.state)
-        self.place = place = Workplace(
+        self.context = context = WatchContext(
             clock,
             now,
             disk,
             settings,
             directory,
             journal,
-            Queue(figures.changed),
-            reach,
-            figures,
+            Queue(counters.changed),
+            breaker,
+            counters,
             failed,
         )
         try:
             _check_marker(settings, directory, journal)
-            mover = Mover(directory.path, settings.done, Writers(clock.seconds), place.returned)
+            writers = OpenWriters(clock.seconds)
+            mover = Mover(directory.path, settings.done, writers, context.returned)
             back = mover.recover(journal.was_sent)
             self.inotify = self._inotify() if settings.inotify else None
         except BaseException:
@@ -91,18 +92,18 @@ class Session:
         if back is not None:
             log.warn("put back, as it was never sent: {name}", name=quoted(back))
         self.poll = settings.poll or (POLL_ALONE if self.inotify is None else POLL)
-        self._endings = Endings(place, mover, lambda path: self.survey.look_at(path))
-        self.intake = Intake(place, self._endings)
-        self.survey = Survey(place, self.intake, self.poll)
-        self._recheck = Recheck(place, mover, self.survey.look_at)
-        self.sending = Sending(place, client, self._endings, self.survey.look_at)
+        self._disposition = Disposition(context, mover, lambda path: self.scanner.look_at(path))
+        self.stability = StabilityTracker(context, self._disposition)
+        self.scanner = Scanner(context, self.stability, self.poll)
+        self._recheck = Recheck(context, mover, self.scanner.look_at)
+        self.sending = FileSender(context, client, self._disposition, self.scanner.look_at)
 
     def _inotify(self) -> Inotify | None:
         def changed(changes: Changes) -> None:
-            self.survey.changed(changes)
+            self.scanner.changed(changes)
 
         try:
-            return Inotify(self.place.directory.path, changed)
+            return Inotify(self.context.directory.path, changed)
         except OSError as error:
             log.warn(
                 "the system does not tell of changes ({reason}): everything is looked at from "
@@ -114,28 +115,28 @@ class Session:
     def start(self) -> None:
         """Work."""
         if self.inotify is not None:
-            self.place.clock.addReader(self.inotify)
-        self.survey.start(self.inotify)
+            self.context.clock.addReader(self.inotify)
+        self.scanner.start(self.inotify)
         self.sending.start()
         self._recheck.start()
 
     async def stop(self) -> None:
         """Work no more; what was acknowledged is still moved. The directory stays open."""
-        self.survey.stop()
-        self.intake.stop()
+        self.scanner.stop()
+        self.stability.stop()
         self._recheck.stop()
         self.sending.stop()
-        self.place.reach.stop()
-        self._endings.stop()
-        await self._endings.when_idle()
+        self.context.breaker.stop()
+        self._disposition.stop()
+        await self._disposition.when_idle()
         if self.inotify is not None:
-            self.place.clock.removeReader(self.inotify)
+            self.context.clock.removeReader(self.inotify)
             self.inotify.close()
-        await self.place.disk.run(self._close)
+        await self.context.disk.run(self._close)
 
     def _close(self) -> None:
         with contextlib.suppress(Exception):  # where it lies, there may be nothing any more
-            self.place.journal.close()
+            self.context.journal.close()
 
 
 def _check_marker(settings: WatchSettings, directory: WatchedDirectory, journal: Journal) -> None:

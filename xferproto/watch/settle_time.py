@@ -13,7 +13,7 @@ its own times tell. Clocks of file servers may differ by less.
 _NS = 1e9
 
 
-class Settling:
+class SettleTimer:
     """
     Files that were seen, until they have not changed for a while.
 

@@ -10,21 +10,20 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from xferproto.client.connection import to_wire
 from xferproto.model.errors import BadName
 from xferproto.model.escape import quoted
-from xferproto.model.names import parse_name
+from xferproto.model.names import check_name
 from xferproto.threads.batcher import Batcher
-from xferproto.watch.context import Workplace
-from xferproto.watch.disposition import Endings
-from xferproto.watch.failure_policy import judge
+from xferproto.watch.context import WatchContext
+from xferproto.watch.disposition import Disposition
+from xferproto.watch.failure_policy import decide
 from xferproto.watch.inotify import Sign
 from xferproto.watch.journal import Row, State
-from xferproto.watch.open_writers import Writers, Writing
+from xferproto.watch.open_writers import OpenWriters, Writing
 from xferproto.watch.options import Done
-from xferproto.watch.queue import Item, Stage, Tally
+from xferproto.watch.queue import Item, NotHeld, Stage
 from xferproto.watch.reason_file import is_reason
-from xferproto.watch.settle_time import Settling
+from xferproto.watch.settle_time import SettleTimer
 from xferproto.watch.walk import SLICE, Found, Identity, look
 
 log = Logger()
@@ -46,30 +45,30 @@ class _Check:
     writing: Writing = Writing.UNKNOWN
 
 
-class Intake:
+class StabilityTracker:
     """
-    @param endings: gets the files of which nothing is to be sent.
+    @param disposition: gets the files of which nothing is to be sent.
     """
 
-    def __init__(self, place: Workplace, endings: Endings) -> None:
-        self._clock = place.clock
-        self._now = place.now
-        self._disk = place.disk
-        self._directory = place.directory
-        self._journal = place.journal
-        self._queue = place.queue
-        self._failed = place.failed
-        self._done = place.settings.done
-        self._prefix = place.settings.prefix
-        self._returned = place.returned
-        settings = place.settings
-        self._settling = Settling(settings.settle)
+    def __init__(self, context: WatchContext, disposition: Disposition) -> None:
+        self._clock = context.clock
+        self._now = context.now
+        self._disk = context.disk
+        self._directory = context.directory
+        self._journal = context.journal
+        self._queue = context.queue
+        self._failed = context.failed
+        self._done = context.settings.done
+        self._prefix = context.settings.prefix
+        self._returned = context.returned
+        settings = context.settings
+        self._settling = SettleTimer(settings.settle)
         # Those that have settled, and whose writers are not known, for the rest of their time.
-        self._unclosed = Settling(max(0.0, settings.settle_unclosed - settings.settle))
-        self._endings = endings
-        self._writers = Writers(place.clock.seconds)
+        self._unclosed = SettleTimer(max(0.0, settings.settle_unclosed - settings.settle))
+        self._disposition = disposition
+        self._writers = OpenWriters(context.clock.seconds)
         self._checks: Batcher[_Check] = Batcher(
-            place.disk,
+            context.disk,
             self._check,
             self._checked,
             lambda failure, checks: self._fail(failure),
@@ -91,29 +90,29 @@ class Intake:
         if self._look_ended is not None:
             self._look_ended.cancel()
 
-    def take(self, file: Found, row: Row | None, tally: Tally, sign: Sign = Sign.SEEN) -> None:
+    def take(self, file: Found, row: Row | None, not_held: NotHeld, sign: Sign = Sign.SEEN) -> None:
         """
         A file was seen.
 
         @param row: what the journal knows of its path.
-        @param tally: counts it, if it waits and is not held.
+        @param not_held: counts it, if it waits and is not held.
         @param sign: how complete it may be.
         """
         item = self._queue.items.get(file.path)
         if item is not None and item.identity == file.identity and item.stage is Stage.READY:
             return
-        if item is not None and item.stage in (Stage.SENDING, Stage.ENDING):
+        if item is not None and item.stage in (Stage.SENDING, Stage.FINISHING):
             return  # whether it has changed meanwhile is seen in the end
         row = row if row is not None and row.is_about(file.identity) else None
-        if item is None and row is not None and self._known(file, row, tally):
+        if item is None and row is not None and self._known(file, row, not_held):
             return
         if item is None or item.identity != file.identity:
             if item is None and self._queue.full:
-                tally.add(file)
-                tally.left_out = True
+                not_held.add(file)
+                not_held.left_out = True
                 return
             if item is None:
-                self._queue.elsewhere.take(file)
+                self._queue.not_held.take(file)
             item = self._queue.hold(file, Stage.SETTLING, doubtful=row is not None)
             if row is not None and row.state is State.LATER:
                 item.doubtful, item.tries = False, row.tries
@@ -142,19 +141,19 @@ class Intake:
             self._unclosed.drop(file.path)
             self._schedule()
 
-    def _known(self, file: Found, row: Row, tally: Tally) -> bool:
+    def _known(self, file: Found, row: Row, not_held: NotHeld) -> bool:
         """Whether nothing is to be sent, by what the journal says of this very file."""
         if row.state is State.LATER and row.due > self._clock.seconds():
-            tally.add_refused(file)
+            not_held.add_refused(file)
             return True
         # A file whose bytes were changed, and its time set back, has another ctime.
         if row.state not in (State.SENT, State.FAILED) or row.changed != file.identity.changed:
             return False
         if row.state is State.FAILED or self._done is not Done.LEAVE:
             if self._queue.full:
-                tally.left_out = True
+                not_held.left_out = True
             else:
-                self._endings.again(self._queue.hold(file, Stage.ENDING), row)
+                self._disposition.again(self._queue.hold(file, Stage.FINISHING), row)
         return True
 
     def _check_soon(self, item: Item, patient: bool = False) -> None:
@@ -203,9 +202,9 @@ class Intake:
 
     def _ready(self, item: Item) -> None:
         try:
-            parse_name(to_wire(self._prefix + item.path))
+            check_name(self._prefix + item.path)
         except BadName as error:
-            self._endings.failed(item, judge(error))
+            self._disposition.failed(item, decide(error))
         else:
             self._queue.put(item)
 
@@ -215,7 +214,7 @@ class Intake:
         """See what has become of files, of which there were these signs."""
         for path, identity, row in await self._disk.run(self._look, list(signs)):
             if identity is not None:
-                self.take(Found(path, identity), row, Tally(), signs[path])
+                self.take(Found(path, identity), row, NotHeld(), signs[path])
                 continue
             self._settling.drop(path)
             self._unclosed.drop(path)

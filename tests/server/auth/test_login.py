@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from OpenSSL.crypto import X509
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -17,10 +17,12 @@ from zope.interface import directlyProvides
 from tests.support.depot import Depot, Session, Transport
 from tests.support.executors import InlineExecutor, SteppedExecutor
 from tests.support.visitors import PASSWORD, certificate, hashed, make_authenticator, peer, user
+from xferproto.depot import depot
+from xferproto.depot.account import Account
 from xferproto.model.errors import Busy, Denied
 from xferproto.model.identity import NOBODY, Identity, Right, View
 from xferproto.net.peer import client_network, is_loopback, is_private
-from xferproto.server.auth.authenticator import VERIFICATIONS, IVisitor, verify_password
+from xferproto.server.auth.authenticator import VERIFICATIONS, verify_password
 from xferproto.server.auth.login_throttle import (
     CAPACITY,
     FIRST_DELAY,
@@ -30,6 +32,7 @@ from xferproto.server.auth.login_throttle import (
     LoginThrottle,
 )
 from xferproto.server.auth.users import User
+from xferproto.server.traffic.hangup import Sign
 from xferproto.wire.requests import Login
 from xferproto.wire.states import State
 
@@ -79,7 +82,7 @@ class LoginCase(SynchronousTestCase):
         """Who a connection is when its next command comes."""
         session = session or self.session
         session.send(b"HELP\n")
-        return session.protocol.identity
+        return session.protocol.account.identity
 
 
 class LoginTests(LoginCase):
@@ -195,7 +198,7 @@ class PeerTests(LoginCase):
         """From elsewhere without TLS it is refused, before it is asked for or looked at."""
         executor = SteppedExecutor()
         self.depot.factory.authenticator = make_authenticator(
-            self.depot.clock, user("alice"), executor=executor
+            self.depot.core, user("alice"), executor=executor
         )
         for host in (
             "192.0.2.1",
@@ -322,7 +325,7 @@ class ChangeTests(LoginCase):
         executor = SteppedExecutor()
         for change in ((), (User(hashed("new"), user("alice").identity),)):
             self.depot.factory.authenticator = make_authenticator(
-                self.depot.clock, user("alice"), executor=executor
+                self.depot.core, user("alice"), executor=executor
             )
             session = self.depot.connect(LOCAL)
             session.send(login("alice"))
@@ -338,7 +341,7 @@ class WaitingTests(SynchronousTestCase):
         self.executor = SteppedExecutor()
         self.depot = Depot(self)
         self.depot.factory.authenticator = make_authenticator(
-            self.depot.clock, user("alice"), strangers=Identity(), executor=self.executor
+            self.depot.core, user("alice"), strangers=Identity(), executor=self.executor
         )
 
     def test_held_back(self) -> None:
@@ -357,7 +360,7 @@ class WaitingTests(SynchronousTestCase):
         session = depot.connect(LOCAL)
         session.send(b"UPLOAD a;2\nhi" + login("alice") + b"UPLOAD b;2\nhi")
         self.assertEqual(session.answer(), b"")
-        self.assertEqual(session.protocol.identity.name, "")
+        self.assertEqual(session.protocol.account.identity.name, "")
         database.run_all()
         self.assertEqual(session.answer().split(b"\n")[1], b"Welcome alice")
         mine = View("alice", all=False)
@@ -423,7 +426,7 @@ class WaitingTests(SynchronousTestCase):
                     costs.append([len(part) for part in args[0].split("$")])
                 return super().run(work, *args, **kwargs)
 
-        authenticator = make_authenticator(self.depot.clock, user("alice"), executor=Noting())
+        authenticator = make_authenticator(self.depot.core, user("alice"), executor=Noting())
         for number, name in enumerate(("alice", "carol")):
             login = authenticator.log_in(Login(name, "wrong"), str(number))
             self.failureResultOf(login, Denied)
@@ -431,7 +434,7 @@ class WaitingTests(SynchronousTestCase):
 
     def test_decoy_without_users(self) -> None:
         """Where there are no users, the usual work is done."""
-        authenticator = make_authenticator(self.depot.clock, executor=self.executor)
+        authenticator = make_authenticator(self.depot.core, executor=self.executor)
         failing = authenticator.log_in(Login("carol", "wrong"), "x")
         self.executor.run_all()
         self.failureResultOf(failing, Denied)
@@ -442,11 +445,13 @@ class ThrottleTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.authenticator = make_authenticator(self.clock, user("alice"), user("bob"))
+        self.authenticator = make_authenticator(
+            depot.Depot(None, InlineExecutor(), self.clock), user("alice"), user("bob")
+        )
 
     def log_in(
         self, name: str = "alice", password: str = "wrong", host: str = "a"
-    ) -> Deferred[IVisitor]:
+    ) -> Deferred[Account]:
         return self.authenticator.log_in(Login(name, password), host)
 
     def waited(self, name: str = "alice", password: str = "wrong", host: str = "a") -> float:
@@ -526,6 +531,7 @@ class ThrottleTests(SynchronousTestCase):
         self.failureResultOf(self.log_in("bob"), Busy)
         self.successResultOf(self.log_in("bob", PASSWORD, "b"))
         for one in waiting[1:]:
+            self.assertNoResult(one)
             one.cancel()
             self.failureResultOf(one)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -549,6 +555,25 @@ class ThrottleTests(SynchronousTestCase):
         self.assertEqual((len(throttle._peers), len(throttle._users)), (0, 0))
         attempts(wrong, CAPACITY + 10)
         self.assertEqual((len(throttle._peers), len(throttle._users)), (CAPACITY, CAPACITY))
+
+    def test_gone(self) -> None:
+        """Who is gone has no turn, though it is free; the next one has it."""
+        throttle = LoginThrottle(self.clock)
+        looked: list[str] = []
+
+        def attempt(name: str, sign: Sign) -> Deferred[None]:
+            async def look() -> None:
+                looked.append(name)
+
+            return Deferred.fromCoroutine(throttle.attempt("peer", name, look, sign=lambda: sign))
+
+        gone = attempt("gone", Sign.GONE)
+        self.successResultOf(attempt("there", Sign.THERE))
+        self.successResultOf(attempt("ended", Sign.ENDED))
+        self.assertEqual(looked, ["there", "ended"])
+        gone.cancel()
+        self.failureResultOf(gone, CancelledError)
+        self.assertEqual(looked, ["there", "ended"])
 
     def test_failure(self) -> None:
         """What fails otherwise is told as it is, and lets the next one have its turn."""

@@ -307,11 +307,11 @@ class OwnTests(RightsCase):
         first, second = self.mine, self.theirs
         first.send(ask, b"0\n", LARGE[:100])
         self.assertEqual(second.send(ask), NOTHING)
-        self.assertEqual(sorted(self.depot.factory.sending), [("one", "t"), ("root", "t")])
+        self.assertEqual(sorted(self.depot.core.tokens), [("one", "t"), ("root", "t")])
         second.send(b"0\n", LARGE[:50])
         first.lose()
         second.lose()
-        self.assertEqual(self.depot.factory.sending, {})
+        self.assertEqual(self.depot.core.tokens, {})
         self.assertEqual(self.visit(self.depot).send(ask).split(b";")[0], b"100")
         self.assertEqual(self.visit(self.depot, "root").send(ask).split(b";")[0], b"50")
 

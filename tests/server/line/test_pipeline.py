@@ -417,7 +417,7 @@ class EndTests(PipelineCase):
         session.lose()
         self.assertEqual(self.answered(session), b"")
         self.assertEqual(len(small_rows(self.depot.root)), 5)
-        self.assertEqual(self.depot.factory.small._members, 0)
+        self.assertEqual(self.depot.core.small._members, 0)
 
     def test_stop(self) -> None:
         """A server that stops answers what is owed, begins nothing more, and closes."""
@@ -470,7 +470,7 @@ class MemoryTests(PipelineCase):
 
     def test_held_back(self) -> None:
         """What may be owed to one connection is bounded: then its input is held back."""
-        self.depot.factory.small = budget = MemoryBudget(largest=64 * 1024)
+        self.depot.core.small = budget = MemoryBudget(largest=64 * 1024)
         content = os.urandom(10_000)
         requests = [upload(b"%d" % number, content) for number in range(30)]
         session = self.connect()
@@ -487,7 +487,7 @@ class MemoryTests(PipelineCase):
     def test_downloads(self) -> None:
         """Downloads count as much as a small content may have: nobody knows before."""
         self.store(b"a", b"hello")
-        self.depot.factory.small = budget = MemoryBudget(largest=64 * 1024)
+        self.depot.core.small = budget = MemoryBudget(largest=64 * 1024)
         session = self.connect()
         session.send(download(b"hello") * 100)
         self.assertTrue(session.protocol.paused)
@@ -497,7 +497,7 @@ class MemoryTests(PipelineCase):
     def test_without_small(self) -> None:
         """They do where no content is small."""
         depot = Depot(self, self.files, database=self.database, small=-1)
-        depot.factory.small = MemoryBudget(largest=64 * 1024)
+        depot.core.small = MemoryBudget(largest=64 * 1024)
         self.database.open = False
         session = depot.connect()
         session.send(download(b"hello") * 1000)
@@ -507,7 +507,7 @@ class MemoryTests(PipelineCase):
 
     def test_half_is_enough(self) -> None:
         """The input flows again when half of it is answered, and not for every answer."""
-        self.depot.factory.small = MemoryBudget(largest=64 * 1024)
+        self.depot.core.small = MemoryBudget(largest=64 * 1024)
         waiting: list[Deferred[object]] = []
         entry = self.successResultOf(self.depot.store.put("a", b"", digests_of(b""), EVERYTHING))
 

@@ -115,7 +115,7 @@ class ConnectionTests(SynchronousTestCase):
         content = os.urandom(5 * RATE)
         depot.connect().send(b"UPLOAD a;%d\n" % len(content), content)
         slow = self.depot(rate=RATE)
-        slow.factory.store = depot.store
+        slow.factory.depot.store = depot.store
         session = slow.connect()
         came = session.send(b"DOWNLOAD %s\n" % md5(content).hexdigest().encode())
         seconds = 0.0

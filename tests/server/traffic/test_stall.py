@@ -305,4 +305,4 @@ class NoLimitTests(WatchCase):
 
     def test_clock(self) -> None:
         """The watch goes by the clock of the factory."""
-        self.assertTrue(IReactorTime.providedBy(self.depot.factory.clock))
+        self.assertTrue(IReactorTime.providedBy(self.depot.core.clock))

@@ -36,7 +36,7 @@ class Call(Generic[R]):
 
     @param request: makes the request, on the reactor's thread.
     @param post: gets functions onto that.
-    @param through: told there that the request has ended, however it did.
+    @param through: called there when the request has ended, however it did.
 
     @ivar ended: fires there then, after C{through}.
     @ivar owner: whose request it is.
@@ -66,9 +66,9 @@ class Call(Generic[R]):
 
     def wait(self, timeout: float | None, ask: Callable[[], object]) -> R:
         """
-        The result of the request; it is cancelled when that is waited for no longer.
+        Return the result of the request, or cancel it when that is waited for no longer.
 
-        @param timeout: how many seconds it is waited for; None for ever.
+        @param timeout: the most seconds to wait; None for no limit.
         @param ask: has L{begin} called; here, because Ctrl-C may come at any line from there on.
         @raise TimeoutError: it was not there by then.
         @raise BaseException: what the request, or a callback, failed with; C{KeyboardInterrupt}.
@@ -138,7 +138,7 @@ class Call(Generic[R]):
             self._under_way.cancel()
 
     def abandon(self) -> None:
-        """Cancel it, and let who waits wait for ever: they end with the interpreter."""
+        """Cancel the request without ending the wait: the thread ends with the interpreter."""
         self._abandoned = True
         self.cancel()
 
@@ -157,17 +157,17 @@ class Call(Generic[R]):
         """
         if function is None:
             return None
-        told: deque[tuple[Any, Any]] = deque(maxlen=1)
+        latest: deque[tuple[Any, Any]] = deque(maxlen=1)
         posted: list[None] = []
 
         def deliver() -> None:
-            posted.clear()  # first: what is told from here on is posted again
-            if told:
-                args, kwargs = told.pop()
+            posted.clear()  # first: what comes from here on is posted again
+            if latest:
+                args, kwargs = latest.pop()
                 function(*args, **kwargs)
 
         def tell(*args: P.args, **kwargs: P.kwargs) -> None:
-            told.append((args, kwargs))
+            latest.append((args, kwargs))
             if not posted:
                 posted.append(None)
                 self._mail.put(deliver)

@@ -14,11 +14,11 @@ from xferproto.client.blocking.call import CALL, Call
 from xferproto.client.blocking.feed import feeding
 from xferproto.client.blocking.host import HostEndpoint
 from xferproto.client.blocking.reactor_thread import CLOSED, Lease, lease, locked
-from xferproto.client.connection import Progress, Waited
+from xferproto.client.callbacks import OnResult, OnWait, Progress
+from xferproto.client.deprecation import renamed_parameters
 from xferproto.client.factory import DEFAULT_PORT, Endpoint
 from xferproto.client.retry import RetryingClient
 from xferproto.client.tls import ClientTerms, TLSEndpoint, client_terms
-from xferproto.client.writer import Told
 from xferproto.model.entry import Entry, Status
 from xferproto.model.errors import BadName
 
@@ -73,11 +73,12 @@ class BlockingClient:
     @param tries: how often each request is tried before its last failure is raised.
     @param timeout: seconds that a request may take, with all its tries; None for any.
     @param patience: seconds without progress after which a connection is taken for lost.
-    @param say: told in one line why something is tried again, and when.
+    @param notify: called with a line that says why something is tried again, and when.
     @raise ValueError: it is not said where the depot is, or said twice; C{fingerprint} is none.
     @raise CertificateError: a file can't be used.
     """
 
+    @renamed_parameters(say="notify")
     def __init__(
         self,
         endpoint: str | None = None,
@@ -93,7 +94,7 @@ class BlockingClient:
         tries: int = 5,
         timeout: float | None = None,
         patience: float = 60.0,
-        say: Callable[[str], object] | None = None,
+        notify: Callable[[str], object] | None = None,
     ) -> None:
         if bool(endpoint) == bool(host):
             raise ValueError("Give either an endpoint or a host.")
@@ -113,7 +114,7 @@ class BlockingClient:
         self._tries = tries
         self._timeout = timeout
         self._patience = patience
-        self._say = say
+        self._notify = notify
         self._attached: Attached | None = None
         self._closed = False
 
@@ -169,20 +170,21 @@ class BlockingClient:
         """All that the depot knows of a content."""
         return self._call(lambda client, call: client.stat(id))
 
+    @renamed_parameters(waited="on_wait")
     def upload(
         self,
         source: Path | str | bytes | bytearray | memoryview,
         name: str | None = None,
         progress: Progress | None = None,
-        waited: Waited | None = None,
+        on_wait: OnWait | None = None,
     ) -> Entry:
         """
         Store a file, and compare the server's MD5 of it with one's own.
 
         @param source: a path, or the content itself as bytes.
         @param name: the name to store it under; the file's own where it is None.
-        @param progress: told how many bytes are sent, and how many there are.
-        @param waited: told how far the server's own work is, when that takes long.
+        @param progress: called with how many bytes are sent, and how many there are.
+        @param on_wait: called with how far the server's own work is, when that takes long.
         @return: the entry; the server has it safe on its disk.
         @raise OSError: the file can't be read.
         """
@@ -192,24 +194,25 @@ class BlockingClient:
             raise BadName("Bytes have no name of their own; give one, as in name='report.csv'.")
         return self._call(
             lambda client, call: client.upload(
-                source, name, call.latest(progress), waited=call.latest(waited)
+                source, name, call.latest(progress), on_wait=call.latest(on_wait)
             )
         )
 
+    @renamed_parameters(told="on_result")
     def upload_many(
-        self, files: Iterable[tuple[Path | str | bytes, str]], told: Told | None = None
+        self, files: Iterable[tuple[Path | str | bytes, str]], on_result: OnResult | None = None
     ) -> Outcomes:
         """
         Store files, each hashed and compared as with L{upload}; fast where they are small.
 
         @param files: a source and a name each; taken as they are sent, some thousands ahead.
-        @param told: called with each file's name and outcome when that is known.
+        @param on_result: called with each file's name and outcome when that is known.
         @return: the name and the outcome of each file, in their order, but for those that had to
             be tried again. An outcome is the entry, or else why not: an exception, which is not
             raised. The others go on.
-        @raise Exception: what C{files} or C{told} raised; or the connection can't go on.
+        @raise Exception: what C{files} or C{on_result} raised; or the connection can't go on.
         """
-        return self._many(files, told, lambda client: client.upload_many)
+        return self._many(files, on_result, lambda client: client.upload_many)
 
     def download(
         self,
@@ -223,7 +226,7 @@ class BlockingClient:
 
         @param target: a path of the caller's choice; names from the server decide nothing.
         @param replace: whether a file that is there may be replaced.
-        @param progress: told how many bytes have come, and how many there are.
+        @param progress: called with how many bytes have come, and how many there are.
         @return: the entry; C{target} is on the disk.
         @raise TargetExists: C{target} is there and may not be replaced.
         @raise OSError: it can't be written.
@@ -232,17 +235,18 @@ class BlockingClient:
             lambda client, call: client.download(id, target, replace, call.latest(progress))
         )
 
+    @renamed_parameters(told="on_result")
     def download_many(
         self,
         files: Iterable[tuple[str, Path | str]],
-        told: Told | None = None,
+        on_result: OnResult | None = None,
         replace: bool = False,
     ) -> Outcomes:
         """
         Fetch files, each checked and made durable as with L{download}; fast where they are small.
 
         @param files: an id and a target each, taken as for L{upload_many}.
-        @param told: called with each file's id and outcome when that is known.
+        @param on_result: called with each file's id and outcome when that is known.
         @param replace: whether files that are there may be replaced.
         @return: the id and the outcome of each file, as for L{upload_many}.
         """
@@ -250,26 +254,27 @@ class BlockingClient:
         def request(client: RetryingClient) -> Callable[..., Deferred[None]]:
             return lambda feed, outcome: client.download_many(feed, outcome, replace)
 
-        return self._many(files, told, request)
+        return self._many(files, on_result, request)
 
     def read(self, id: str, largest: int = LARGEST, progress: Progress | None = None) -> bytes:
         """
         Fetch a content into memory; it is returned when its size and MD5 are right.
 
         @param largest: the most bytes that are taken.
-        @param progress: told how many bytes have come, and how many there are.
+        @param progress: called with how many bytes have come, and how many there are.
         @raise TooLarge: it has more.
         """
         return self._call(lambda client, call: client.read(id, largest, call.latest(progress)))
 
-    def verify(self, id: str, waited: Waited | None = None) -> None:
+    @renamed_parameters(waited="on_wait")
+    def verify(self, id: str, on_wait: OnWait | None = None) -> None:
         """
         Let the server hash the stored bytes again.
 
-        @param waited: told how far it is, when that takes long.
+        @param on_wait: called with how far it is, when that takes long.
         @raise Corrupt: they are no longer what they were.
         """
-        self._call(lambda client, call: client.verify(id, call.latest(waited)))
+        self._call(lambda client, call: client.verify(id, call.latest(on_wait)))
 
     def delete(self, id: str, name: str | None = None) -> None:
         """Remove one name of a content, or all of them where C{name} is None."""
@@ -284,15 +289,15 @@ class BlockingClient:
     def _many(
         self,
         files: Iterable[Any],
-        told: Told | None,
+        on_result: OnResult | None,
         request: Callable[[RetryingClient], Callable[..., Deferred[None]]],
     ) -> Outcomes:
         outcomes: Outcomes = []
 
         def take(name: str, outcome: Entry | Exception) -> None:
             outcomes.append((name, outcome))
-            if told is not None:
-                told(name, outcome)
+            if on_result is not None:
+                on_result(name, outcome)
 
         share, client, _ = self._attach()
         make = request(client)
@@ -328,7 +333,7 @@ class BlockingClient:
                 share.reactor,
                 self._depot(share.reactor),
                 self._tries,
-                _teller(self._say),
+                _notifier(self._notify),
                 patience=self._patience,
                 credentials=self._credentials,
             )
@@ -347,12 +352,12 @@ class BlockingClient:
         return TLSEndpoint(reactor, below, self._terms) if self._terms else below
 
 
-def _teller(say: Callable[[str], object] | None) -> Callable[[str], None]:
-    """Have lines told to the thread whose request they are about."""
+def _notifier(notify: Callable[[str], object] | None) -> Callable[[str], None]:
+    """Call a function with each line, on the thread whose request the line is about."""
 
     def tell(line: str) -> None:
-        if say is not None and (call := CALL.get(None)) is not None:
-            call.tell(say, line)
+        if notify is not None and (call := CALL.get(None)) is not None:
+            call.tell(notify, line)
 
     return tell
 

@@ -87,7 +87,7 @@ class ExchangeService(Service):
         self._delete = delete
         self._exit_status = exit_status
         self._entries = 0
-        self._signals = OperatorSignals(reactor, self._say, {})
+        self._signals = OperatorSignals(reactor, self._notify, {})
 
     def startService(self) -> None:
         super().startService()
@@ -101,39 +101,39 @@ class ExchangeService(Service):
         self._signals.stop()
         super().stopService()
 
-    def _say(self, line: str) -> None:
+    def _notify(self, line: str) -> None:
         self.log.info("{line}", line=line)
 
     def _trace(self, direction: Literal["<", ">"], line: bytes) -> None:
         self._entries = self._entries + 1 if b";" in line and direction == "<" else 0
         if self._entries <= SHOWN_ENTRIES:
-            self._say(f"{direction} {printable(line)}")
+            self._notify(f"{direction} {printable(line)}")
         elif self._entries == SHOWN_ENTRIES + 1:
-            self._say("  ... and more entries")
+            self._notify("  ... and more entries")
 
     async def _run(self) -> None:
-        self._say(f"connecting to {self._depot}")
+        self._notify(f"connecting to {self._depot}")
         client: XferClientProtocol | RetryingClient
         if self._tries > 1:
             client = RetryingClient(
                 self._reactor,
                 self._endpoint,
                 self._tries,
-                lambda line: self._say(f"  {printable(line)}"),
+                lambda line: self._notify(f"  {printable(line)}"),
                 prompted=True,
                 trace=self._trace,
                 credentials=self._credentials,
             )
         else:
             client = await connect(self._reactor, self._endpoint, prompted=True, trace=self._trace)
-            self._say("connected")
+            self._notify("connected")
             if self._credentials is not None:
                 await client.login(*self._credentials)
         if await exchange(
-            client, self._source, self._output, self._say, self._verify, self._delete
+            client, self._source, self._output, self._notify, self._verify, self._delete
         ):
             self._exit_status.code = 0
-        self._say("disconnected")
+        self._notify("disconnected")
 
     def _failed(self, failure: Failure) -> None:
         self.log.error("xfer-client: {reason}", reason=self._reason(failure))

@@ -58,8 +58,8 @@ def get(
     meant: Meant,
 ) -> None:
     """Fetch files by id, name, directory or beginning of their names."""
-    from xferproto.console.transfers.download import Fetching, Wish
-    from xferproto.console.transfers.stdout_writer import Pouring
+    from xferproto.console.transfers.download import Download, GetOptions
+    from xferproto.console.transfers.stdout_writer import StdoutWriter
 
     if everything == bool(whats):
         raise click.UsageError("Say what to fetch, or --all.")
@@ -68,9 +68,9 @@ def get(
     settings = chosen.settings()
     asked = ("",) if everything else whats
     if output != STDOUT:
-        wish = Wish(asked, output, exclude, replace, dry_run, meant)
-        run(settings, lambda session: Fetching(session, wish).run())
+        options = GetOptions(asked, output, exclude, replace, dry_run, meant)
+        run(settings, lambda session: Download(session, options).run())
     elif settings.json or dry_run:
         raise click.UsageError("With -o - standard output is the files' alone.")
     else:
-        run(settings, lambda session: Pouring(session, asked, meant).run())
+        run(settings, lambda session: StdoutWriter(session, asked, meant).run())

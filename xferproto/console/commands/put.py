@@ -63,7 +63,7 @@ def put(
     dry_run: bool,
 ) -> None:
     """Store files, and directories with all in them; - is standard input."""
-    from xferproto.console.transfers.upload import Sending, Wish
+    from xferproto.console.transfers.upload import PutOptions, Upload
 
     if name is not None and len(paths) > 1:
         raise click.UsageError("--name is for one PATH; --prefix is for many.")
@@ -71,5 +71,7 @@ def put(
         raise click.UsageError("Standard input has no name; give it one with --name.")
     if prefix and not prefix.strip("/"):
         raise click.UsageError("--prefix has no name before the slash; is a variable not set?")
-    wish = Wish(paths, name, prefix.strip("/"), follow, exclude, replace, hash_first, dry_run)
-    run(chosen.settings(), lambda session: Sending(session, wish).run())
+    options = PutOptions(
+        paths, name, prefix.strip("/"), follow, exclude, replace, hash_first, dry_run
+    )
+    run(chosen.settings(), lambda session: Upload(session, options).run())

@@ -14,7 +14,7 @@ from xferproto.model.errors import Corrupt
 
 if TYPE_CHECKING:
     from xferproto.client.retry import RetryingClient
-    from xferproto.console.transfers.resolve import Wanted
+    from xferproto.console.transfers.resolve import RemoteFile
 
 
 @command(
@@ -56,7 +56,7 @@ class _Sums:
         self._output = session.output
         self._algorithm = algorithm
         self._meant = meant
-        self._files: dict[str, Wanted] = {}
+        self._files: dict[str, RemoteFile] = {}
         self._hashes: dict[str, str | None] = {}
 
     async def run(self, whats: tuple[str, ...]) -> None:
@@ -66,13 +66,13 @@ class _Sums:
         @raise Exception: nothing can be asked for any more.
         """
         from xferproto.console.transfers.connections import Jobs
-        from xferproto.console.transfers.resolve import wanted
+        from xferproto.console.transfers.resolve import resolve
         from xferproto.console.transfers.run import is_of_all
 
         client = self._session.client()
         for what in whats:
             try:
-                for file in await wanted(client, what, self._output.note, self._meant):
+                for file in await resolve(client, what, self._output.note, self._meant):
                     self._take(file)
             except Exception as error:
                 if is_of_all(error):
@@ -103,7 +103,7 @@ class _Sums:
         jobs = Jobs(self._session, work, lambda: bool(asked))
         await jobs.run(client, min(self._session.settings.jobs, len(asked)))
 
-    def _take(self, file: Wanted) -> None:
+    def _take(self, file: RemoteFile) -> None:
         from xferproto.console.ui.advice import LocalRefusal
 
         if file.damaged:
@@ -118,7 +118,7 @@ class _Sums:
             )
             self._output.failed(file.entry.name, refusal, id=file.entry.id)
 
-    async def _ask(self, client: RetryingClient, file: Wanted) -> None:
+    async def _ask(self, client: RetryingClient, file: RemoteFile) -> None:
         from xferproto.console.transfers.run import is_of_all
 
         entry = file.entry
@@ -130,7 +130,7 @@ class _Sums:
             self._hashes[entry.id] = None
             self._output.failed(entry.name, error, id=entry.id, name=entry.name)
 
-    def _tell(self, file: Wanted, hash: str | None) -> None:
+    def _tell(self, file: RemoteFile, hash: str | None) -> None:
         if hash is None:
             return
         self._output.result(

@@ -156,7 +156,7 @@ class Verifying:
 
         bar: Bar | None = None
 
-        def waited(percent: int, what: str) -> None:
+        def on_wait(percent: int, what: str) -> None:
             nonlocal bar
             if bar is None:
                 bar = self._display.bar(entry.name, entry.size)
@@ -164,7 +164,7 @@ class Verifying:
             bar.at(entry.size * percent // 100)
 
         try:
-            await client.verify(entry.id, waited)
+            await client.verify(entry.id, on_wait)
         except Exception as error:
             if is_of_all(error):
                 self._queue.appendleft(entry)

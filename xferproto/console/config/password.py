@@ -10,12 +10,11 @@ from typing import Any
 import click
 
 from xferproto import prompt
+from xferproto.client.credentials import check_credentials
 from xferproto.client.password import VARIABLE, others_can_read, read_password_file
 from xferproto.console.config.settings import Settings
 from xferproto.model.errors import BadDetails
 from xferproto.model.escape import printable
-from xferproto.wire import codec
-from xferproto.wire.requests import Login
 
 INSTALL = "pip install 'xferproto[keyring]'"
 
@@ -48,7 +47,7 @@ def checked(user: str, password: str) -> tuple[str, str]:
     @raise click.UsageError: they can't.
     """
     try:
-        codec.check_login(Login(user, password))
+        check_credentials(user, password)
     except BadDetails as error:
         raise click.UsageError(error.text.removesuffix(".")) from None
     return user, password

@@ -20,14 +20,20 @@ class DamageDepot(Protocol):
     def list_damaged(self, prefix: str = "") -> Awaitable[list[Entry]]:
         """The damaged entries whose names begin so."""
 
-    def each_damaged(self, prefix: str, told: Callable[[Entry], object]) -> Awaitable[None]:
+    def each_damaged(self, prefix: str, on_entry: Callable[[Entry], object]) -> Awaitable[None]:
         """Tell the damaged entries whose names begin so."""
 
 
-async def each_damaged(client: DamageDepot, prefix: str, told: Callable[[Entry], object]) -> None:
-    """Tell the damaged entries whose names begin so; none where the depot is too old to say."""
+async def each_damaged(
+    client: DamageDepot, prefix: str, on_entry: Callable[[Entry], object]
+) -> None:
+    """
+    Call a function with each damaged entry whose name begins so.
+
+    A depot that is older than this request is taken for one without damage.
+    """
     with contextlib.suppress(BadCommand):
-        await client.each_damaged(prefix, told)
+        await client.each_damaged(prefix, on_entry)
 
 
 async def damaged_entries(client: DamageDepot, prefix: str) -> list[Entry]:

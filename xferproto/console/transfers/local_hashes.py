@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from xferproto.console.transfers.spool import READ_SIZE
 from xferproto.threads.executor import Executor, undone_if_cancelled
-from xferproto.transfer.sender import BLOCK
 
 HANDOFF = 8
 """The blocks that are hashed in one go on a thread; between two goes it may be cancelled."""
@@ -55,7 +55,7 @@ class _Hashed:
         """Go on; whether there was anything left."""
         with self._lock:
             for _ in range(HANDOFF):
-                block = b"" if self._closed else os.pread(self._fd, BLOCK, self.position)
+                block = b"" if self._closed else os.pread(self._fd, READ_SIZE, self.position)
                 if not block:
                     return False
                 self.digest.update(block)

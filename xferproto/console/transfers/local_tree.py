@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from xferproto.client.connection import to_wire
-from xferproto.model.errors import BadName, RequestError
-from xferproto.model.names import parse_name
+from xferproto.model.errors import RequestError
+from xferproto.model.names import check_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +162,7 @@ def _below(
 
 def _named(path: str, name: str, size: int) -> LocalFile | Refused:
     try:
-        parse_name(to_wire(name))
+        check_name(name)
     except RequestError as error:
         return Refused(path, error)
-    except UnicodeEncodeError:
-        return Refused(path, BadName("A name is UTF-8; rename the file."))
     return LocalFile(path, name, size)

@@ -11,7 +11,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from xferproto.console.transfers.local_tree import LocalFile, Refused
-from xferproto.transfer.sender import BLOCK
+
+READ_SIZE = 1024 * 1024
+"""The most bytes that are read from a file at once."""
 
 
 class Spool:
@@ -70,7 +72,7 @@ class Spool:
         if sys.stdin is None:
             raise OSError(None, "standard input is closed", "-")
         size = 0
-        while not self._closed and (block := os.read(sys.stdin.fileno(), BLOCK)):
+        while not self._closed and (block := os.read(sys.stdin.fileno(), READ_SIZE)):
             view = memoryview(block)
             while view:
                 view = view[self._file.write(view) :]

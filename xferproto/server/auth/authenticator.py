@@ -18,11 +18,12 @@ from twisted.cred.credentials import ICredentials, IUsernamePassword, UsernamePa
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from zope.interface import Attribute, Interface, implementer
+from zope.interface import Attribute, implementer
 
+from xferproto.depot.account import Account, IAccount
+from xferproto.depot.depot import Depot
 from xferproto.model.errors import Denied
 from xferproto.model.identity import ANYONE, NOBODY, Identity
 from xferproto.server.auth.credential_cache import CredentialCache
@@ -41,44 +42,21 @@ LOOK_INTERVAL = 1.0
 """Seconds after which it is seen whether the users file has changed."""
 
 
-class IVisitor(Interface):
-    """One who has come in: the avatar of a connection."""
-
-    name: str = Attribute("Of the user; empty for a stranger.")
-
-    identity: Identity = Attribute("What they may do now: it changes with the users file.")
-
-
-@implementer(IVisitor)
-class Stranger:
-    """One who has not logged in."""
-
-    name = ""
-
-    def __init__(self, identity: Identity) -> None:
-        self.identity = identity
-
-
-@implementer(IVisitor)
-class UserVisitor:
+def user_account(depot: Depot, users: Users, name: str, password: str | None) -> Account:
     """
-    One who has logged in, and is whoever has that name in the users file now.
+    The account of one who has logged in, and is whoever has that name in the users file now.
 
     @param password: the hash that let them in: where the file has another one since, they may do
         nothing until they log in again. None where it was no password.
     """
 
-    def __init__(self, users: Users, name: str, password: str | None) -> None:
-        self.name = name
-        self._users = users
-        self._password = password
-
-    @property
-    def identity(self) -> Identity:
-        user = self._users.by_name.get(self.name)
-        if user is None or (self._password is not None and user.password != self._password):
+    def identity() -> Identity:
+        user = users.by_name.get(name)
+        if user is None or (password is not None and user.password != password):
             return NOBODY
         return user.identity
+
+    return Account(depot, name, identity)
 
 
 class ICertifiedName(ICredentials):
@@ -167,40 +145,43 @@ class CertificateChecker:
 
 @implementer(IRealm)
 class Realm:
-    """Gives each user a L{UserVisitor}; C{mind} says whether it was a password that let them in."""
+    """Give each user an L{Account}; C{mind} says whether it was a password that let them in."""
 
-    def __init__(self, users: Users) -> None:
+    def __init__(self, depot: Depot, users: Users) -> None:
+        self._depot = depot
         self._users = users
 
     def requestAvatar(self, avatarId: Any, mind: Any, *interfaces: Any) -> Any:
-        if IVisitor not in interfaces:
-            raise NotImplementedError("There are only visitors here.")
+        if IAccount not in interfaces:
+            raise NotImplementedError("There are only accounts here.")
         name = avatarId.decode("ascii")
         password = self._users.by_name[name].password if mind else None
-        return IVisitor, UserVisitor(self._users, name, password), lambda: None
+        return IAccount, user_account(self._depot, self._users, name, password), lambda: None
 
 
 class Authenticator:
     """
-    Lets visitors in.
+    Let users of a depot in.
 
-    @param executor: looks at passwords.
-    @param clock: counts the seconds.
-    @param users: who may log in.
-    @param strangers: what those may do who have not.
+    @param users: those who can log in.
+    @param strangers: what all others may do.
+    @param executor: compares passwords; the depot's where it is None.
+    @ivar stranger: the account of those who have not logged in.
     """
 
     def __init__(
         self,
-        executor: Executor,
-        clock: IReactorTime,
+        depot: Depot,
         users: Users | None = None,
         strangers: Identity = ANYONE,
+        executor: Executor | None = None,
     ) -> None:
+        clock, executor = depot.clock, depot.executor if executor is None else executor
         self.users = users = Users() if users is None else users
-        self.stranger = Stranger(strangers)
+        self.stranger = Account(depot, "", lambda: strangers)
+        self._depot = depot
         checkers = [PasswordChecker(users, executor), CertificateChecker(users)]
-        self.portal = Portal(Realm(users), checkers)
+        self.portal = Portal(Realm(depot, users), checkers)
         self._executor = executor
         self._throttle = LoginThrottle(clock)
         self._known = CredentialCache(clock, users)
@@ -210,16 +191,16 @@ class Authenticator:
 
     # Coming in
 
-    async def _visit(self, credentials: Any, by_password: bool) -> IVisitor:
+    async def _visit(self, credentials: Any, by_password: bool) -> Account:
         try:
-            _, visitor, _ = await self.portal.login(credentials, by_password, IVisitor)
+            _, account, _ = await self.portal.login(credentials, by_password, IAccount)
         except UnauthorizedLogin:
             raise Denied("The user name or the password is wrong; mind upper case.") from None
-        return visitor  # type: ignore[return-value]  # it was asked for
+        return account  # type: ignore[return-value]  # it was asked for
 
     def log_in(
         self, login: Login, peer: str, sign: Callable[[], Sign] = lambda: Sign.THERE
-    ) -> Deferred[IVisitor]:
+    ) -> Deferred[Account]:
         """
         Let a user in; this may take long. May be cancelled.
 
@@ -230,17 +211,21 @@ class Authenticator:
         """
         return Deferred.fromCoroutine(self._attempt(login, peer, sign))
 
-    async def _attempt(self, login: Login, peer: str, sign: Callable[[], Sign]) -> IVisitor:
+    async def _attempt(self, login: Login, peer: str, sign: Callable[[], Sign]) -> Account:
         attempt = Attempt(login)
 
-        async def look() -> IVisitor:
-            visitor = await self._visit(attempt, True)
+        async def look() -> Account:
+            account = await self._visit(attempt, True)
             self._known.add(peer, login, self.users.by_name[login.user].password)
-            return visitor
+            return account
 
-        def known() -> IVisitor | None:
+        def known() -> Account | None:
             encoded = self._known.find(peer, login)
-            return None if encoded is None else UserVisitor(self.users, login.user, encoded)
+            return (
+                None
+                if encoded is None
+                else user_account(self._depot, self.users, login.user, encoded)
+            )
 
         try:
             return await self._throttle.attempt(peer, login.user, look, known, sign)
@@ -248,7 +233,7 @@ class Authenticator:
             attempt.abandoned = True
             raise
 
-    def recognise(self, name: str | None) -> IVisitor:
+    def recognise(self, name: str | None) -> Account:
         """
         Who is there without having logged in: a user where a certificate has the name of one.
 
@@ -256,7 +241,7 @@ class Authenticator:
         """
         if name is None:
             return self.stranger
-        known: list[IVisitor] = []
+        known: list[Account] = []
         visiting = Deferred.fromCoroutine(self._visit(CertifiedName(name), False))
         visiting.addCallback(known.append).addErrback(lambda failure: failure.trap(Denied) and None)
         return known[0] if known else self.stranger

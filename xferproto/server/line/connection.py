@@ -86,7 +86,7 @@ class Connection(WatchedConnection):
         @param skip: what follows when it fails, as for L{_refuse}.
         """
         self._enter(State.WORKING)
-        self.factory.start(work).addErrback(self._failed, skip)
+        self.factory.depot.start(work).addErrback(self._failed, skip)
 
     def _error_of(self, failure: Failure) -> RequestError:
         """What a peer is told of a failure; the log has the rest."""
@@ -213,7 +213,7 @@ class Connection(WatchedConnection):
         )
 
     def _log_transfer(self, what: str, entry: Entry, count: int, started: float) -> None:
-        seconds = self.factory.clock.seconds() - started
+        seconds = self.factory.depot.clock.seconds() - started
         log.info(
             "#{number} {what} {name} size={size} id={id} bytes={count} seconds={seconds:.3f} "
             "rate={rate:.1f}MiB/s",

@@ -17,15 +17,14 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from xferproto.depot.admission import Place
+from xferproto.depot.small_upload import SmallUpload
+from xferproto.depot.upload import Upload
 from xferproto.model.errors import BadDetails, LineTooLong, RequestError
 from xferproto.net.peer import is_encrypted, keep_alive
 from xferproto.net.tls import error_text
 from xferproto.server.line.replies import Answers
 from xferproto.server.traffic.hangup import Sign, sign_of
-from xferproto.transfer.in_memory import SmallUpload
 from xferproto.transfer.sender import Sender
-from xferproto.transfer.verified import VerifiedUpload
 from xferproto.wire import codec
 from xferproto.wire.states import HELD, RAW, State
 
@@ -85,16 +84,14 @@ class FramedConnection(LineReceiver):
         self.peer: str | None = None
         self.state = State.COMMAND
         self._asked: Callable[[bytes], None] = self.lineReceived
-        self._upload: VerifiedUpload | SmallUpload | None = None
-        self._answers = Answers(factory.small)
+        self._upload: Upload | SmallUpload | None = None
+        self._answers = Answers(factory.depot.small)
         self._sender: Sender | None = None
         self._up, self._down = factory.bandwidth.of_connection(self._freed)
         self._received = 0
         self._lines = 0
-        self._admitted = Place()
         self._discarding = 0
         self._output_full = False
-        self._growing = False
         self._input_ended = False
         self._end_seen = False
         self._in_data_received = False
@@ -125,11 +122,7 @@ class FramedConnection(LineReceiver):
         if self.state is State.RECEIVING:
             assert self._upload is not None
             count = self._upload.remaining
-            if not self._may_come(min(len(data), count)):
-                self._buffer = data + self._buffer  # looked at again when it may
-                return
             rest = data[count:]
-            self._admitted.came += len(data)
             self._upload.write(data[:count] if rest else data)
             if len(data) < count:
                 self._regulate()
@@ -230,11 +223,7 @@ class FramedConnection(LineReceiver):
         """See whether the peer goes on."""
         raise NotImplementedError
 
-    def _may_come(self, count: int) -> bool:
-        """Whether so many bytes of the payload may be taken now."""
-        raise NotImplementedError
-
-    def _payload_received(self, upload: VerifiedUpload | SmallUpload) -> None:
+    def _payload_received(self, upload: Upload | SmallUpload) -> None:
         """All bytes of the upload have come."""
         raise NotImplementedError
 
@@ -264,7 +253,6 @@ class FramedConnection(LineReceiver):
             self.state in HELD
             or (self._stopping and self.state is State.COMMAND)  # no request is begun any more
             or self._output_full
-            or self._growing
             or self._held_by_pace
             or self._answers.full
             or (self._upload is not None and self._upload.full)
@@ -343,7 +331,7 @@ class FramedConnection(LineReceiver):
         if self._closing is not None and self._closing.active():
             self._closing.cancel()
         if seconds is not None and close is not None and not self._lost:
-            self._closing = self.factory.clock.callLater(seconds, close)
+            self._closing = self.factory.depot.clock.callLater(seconds, close)
 
     def _cut_off(self) -> None:
         """Close with a reset: the peer must not take what it got for the whole."""

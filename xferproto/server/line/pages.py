@@ -1,4 +1,4 @@
-"""The answers of more than one line, and the reading of what a download sends."""
+"""The answers of more than one line."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred, succeed
 
 from xferproto.model.entry import ContentStatus
-from xferproto.store.interface import IContent, IListing
-from xferproto.transfer.budget import MemoryBudget
+from xferproto.store.interface import IListing
 from xferproto.wire import codec
 from xferproto.wire.commands import Command
 
@@ -31,22 +30,3 @@ def listing_pages(first: bytes, listing: IListing) -> Callable[[], Deferred[byte
     """A reader for a L{Sender}: a page of lines a call, beginning with the page that was read."""
     waiting = [first]
     return lambda: succeed(waiting.pop()) if waiting else listing.read()
-
-
-def content_blocks(
-    content: IContent, offset: int, length: int, budget: MemoryBudget, largest: int | None = None
-) -> Callable[[], Deferred[bytes]]:
-    """
-    A reader for a L{Sender}: the bytes of a range, in blocks of a share of C{budget}.
-
-    @param largest: the most bytes of a block, where that is less.
-    """
-    position, end = offset, offset + length
-
-    async def read() -> bytes:
-        nonlocal position
-        block = budget.share if largest is None else min(budget.share, largest)
-        start, position = position, min(position + block, end)
-        return await content.read(start, position - start) if position > start else b""
-
-    return lambda: Deferred.fromCoroutine(read())

@@ -9,6 +9,7 @@ from typing import ClassVar
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from xferproto.depot.account import Account
 from xferproto.model.entry import Entry
 from xferproto.model.errors import (
     BadDetails,
@@ -16,13 +17,11 @@ from xferproto.model.errors import (
     BadName,
     BadRange,
     BadToken,
-    Corrupt,
     NoSuchFile,
     OtherProtocol,
     RequestError,
 )
 from xferproto.model.escape import quoted
-from xferproto.model.identity import View
 from xferproto.model.names import parse_prefix
 from xferproto.server.line.foreign_protocol import (
     ends_as_http,
@@ -31,13 +30,12 @@ from xferproto.server.line.foreign_protocol import (
     is_signature,
 )
 from xferproto.server.line.keepalive import Waiting
-from xferproto.server.line.pages import content_blocks, help_lines, listing_pages, status_lines
+from xferproto.server.line.pages import help_lines, listing_pages, status_lines
 from xferproto.server.line.replies import Answer, Transferred
 from xferproto.server.line.upload import OVERHEAD, UploadConnection
 from xferproto.server.traffic.bandwidth import rate_limited
 from xferproto.store.interface import IListing
 from xferproto.transfer.sender import Sender
-from xferproto.transfer.stored_check import verify
 from xferproto.wire import codec
 from xferproto.wire.commands import Command, parse_command
 from xferproto.wire.requests import Range
@@ -145,12 +143,12 @@ class XferServerProtocol(UploadConnection):
 
     def _list_files(self, argument: bytes, prompted: bool) -> None:
         prefix = parse_prefix(argument)
-        listing = self.factory.store.list(prefix, self.identity.view)
+        listing = self.account.list(prefix)
         self._start(self._send_listing(listing, codec.NO_FILES))
 
     def _list_damaged(self, argument: bytes, prompted: bool) -> None:
         prefix = parse_prefix(argument)
-        listing = self.factory.store.list_damaged(prefix, self.identity.view)
+        listing = self.account.list_damaged(prefix)
         self._start(self._send_listing(listing, codec.NO_DAMAGED))
 
     async def _send_listing(self, listing: IListing, nothing: bytes) -> None:
@@ -164,11 +162,11 @@ class XferServerProtocol(UploadConnection):
     # STAT, VERIFY, DELETE, HELP, QUIT
 
     def _stat(self, argument: bytes, prompted: bool) -> None:
-        self._start(self._send_status(codec.parse_id(argument), self.identity.view))
+        self._start(self._send_status(self.account, codec.parse_id(argument)))
 
-    async def _send_status(self, id: str, view: View) -> None:
-        status = await self.factory.store.status(id, view)
-        names = self.factory.store.names(id, view)
+    async def _send_status(self, account: Account, id: str) -> None:
+        status = await account.status(id)
+        names = account.names(id)
         first = await names.read()
         if not first:  # deleted meanwhile
             raise NoSuchFile()
@@ -176,30 +174,19 @@ class XferServerProtocol(UploadConnection):
         self._answer(*status_lines(status), codec.DONE)
 
     def _verify(self, argument: bytes, prompted: bool) -> None:
-        self._start(self._hash_again(codec.parse_id(argument), self.identity.view))
+        self._start(self._hash_again(self.account, codec.parse_id(argument)))
 
-    async def _hash_again(self, id: str, view: View) -> None:
-        size = (await self.factory.store.status(id, view)).size
-        turn = self.factory.turns.turn(size, lambda: self._lost)
-        with Waiting(self.factory.clock, self.sendLine, "verifying", size) as waiting:
-
-            async def pace(done: int) -> None:
-                waiting.progressed(done)
-                await turn.progressed(done)
-
-            async with turn:
-                good = await verify(self.factory.store, id, self.factory.executor, pace, view)
-        if not good:
-            raise Corrupt()
+    async def _hash_again(self, account: Account, id: str) -> None:
+        with Waiting(self.factory.depot.clock, self.sendLine, "verifying") as waiting:
+            await self._unless_lost(account.verify(id, waiting.progressed))
         self._answer(id.encode("ascii"))
 
     def _delete(self, argument: bytes, prompted: bool) -> None:
         id, name = codec.parse_deletion(argument)
-        self._start(self._delete_entry(id, name, self.identity.view))
+        self._start(self._delete_entry(self.account, id, name))
 
-    async def _delete_entry(self, id: str, name: str | None, view: View) -> None:
-        await self.factory.store.delete(id, name, view)
-        self.factory.quota.deleted()
+    async def _delete_entry(self, account: Account, id: str, name: str | None) -> None:
+        await account.delete(id, name)
         log.info(
             "#{number} deleted {id} {name}",
             number=self.number,
@@ -224,35 +211,32 @@ class XferServerProtocol(UploadConnection):
         except RequestError as error:
             self._in_turn(partial(self._refuse, error))
             return
-        started = self.factory.clock.seconds()
-        view = self.identity.view
+        started = self.factory.depot.clock.seconds()
+        account = self.account
 
         def got(found: tuple[Entry, bytes | None]) -> Answer:
             entry, content = found
             if content is None:
-                return lambda: self._start(self._send_content(range, view))
+                return lambda: self._start(self._send_content(account, range))
             length = range.within(entry.size)
             part = content[range.offset : range.offset + length]
             answer = codec.format_entry(entry) + b"\n" + part
             return Transferred(answer, entry, length, started)
 
-        held = max(0, self.factory.store.small) + OVERHEAD
-        getting = self.factory.start(self.factory.store.get(range.id, view))
-        self._owe(Command.DOWNLOAD, held, getting.addCallback(got))
+        held = max(0, self.factory.depot.store.small) + OVERHEAD
+        self._owe(Command.DOWNLOAD, held, account.get(range.id).addCallback(got))
 
-    async def _send_content(self, range: Range, view: View) -> None:
-        content = await self.factory.store.open(range.id, view)
+    async def _send_content(self, account: Account, range: Range) -> None:
+        download = await self._unless_lost(account.open(range.id))
         try:
-            length = range.within(content.entry.size)
-            started = self.factory.clock.seconds()
-            self.sendLine(codec.format_entry(content.entry))
-            budget = self.factory.outgoing
-            with budget.membership():
-                largest = None if self._down is None else self._down.block
-                await self._send(content_blocks(content, range.offset, length, budget, largest))
+            length = range.within(download.entry.size)
+            started = self.factory.depot.clock.seconds()
+            self.sendLine(codec.format_entry(download.entry))
+            largest = None if self._down is None else self._down.block
+            await self._send(download.blocks(range.offset, length, largest))
         finally:
-            content.close()
-        self._log_transfer("sent", content.entry, length, started)
+            download.close()
+        self._log_transfer("sent", download.entry, length, started)
         self._answer()
 
     async def _send(self, read: Callable[[], Deferred[bytes]]) -> None:

@@ -1,4 +1,4 @@
-"""What lies in the storage directory that is not the depot's, told once at the start."""
+"""Log foreign files in the storage directory, once at the start."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from xferproto.threads.executor import Executor
 log = Logger("xfer")
 
 SHOWN = 10
-"""How many paths the log names."""
+"""How many paths the log shows."""
 
 
-async def tell_foreign(executor: Executor, root: Path) -> None:
+async def report_foreign_files(executor: Executor, root: Path) -> None:
     """
-    Log what is not the depot's: it is left alone.
+    Log the files that are not the depot's, which it never changes.
 
     @param executor: runs the search.
     @param root: the storage directory.
@@ -27,11 +27,11 @@ async def tell_foreign(executor: Executor, root: Path) -> None:
     try:
         paths = await executor.run(foreign, root)
     except OSError as error:
-        log.warn("the storage directory could not be looked through: {error}", error=error)
+        log.warn("can't search the storage directory for foreign files: {error}", error=error)
         return
     if paths:
         log.warn(
-            "{count} files or directories in {root} are not the depot's, and are left alone:"
+            "{count} files or directories in {root} are not the depot's, and are ignored:"
             " {names}{more}",
             count=len(paths),
             root=str(root),

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from xferproto.model.errors import Busy
+from xferproto.model.errors import TooManyConnections
 from xferproto.net.peer import client_network, is_loopback
 from xferproto.server.limits import Limits
 from xferproto.wire import codec
@@ -98,7 +98,9 @@ def room_for(connections: int) -> int:
 class RefusedConnection(Protocol):
     """Answer a connection above the limits with an error, and close it."""
 
-    def __init__(self, clock: IReactorTime, limit: ConnectionLimit, error: Busy) -> None:
+    def __init__(
+        self, clock: IReactorTime, limit: ConnectionLimit, error: TooManyConnections
+    ) -> None:
         self._clock = clock
         self._limit = limit
         self._error = error
@@ -163,9 +165,11 @@ class ConnectionLimit:
         """Return the protocol for a connection above the limits, or None if there is room."""
         peer = counted_network(address)
         if self._open >= self.most:
-            error = Busy("This server has as many connections as it takes; try again later.")
+            error = TooManyConnections()
         elif peer is not None and self._peers[peer] >= self._per_peer:
-            error = Busy("Your address has as many connections as it may; close one of them.")
+            error = TooManyConnections(
+                "Your address has as many connections as it may; close one of them."
+            )
         else:
             return None
         self._refusals.happened()

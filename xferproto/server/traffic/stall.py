@@ -61,7 +61,7 @@ class WatchedConnection(FramedConnection):
 
     def __init__(self, factory: XferServerFactory, number: int) -> None:
         super().__init__(factory, number)
-        self._opened = self._since = factory.clock.seconds()
+        self._opened = self._since = factory.depot.clock.seconds()
 
     def _waits_for(self) -> tuple[Wait, int]:
         """What it waits for, and a number that changes when some of it has come."""
