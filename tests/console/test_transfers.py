@@ -239,7 +239,7 @@ class RoundTripTests(ConsoleCase):
         self.xfer("put", "f")
         self.file("f", b"later")
         up = self.xfer("put", "f")
-        self.assertIn("other content too: " + md5(b"first"), up.err)
+        self.assertIn("other contents too: " + md5(b"first"), up.err)
         (self.home / "f").unlink()
         down = self.xfer("get", "f")
         self.assertEqual((down.status, (self.home / "f").read_bytes()), (0, b"later"))
@@ -272,7 +272,7 @@ class RoundTripTests(ConsoleCase):
         for options in ((), ("--replace",)):
             down = self.xfer("get", "f", "-o", "pipe", *options)
             self.assertEqual(down.status, 1)
-            self.assertIn("pipe: what is there is no regular file, and is never", down.err)
+            self.assertIn("pipe: the target is not a regular file, and is never", down.err)
             self.assertTrue((self.home / "pipe").is_fifo())
         self.file("f", b"old").chmod(0o600)
         self.assertEqual(self.xfer("get", "f", "--replace").status, 0)
@@ -285,7 +285,7 @@ class RoundTripTests(ConsoleCase):
             return
         up = self.xfer("put", "/proc/version")
         self.assertEqual((up.status, up.out), (1, ""))
-        self.assertIn("not the 0 bytes that the system says; send what is read of it", up.err)
+        self.assertIn("not have the 0 bytes that the system says; send what is read of it", up.err)
         self.assertEqual(self.xfer("ls").out, "")
 
     def test_targets(self) -> None:
@@ -297,7 +297,7 @@ class RoundTripTests(ConsoleCase):
         (self.home / "d/c").unlink()
         down = self.xfer("get", "d")
         self.assertEqual(down.status, 1)
-        self.assertIn("d/b: it is there already, and stays; give --replace", down.err)
+        self.assertIn("d/b: the target exists, and was not replaced; give --replace", down.err)
         self.assertIn(
             "1 file fetched (1 byte received); 1 here already (1 byte); 1 failed", down.err
         )
@@ -316,7 +316,7 @@ class RoundTripTests(ConsoleCase):
         (self.home / "to/h/out").symlink_to(outside)
         down = self.xfer("get", "h", "-o", "to")
         self.assertEqual(down.status, 1)
-        self.assertIn('h/out/x: "h/out" leads out of to by a symbolic link;', down.err)
+        self.assertIn('h/out/x: "h/out" leads out of to through a symbolic link;', down.err)
         self.assertEqual(list(outside.iterdir()), [])
         self.assertEqual((self.home / "to/h/good").read_bytes(), b"h/good")
         self.assertEqual((self.home / "to/h/.profile").read_bytes(), b"h/.profile")
@@ -370,7 +370,7 @@ class RoundTripTests(ConsoleCase):
             self.assertEqual(self.objects("put", *again)[-1]["present"], 100)
 
     def test_not_allowed(self) -> None:
-        """Where nobody may write, that is said once, and not for every file."""
+        """Where nobody may write, that is said once: with a file, and the right that is missing."""
         users = self.file("users.toml", b"")
         self.server.kill()
         (self.depot / "socket").unlink()
@@ -383,6 +383,7 @@ class RoundTripTests(ConsoleCase):
         up = self.xfer("put", "d")
         self.assertEqual((up.status, len(up.err.splitlines())), (1, 2), up.err)
         self.assertIn("[login-required]", up.err)
+        self.assertRegex(up.err, r"^xfer: d/\d+: you may not do this without a login: xfer put ")
         self.assertIn("50 unfinished", up.err)
 
 
@@ -433,7 +434,9 @@ class TerminalTests(ConsoleCase):
         until(lambda: any(held.stat().st_size > 2 * MIB for held in partial.iterdir()))
         put.type("\x03")
         self.assertEqual(put.wait(), 130)
-        self.assertIn("xfer: stopped: what was told of is stored; give the same command", put.text)
+        self.assertIn(
+            "xfer: stopped: the files listed above are stored; give the same command", put.text
+        )
         self.assertNotIn("Traceback", put.text)
         self.restart()
         (stored, _) = self.objects("put", "big")

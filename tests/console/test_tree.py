@@ -189,7 +189,7 @@ class PlaceTests(SynchronousTestCase):
         (self.root / "a").write_bytes(b"x")
         refusal = self.places.make("a/b")
         self.assertIsInstance(refusal, OSError)
-        self.assertIn("a file where a directory", str(refusal))
+        self.assertIn("in the place of a directory", str(refusal))
         self.assertEqual((self.root / "a").read_bytes(), b"x")
 
     def test_links(self) -> None:

@@ -30,6 +30,7 @@ TABLE: dict[str, tuple[str, Scope, bool]] = {
     "TooManyConnections": ("busy", CONNECTION, True),
     "LoginRequired": ("login-required", SERVER, False),
     "Denied": ("denied", SERVER, False),
+    "LoginFailed": ("denied", SERVER, False),
     "Insecure": ("insecure", SERVER, False),
     "QuotaExceeded": ("quota-exceeded", REQUEST, False),
     "Timeout": ("timeout", CONNECTION, True),

@@ -81,14 +81,14 @@ class OpenTests(MountCase):
     def test_missing(self) -> None:
         """A directory that is not there is not made."""
         path = self.root / "none"
-        self.assert_unusable(self.directory(path), f"{path} is not there.")
+        self.assert_unusable(self.directory(path), f"{path} does not exist.")
         self.assertFalse(path.exists())
 
     def test_no_directory(self) -> None:
         """A file is none."""
         path = self.root / "file"
         path.write_bytes(b"")
-        self.assert_unusable(self.directory(path), f"{path} is no directory.")
+        self.assert_unusable(self.directory(path), f"{path} is not a directory.")
         self.assert_unusable(self.directory(path / "below"), "Not a directory")
 
     def test_in_use(self) -> None:

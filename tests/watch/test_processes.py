@@ -157,11 +157,11 @@ class StartTests(Case):
     def test_unusable(self) -> None:
         """What can't be watched is one line, and nothing is made."""
         missing = self.directory / "none"
-        self.assert_one_line(self.watch("--watch", missing), f"{missing} is not there")
+        self.assert_one_line(self.watch("--watch", missing), f"{missing} does not exist")
         self.assertFalse(missing.exists())
         file = self.directory / "file"
         file.write_bytes(b"")
-        self.assert_one_line(self.watch("--watch", file), f"{file} is no directory")
+        self.assert_one_line(self.watch("--watch", file), f"{file} is not a directory")
         state = self.directory / "none" / "state"
         outcome = self.watch("--watch", self.root, "--state", state)
         self.assert_one_line(outcome, str(state))

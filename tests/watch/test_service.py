@@ -491,7 +491,7 @@ class AwayTests(WatchCase):
         self.write("a")
         self.advance(100)
         self.assertEqual(len(self.logged("can't reach the depot")), 1)
-        self.assertIn("nobody knows this host", self.logged("can't reach")[0])
+        self.assertIn("unknown host", self.logged("can't reach")[0])
         self.assertEqual(self.names(), ["a"])
 
     def test_mistake(self) -> None:
@@ -502,7 +502,7 @@ class AwayTests(WatchCase):
         self.write("b", LARGE)
         self.advance(400)
         self.assertEqual(tree(self.root), ["a", "b"])
-        (line,) = self.logged("nothing is sent until this is mended: ")
+        (line,) = self.logged("nothing is sent until this is fixed: ")
         self.assertIn("login-required", line)
         self.assertLess(self.endpoint.attempts, 5)
         self.use_depot(Depot(self))
@@ -677,7 +677,7 @@ class SendingTests(WatchCase):
         self.advance(100)
         self.assertEqual({entry.id for entry in self.entries()}, {id_of(b"first"), id_of(b"other")})
         self.assertEqual((self.root / "sent/a").read_bytes(), b"other")
-        self.assertEqual(len(self.logged("it has changed since, and is carried again")), 1)
+        self.assertEqual(len(self.logged("it has changed since, and is sent again")), 1)
 
     def test_open_for_writing(self) -> None:
         """A file that somebody is not yet done with is not taken."""

@@ -24,7 +24,7 @@ from xferproto.wire import codec
 ALERT = b"\x15\x03"
 """How a TLS alert begins: with one, a TLS server answers bytes that are not TLS."""
 
-SPEAKS_TLS = "What is there speaks TLS; connect with TLS (--tls)."
+SPEAKS_TLS = "The server speaks TLS; connect with TLS (--tls)."
 
 RAW_BUFFER = 1024 * 1024
 """Bytes read from a socket at once in raw mode."""

@@ -11,7 +11,7 @@ from xferproto.client.callbacks import OnResult
 from xferproto.model.entry import Entry
 
 MOST_AGAIN = 1024
-"""So many files wait for another try; then they get it before others are taken."""
+"""The most files that wait for another try before others are taken."""
 
 F = TypeVar("F", bound=tuple[Any, Any])
 
@@ -21,7 +21,7 @@ class _Taken(Generic[F]):
     """
     A file that was taken from the caller.
 
-    @ivar failed: how many tries have.
+    @ivar failed: how many tries have failed.
     """
 
     file: F
@@ -60,9 +60,10 @@ class Outstanding(Generic[F]):
 
     def files(self) -> Iterator[F]:
         """
-        What to ask a connection for: first what was under way on one before, then what is new.
+        Generate the files for a connection: first those that were under way on one before, then
+        new ones.
 
-        It ends when all is taken, or too much of it waits for another try.
+        It ends when all are taken, or too many wait for another try.
         """
         self._left.extendleft(reversed(self._under_way))
         self._under_way.clear()
@@ -101,16 +102,16 @@ class Outstanding(Generic[F]):
             raise
 
     def came_along(self) -> bool:
-        """Whether anything was heard since this was asked before."""
+        """Whether there was any outcome since the last call."""
         heard, self._heard = self._heard, False
         return heard
 
     def try_again(self) -> tuple[int, str]:
         """
-        Let those that wait for another try be the next.
+        Let the files that wait for another try be the next.
 
-        @return: how many tries have failed, of the one that failed most often, 0 where none waits;
-            and in words how many they are, and why the last of them failed.
+        @return: the number of failed tries of the file that failed most often, 0 if none waits; and
+            a text with their number and the last failure.
         """
         count = len(self._again)
         failed = max((taken.failed for taken in self._again), default=0)

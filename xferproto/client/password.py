@@ -1,4 +1,4 @@
-"""Where the client has its password from: never from the command line, which others can see."""
+"""The sources of the client's password; not the command line, which other users can read."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ VARIABLE = "XFER_PASSWORD"
 
 def credentials(user: str | None, password_file: str | None) -> tuple[str, str] | None:
     """
-    Who logs in, and with which password: the first line of the file, or what is in L{VARIABLE}, or
-    what is typed. None where nobody logs in.
+    Return the user and the password: the first line of the file, else the variable L{VARIABLE},
+    else what is typed. None without a user.
 
-    @raise SystemExit: there is no password, or it can't be one; the text is one line.
+    @raise SystemExit: there is no password, or it is malformed; the text is one line.
     """
     if user is None:
         if password_file is not None:

@@ -84,7 +84,8 @@ class XferClientProtocol(Protocol):
 
         @raise Insecure: others could read along: the connection is neither over TLS nor within the
             machine. Then nothing is sent.
-        @raise Denied: there is no such user, or that is not their password.
+        @raise LoginFailed: the server does not accept this name and password; a L{Denied<
+            xferproto.model.errors.Denied>}.
         """
         return self._requests.run(login(self._connection, user, password))
 

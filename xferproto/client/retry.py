@@ -1,4 +1,4 @@
-"""A client that does not give up: connects again, tries again, goes on where it was."""
+"""A client that connects again, tries again, and resumes transfers."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ from xferproto.model.errors import (
     SourceChanged,
     XferError,
 )
-from xferproto.model.escape import printable
+from xferproto.model.escape import escaped
 
 R = TypeVar("R")
 
 
 class RetryingClient:
     """
-    The requests of an L{XferClientProtocol}, each tried again until it goes well or never will.
+    Make the requests of an L{XferClientProtocol}, and try each again until it succeeds or can't.
 
-    Between two tries it waits, the longer the more have failed, and never the same time as others.
-    Uploads go on under a token, downloads from what came. A transfer may fail any number of times
-    as long as each try brings it on.
+    The wait between two tries grows with the number of failures, and has jitter. Uploads resume
+    under a token, downloads from the part that came. A transfer may fail any number of times as
+    long as each try makes progress.
 
     @param reactor: the reactor.
     @param endpoint: the depot, as for L{connect<xferproto.client.factory.connect>}.
-    @param tries: how often each request is tried, without coming along, before it fails with its
-        last failure.
+    @param tries: how often each request is tried without progress, before it fails with the last
+        failure.
     @param notify: called with a line that says why something is tried again, and when.
-    @param delay: seconds to wait, from how many tries have failed.
+    @param delay: returns the seconds to wait, by the number of failed tries.
     @param prompted: as for L{connect<xferproto.client.factory.connect>}.
     @param trace: as for L{connect<xferproto.client.factory.connect>}.
-    @param patience: seconds without progress after which a connection is taken for lost.
+    @param patience: seconds without progress after which a connection counts as lost.
     @param credentials: the user and password to log in with on every connection, or None.
     """
 
@@ -73,15 +73,15 @@ class RetryingClient:
         self._delay = delay
 
     def renew(self, endpoint: Endpoint, credentials: tuple[str, str] | None) -> None:
-        """Connect so from the next connection on."""
+        """Use another endpoint and other credentials for new connections."""
         self._reconnector.endpoint = endpoint
         self._reconnector.credentials = credentials
 
     def connect(self) -> Deferred[None]:
         """
-        Connect and log in, unless that was done; tried once. From now on each new connection is
-        used when the server has answered on it: one that has as many connections as it takes says
-        so then, and not of a request.
+        Connect and log in once, unless there is a connection. From now on, each new connection is
+        used only after the server has answered on it: a server that limits its connections refuses
+        then, and not at a request.
 
         @return: fires when there is a connection.
         """
@@ -151,8 +151,8 @@ class RetryingClient:
         on_wait: OnWait | None = None,
     ) -> Deferred[Entry]:
         """
-        As L{XferClientProtocol.resume}. What came of a file that was changed is discarded: it will
-        never be gone on with.
+        As L{XferClientProtocol.resume}. If the file changes, the depot discards the part that it
+        has.
         """
         return Deferred.fromCoroutine(self._upload(source, name, progress, token, on_wait))
 
@@ -189,12 +189,12 @@ class RetryingClient:
 
     async def discard(self, name: str, token: str) -> None:
         """
-        Let the depot drop what it holds of an upload under a token, if it can be reached; else it
-        does so when the time of the upload is up. Never fails, unless it is cancelled.
+        Let the depot drop what it holds under a token, if it can be reached; if not, it does so
+        when the upload expires. Never fails, unless it is cancelled.
         """
         try:
             await (await self._reconnector.connection()).discard(name, token)
-        except CancelledError:  # else who is to stop would go on
+        except CancelledError:  # a caller that stops must not go on
             raise
         except Exception:
             pass
@@ -207,8 +207,8 @@ class RetryingClient:
         progress: Progress | None = None,
     ) -> Deferred[Entry]:
         """
-        As L{XferClientProtocol.download}, resumed. Where what came is not the content, the depot is
-        asked to verify it, which records damage there.
+        As L{XferClientProtocol.download}, resumed. If the hashes differ, the depot is asked to
+        verify the content, which records damage there.
 
         @raise Corrupt: the depot's bytes are damaged.
         """
@@ -278,7 +278,7 @@ class RetryingClient:
         return self._until_done(lambda client: client.verify(id, on_wait))
 
     def delete(self, id: str, name: str | None = None) -> Deferred[None]:
-        """As L{XferClientProtocol.delete}; tried again, it may find the work done: no-such-file."""
+        """As L{XferClientProtocol.delete}; a second try may fail with no-such-file."""
         return self._until_done(lambda client: client.delete(id, name))
 
     def disconnect(self) -> Deferred[None]:
@@ -315,7 +315,7 @@ class RetryingClient:
         outstanding: Outstanding[Any],
         request: Callable[[XferClientProtocol], Awaitable[None]],
     ) -> None:
-        failed = 0  # connections in a row on which nothing was heard of any file
+        failed = 0  # connections in a row without the outcome of any file
         while True:
             try:
                 await request(await self._reconnector.connection())
@@ -325,7 +325,7 @@ class RetryingClient:
                 came_along = outstanding.came_along()
                 if came_along and isinstance(error, LeftUnfinished):
                     failed = 0
-                    continue  # one file took its connection along: no reason for others to wait
+                    continue  # one file ended its connection: the others need not wait
                 failed = 1 if came_along else failed + 1
                 if failed >= self._tries or not worth_another_try(error):
                     raise
@@ -341,6 +341,6 @@ class RetryingClient:
     async def _wait(self, reason: str, failed: int) -> None:
         seconds = self._delay(failed)
         self._notify(
-            f"{printable(reason)} Trying again in {seconds:.1f} s ({failed} of {self._tries})."
+            f"{escaped(reason)} Trying again in {seconds:.1f} s ({failed} of {self._tries})."
         )
         await deferLater(self._reactor, seconds)

@@ -28,12 +28,12 @@ def worth_another_try(error: BaseException, also: tuple[type[XferError], ...] = 
 
 class Headway:
     """
-    Sees whether a transfer comes along: whether a try gets further, or begins further, than any
-    before it. That happens a limited number of times.
+    Find out whether a transfer makes progress: whether a try gets further, or begins further, than
+    any before it. That happens a limited number of times.
 
     @param progress: the caller's; called with all that L{progressed} is.
-    @param kept: whether all bytes that are through are found again by the next try; then where that
-        begins tells nothing new.
+    @param kept: whether the next try finds all transferred bytes again, so that its beginning is no
+        news.
     """
 
     def __init__(self, progress: Progress | None, kept: bool = False) -> None:
@@ -56,7 +56,7 @@ class Headway:
             self._progress(done, total)
 
     def came_along(self) -> bool:
-        """Whether it did since this was asked before; asked between two tries."""
+        """Whether there was progress since the last call; called between two tries."""
         further, self._further = self._further, False
         self._beginning = True
         return further

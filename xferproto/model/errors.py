@@ -150,6 +150,10 @@ class Denied(RequestError):
     advice = "You may not do this here; ask whoever runs the server for the right to."
 
 
+class LoginFailed(Denied):
+    advice = "The user name or the password is wrong; mind upper case."
+
+
 class Insecure(RequestError):
     symbol = "insecure"
     scope = Scope.SERVER

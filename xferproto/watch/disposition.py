@@ -1,4 +1,4 @@
-"""The end of a file's way: noted in the journal, moved, told, forgotten; many at a time."""
+"""Finish files, many at a time: note them in the journal, move or delete them, log them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from xferproto.watch.reason_file import reason_text
 from xferproto.watch.walk import Found
 
 AGAIN = 10.0
-"""Seconds until it is tried again, where the disk of this machine does not take the journal."""
+"""Seconds until the journal is written again, if the disk of this machine refuses it."""
 
 log = Logger()
 
@@ -29,15 +29,15 @@ log = Logger()
 @dataclass(slots=True)
 class FinishedFile:
     """
-    A file that is sent, or will never be.
+    A file that was sent, or has failed for good.
 
-    @ivar id: what it was stored as, if it was.
-    @ivar failure: why not, if not.
-    @ivar sent: how many bytes had to be sent.
+    @ivar id: the id that it was stored under, if it was.
+    @ivar failure: why it was not stored, else None.
+    @ivar sent: how many bytes were sent.
     @ivar seconds: how long that took.
-    @ivar again: whether it was told and counted before, and only could not be moved away.
-    @ivar told: what was told as the reason of that.
-    @ivar outcome: what became of it here.
+    @ivar again: whether it was logged and counted before, and only could not be moved away.
+    @ivar logged: the reason that was logged for that.
+    @ivar outcome: whether it was moved, deleted or left.
     """
 
     item: Item
@@ -46,14 +46,16 @@ class FinishedFile:
     sent: int = 0
     seconds: float = 0.0
     again: bool = False
-    told: str | None = None
+    logged: str | None = None
     outcome: Outcome | None = None
 
 
 class Disposition:
     """
+    Finish files that were sent, or have failed for good.
+
     @param mover: moves the files.
-    @param changed: told the path of a file that is another one now.
+    @param changed: called with the path of a file that has changed meanwhile.
     """
 
     def __init__(
@@ -74,21 +76,21 @@ class Disposition:
 
     def sent(self, item: Item, id: str, sent: int, seconds: float) -> None:
         """
-        The depot has a file, verified.
+        Finish a file that the depot has verified.
 
-        @param sent: how many bytes had to be sent.
+        @param sent: how many bytes were sent.
         @param seconds: how long it took.
         """
         self._put(FinishedFile(item, id, None, sent, seconds))
 
     def failed(self, item: Item, decision: Decision) -> None:
-        """A file will never be stored."""
+        """Finish a file that can't be stored."""
         self._put(FinishedFile(item, failure=decision))
 
     def again(self, item: Item, row: Row) -> None:
-        """A file whose end was noted, but has not come."""
+        """Finish a file that the journal knows as sent or failed, but that is still there."""
         if row.state is State.SENT:
-            self._put(FinishedFile(item, row.id or "", again=True, told=row.reason))
+            self._put(FinishedFile(item, row.id or "", again=True, logged=row.reason))
         else:
             cause, _, advice = (row.reason or "").partition("\n")
             failure = Decision(FailureKind.PERMANENT, cause, advice)
@@ -99,11 +101,11 @@ class Disposition:
         self._batcher.put(ended)
 
     def when_idle(self) -> Deferred[None]:
-        """Fires when all that was put here has ended, but for what the disk did not take."""
+        """Return a Deferred that fires when all files are finished, as far as the disk allows."""
         return self._batcher.when_idle()
 
     def stop(self) -> None:
-        """What the disk does not take is left to the next start."""
+        """Leave files that the journal does not take to the next start."""
         self._stopped = True
 
     # On a thread
@@ -141,7 +143,7 @@ class Disposition:
             self._journal.write(stuck + doubtful)
 
     def _moved(self, ended: FinishedFile) -> Row:
-        """What the journal keeps of a file that somebody may write to though it is moved."""
+        """Return the journal's row of a moved file that a process may still write to."""
         row = _sent(ended)
         return row._replace(due=self._clock.seconds(), reason=ended.item.path)
 
@@ -150,7 +152,7 @@ class Disposition:
             self._directory.path, file.path, failure.cause, failure.advice, self._clock.seconds()
         )
 
-    # On the reactor's
+    # On the reactor's thread
 
     def _worked(self, batch: list[FinishedFile]) -> None:
         self._counters.no_trouble()
@@ -158,7 +160,7 @@ class Disposition:
             assert ended.outcome is not None
             self._queue.drop(ended.item.path)
             self._count(ended, ended.outcome)
-            self._tell(ended, ended.outcome)
+            self._log(ended, ended.outcome)
             if ended.outcome.end is End.CHANGED:
                 self._changed(ended.item.path)
 
@@ -170,17 +172,17 @@ class Disposition:
         elif outcome.end in (End.MOVED, End.STUCK):
             self._counters.failed(ended.item.path, ended.failure.cause)
 
-    def _tell(self, ended: FinishedFile, outcome: Outcome) -> None:
+    def _log(self, ended: FinishedFile, outcome: Outcome) -> None:
         name = quoted(ended.item.path)
         stuck = outcome.end is End.STUCK
-        if stuck and ended.again and (ended.failure is not None or outcome.reason == ended.told):
+        if stuck and ended.again and (ended.failure is not None or outcome.reason == ended.logged):
             return
         then = {
             End.MOVED: f"moved to {quoted(outcome.where)}",
             End.DELETED: "deleted here",
             End.LEFT: "left here",
-            End.CHANGED: "it has changed since, and is carried again",
-            End.VANISHED: "it is not here any more",
+            End.CHANGED: "it has changed since, and is sent again",
+            End.VANISHED: "it is gone",
             End.STUCK: f"but it can't be moved away: {outcome.reason}",
         }[outcome.end]
         level = LogLevel.warn if stuck or ended.failure is not None else LogLevel.info

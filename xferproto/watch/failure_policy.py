@@ -16,7 +16,7 @@ from xferproto.model.errors import (
     SourceChanged,
     XferError,
 )
-from xferproto.model.escape import printable
+from xferproto.model.escape import escaped
 
 MISMATCHES = 5
 """How often in a row the hashes of a file may differ before the failure is permanent."""
@@ -60,13 +60,14 @@ class Decision:
 
 
 _FINAL_ADVICE = {
-    "bad-name": "Give it another name, and move it back.",
-    "bad-details": "Tell whoever wrote this client: it should not ask so.",
-    "bad-token": "Tell whoever wrote this client: it should not ask so.",
-    "line-too-long": "Give it a shorter name, and move it back.",
-    "too-large": "Ask whoever runs the depot for a larger limit (--max-file-size), or split it.",
-    "collision": "Its MD5 is that of other content in the depot, which does not happen by chance: "
-    "find out where both come from. In an archive (tar, zip) it can be stored.",
+    "bad-name": "Rename the file, and move it back.",
+    "bad-details": "Report this as a bug of xfer.",
+    "bad-token": "Report this as a bug of xfer.",
+    "line-too-long": "Give the file a shorter name, and move it back.",
+    "too-large": "Ask the depot's administrator for a larger limit (--max-file-size), or split the "
+    "file.",
+    "collision": "Other content in the depot has the same MD5, which does not happen by chance: "
+    "find out where both come from. The file can be stored in an archive (tar, zip).",
 }
 
 _NOT_THE_FILES_FAULT = frozenset(
@@ -87,14 +88,14 @@ def decide(error: BaseException, mismatches: int = 0) -> Decision:
     if isinstance(error, RequestError):
         return _refused(error)
     if isinstance(error, SourceChanged):
-        return Decision(FailureKind.CHANGED, "it was changed while it was sent")
+        return Decision(FailureKind.CHANGED, "changed while it was sent")
     if isinstance(error, HashMismatch):
         if mismatches + 1 < MISMATCHES:
-            return Decision(FailureKind.TEMPORARY, printable(str(error)))
+            return Decision(FailureKind.TEMPORARY, escaped(str(error)))
         return Decision(
             FailureKind.PERMANENT,
-            f"The hashes differed {mismatches + 1} times: {printable(str(error))}",
-            "Look for damage on the way, in memory or on the disk: it is not the same twice.",
+            f"The hashes differed {mismatches + 1} times: {escaped(str(error))}",
+            "Check the network, the memory and the disk: the bytes differ each time.",
         )
     if isinstance(error, XferError) and error.scope is not Scope.REQUEST:
         kind = (
@@ -102,37 +103,37 @@ def decide(error: BaseException, mismatches: int = 0) -> Decision:
             if error.scope is Scope.CONNECTION
             else FailureKind.MISCONFIGURED
         )
-        return Decision(kind, printable(str(error)))
+        return Decision(kind, escaped(str(error)))
     if isinstance(error, ConnectError):
         number = error.osError
-        reason = os.strerror(number) if isinstance(number, int) else printable(str(error))
+        reason = os.strerror(number) if isinstance(number, int) else escaped(str(error))
         return Decision(FailureKind.UNREACHABLE, reason)
     if isinstance(error, DNSLookupError):
-        return Decision(FailureKind.UNREACHABLE, "nobody knows this host")
+        return Decision(FailureKind.UNREACHABLE, "unknown host")
     if isinstance(error, ConnectionClosed):
-        return Decision(FailureKind.UNREACHABLE, printable(str(error)))
+        return Decision(FailureKind.UNREACHABLE, escaped(str(error)))
     if isinstance(error, OSError):
         return _unreadable(error)
-    if isinstance(error, ValueError):  # a host name that is none
-        return Decision(FailureKind.MISCONFIGURED, printable(str(error)))
+    if isinstance(error, ValueError):  # a malformed host name
+        return Decision(FailureKind.MISCONFIGURED, escaped(str(error)))
     return Decision(FailureKind.TEMPORARY, "this should not have happened", unexpected=True)
 
 
 def _refused(error: RequestError) -> Decision:
-    cause = f"{error.symbol}: {printable(error.text)}"
+    cause = f"{error.symbol}: {escaped(error.text)}"
     if error.retryable:
         return Decision(FailureKind.TEMPORARY, cause)
     if error.scope is Scope.SERVER:
         return Decision(FailureKind.MISCONFIGURED, cause)
     if (advice := _FINAL_ADVICE.get(error.symbol)) is not None:
         return Decision(FailureKind.PERMANENT, cause, advice)
-    # quota-exceeded; no-such-file and corrupt, where the depot had the content a moment ago; and
-    # the symbols of a newer depot.
+    # quota-exceeded; no-such-file and corrupt, if the depot had the content a moment ago; and
+    # symbols of a newer depot.
     return Decision(FailureKind.TEMPORARY, cause)
 
 
 def _unreadable(error: OSError) -> Decision:
-    cause = f"It can't be read: {error.strerror or printable(str(error))}."
+    cause = f"It can't be read: {error.strerror or escaped(str(error))}."
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return Decision(FailureKind.VANISHED, cause)
     if error.errno in _NOT_THE_FILES_FAULT:
@@ -141,6 +142,6 @@ def _unreadable(error: OSError) -> Decision:
         return Decision(
             FailureKind.PERMANENT,
             cause,
-            "Let the user that xfer-client runs as read it, and move it back.",
+            "Let the user of xfer-client read the file, and move it back.",
         )
-    return Decision(FailureKind.PERMANENT, cause, "Mend that, or write it anew.")
+    return Decision(FailureKind.PERMANENT, cause, "Fix that, or write the file again.")

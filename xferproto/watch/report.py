@@ -1,4 +1,4 @@
-"""Keeps the status file up to date: on change, and not more often than every second."""
+"""Keep the status file up to date: on changes, but at most once a second."""
 
 from __future__ import annotations
 
@@ -22,21 +22,23 @@ if TYPE_CHECKING:
     from xferproto.watch.session import Session
 
 INTERVAL = 1.0
-"""Seconds between two writes, at least."""
+"""The least seconds between two writes."""
 
 SHOWN = 10
-"""How many of the files that are being sent are named."""
+"""The most files being sent that are listed."""
 
 log = Logger()
 
 
 class Report:
     """
-    @param clock: the reactor, or what tests turn by hand.
+    Write the status file.
+
+    @param clock: the reactor, or a clock of tests.
     @param disk: the thread that writes.
-    @param settings: name the file.
-    @param depot: the words that describe the depot.
-    @ivar session: what goes on in the directory; None while it is gone.
+    @param settings: have the file's path.
+    @param depot: the depot, as messages call it.
+    @ivar session: the session of the directory; None while the directory is gone.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class Report:
         self._fields: dict[str, Any] = {}
 
     def changed(self) -> None:
-        """There may be something new to be written."""
+        """Write the file soon, if anything has changed."""
         if self._call is None and self.session is not None:
             wait = 0.0
             if self._written is not None:
@@ -91,7 +93,7 @@ class Report:
         self._failed = error is not None
 
     def last(self, state: str) -> Callable[[], OSError | None]:
-        """What writes the status for the last time, or until the directory is back; it blocks."""
+        """Return a function that writes the status a last time, and blocks."""
         call, self._call = self._call, None
         if call is not None:
             call.cancel()
@@ -100,7 +102,7 @@ class Report:
 
     @property
     def waiting(self) -> int:
-        """How many files wait, by what was written last."""
+        """The number of waiting files, as it was written last."""
         waiting: int = self._fields["waiting"]["files"]
         return waiting
 
@@ -113,7 +115,7 @@ class Report:
                 return None
             try:
                 if within and session is not None:
-                    session.context.directory.check()  # nothing is put where it is not mounted
+                    session.context.directory.check()  # never write into an empty mount point
                 write_status(self._path, fields)
             except DirectoryGone:
                 pass

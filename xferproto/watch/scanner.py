@@ -1,4 +1,4 @@
-"""What there is: the whole directory from time to time, and what has changed in between."""
+"""Scans of the watched directory: as a whole from time to time, and what has changed."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from xferproto.watch.stability import StabilityTracker
 from xferproto.watch.walk import SLICE, Found, Ignored, Walk
 
 REST = 10
-"""Looking at the whole directory may take up one part in so many of the time."""
+"""A scan of the whole directory may take one part in so many of the time."""
 
 DAY = 86400.0
-"""Seconds between two times when rows of files that are gone are looked for in the journal."""
+"""Seconds after which rows of files that are gone are removed from the journal."""
 
 SHORTLY = 1.0
-"""Seconds between two looks at the whole that are asked for."""
+"""Seconds between two scans that were asked for."""
 
 PATIENCE = 5.0
-"""Seconds without a file being through, after which a walk waits for room no longer, but counts."""
+"""Seconds without a finished file after which a scan stops waiting for room, and only counts."""
 
 log = Logger()
 
@@ -38,8 +38,8 @@ class Scanner:
     """
     Find files, and pass them to the stability tracker.
 
-    @param poll: seconds between two looks at the whole.
-    @ivar others: how many links and special files the last walk has passed over.
+    @param poll: seconds between two scans of the whole directory.
+    @ivar others: how many links and special files the last scan has passed over.
     @ivar closed: the directories that it could not enter, and why.
     """
 
@@ -71,16 +71,16 @@ class Scanner:
 
     def start(self, inotify: Inotify | None) -> None:
         """
-        Look, now and from time to time.
+        Scan now and from time to time, and follow changes.
 
-        @param inotify: tells L{changed}, if anything does.
+        @param inotify: reports to L{changed}; None if the system reports no changes.
         """
         self._inotify = inotify
         for task in (self._walk_often(), self._follow_changes()):
             self._tasks.append(Deferred.fromCoroutine(self._guarded(task)))
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop scanning."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -93,7 +93,7 @@ class Scanner:
         except Exception as error:
             self._failed(error)
 
-    # The whole, from time to time
+    # Scans of the whole directory
 
     async def _walk_often(self) -> None:
         while True:
@@ -105,7 +105,7 @@ class Scanner:
             if due and (self._found or self._directory.has_file):
                 self._pruned = self._now()
                 await self._prune()
-            if self._everything:  # it was asked for meanwhile, and may be again and again
+            if self._everything:  # another scan was asked for meanwhile
                 await deferLater(self._clock, SHORTLY)
                 continue
             pause = max(self._poll, REST * (self._now() - began))
@@ -116,14 +116,14 @@ class Scanner:
             await self._until(asked, pause)
 
     def look_everywhere(self) -> None:
-        """Look at the whole soon."""
+        """Scan the whole directory soon."""
         self._everything = True
         pause, self._pause = self._pause, None
         if pause is not None and not pause.called:
             pause.callback(None)
 
     async def _until(self, event: Deferred[None], seconds: float) -> None:
-        """Wait for an event, at most so long."""
+        """Wait for an event, at most this long."""
 
         def end() -> None:
             if not event.called:
@@ -158,7 +158,7 @@ class Scanner:
         return not_held
 
     def _next(self, walk: Walk) -> list[tuple[Found, Row | None]] | None:
-        """On a thread: the next files, and what the journal knows of them."""
+        """Return the next files, each with its row of the journal. Called on a thread."""
         self._directory.check()
         try:
             found = walk.more()
@@ -173,7 +173,7 @@ class Scanner:
         return [(file, rows.get(file.path)) for file in found]
 
     async def _room_was_made(self) -> bool:
-        """Wait for room while files get through; whether there is some."""
+        """Wait for room while files are finished, and return whether there is room."""
         while self._queue.full and self._queue.ready and self._breaker.up is not False:
             before = self._counters.sent_files + self._counters.failed_files
             await self._until(self._queue.room(), PATIENCE)
@@ -202,20 +202,20 @@ class Scanner:
                 self._refused = True
                 log.warn(
                     "not all directories can be watched ({reason}; the limit is in "
-                    "/proc/sys/fs/inotify/max_user_watches): the others are looked at every "
+                    "/proc/sys/fs/inotify/max_user_watches): the others are scanned every "
                     "{seconds:.0f} s",
                     reason=printable(str(self._inotify.refused.strerror)),
                     seconds=self._poll,
                 )
 
     async def _prune(self) -> None:
-        """Let the journal forget files that are gone."""
+        """Remove the rows of files that are gone from the journal."""
         number = 0
         while (last := await self._disk.run(self._prune_some, number)) is not None:
             number = last
 
     def _prune_some(self, number: int) -> int | None:
-        """On a thread: the number of the last row that was looked at, None at the end."""
+        """Check some rows; return the last one's number, None at the end. Called on a thread."""
         rows = self._journal.after(number, SLICE)
         if not rows:
             return None
@@ -232,10 +232,10 @@ class Scanner:
             self._journal.forget(missing)
         return rows[-1][0]
 
-    # Where it has changed
+    # Changes
 
     def changed(self, changes: Changes) -> None:
-        """Something may have changed."""
+        """Note what may have changed."""
         if len(self._changed) > HELD:
             changes.everything = True
         else:
@@ -252,7 +252,7 @@ class Scanner:
             more.callback(None)
 
     def look_at(self, path: str) -> None:
-        """One file may have changed."""
+        """Note that one file may have changed."""
         self.changed(Changes(files={path: self._changed.get(path, Sign.SEEN)}))
 
     async def _follow_changes(self) -> None:

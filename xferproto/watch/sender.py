@@ -1,4 +1,4 @@
-"""What is sent, and when: small files many at a time, others one by one, large ones aside."""
+"""Send files: small ones many at a time, others one by one, large ones on a connection apart."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ from xferproto.watch.queue import Item
 from xferproto.watch.walk import Identity
 
 CUTS = 3
-"""How many connections in a row may be lost over a file before others have a turn."""
+"""How many connections in a row may be lost during a file before others have a turn."""
 
 REFUSALS = 10
-"""After so many in a row a new connection is made: a depot closes one after twenty."""
+"""Refusals in a row after which a new connection is made; a depot closes one after twenty."""
 
 FIRST_PAUSE = 60.0
 LONGEST_PAUSE = 900.0
-"""Seconds until a file is tried again that was refused for the time being: longer each time."""
+"""Seconds until a temporarily refused file is tried again: longer each time."""
 
 log = Logger()
 
 
 class FileSender:
     """
-    Takes files from the queue to the depot.
+    Send the files of the queue to the depot.
 
     @param client: makes a client that tries each request once.
-    @param disposition: gets the files when they are through, or never will be.
-    @param again: told the path of a file that has to be looked at again.
-    @ivar under_way: what is being sent.
+    @param disposition: gets the files that were sent or have failed for good.
+    @param again: called with the path of a file that has to be looked at again.
+    @ivar under_way: the files that are being sent.
     """
 
     def __init__(
@@ -77,31 +77,31 @@ class FileSender:
         self._disposition = disposition
         self._again = again
         self._refusals: dict[RetryingClient, int] = {}
-        self._begun: dict[str, str] = {}  # the tokens of large files that may be there in part
-        self._stale: list[tuple[str, str]] = []  # names and tokens that nothing goes on under
-        self._lanes: list[Deferred[None]] = []
+        self._begun: dict[str, str] = {}  # tokens of large files of which the depot may have a part
+        self._stale: list[tuple[str, str]] = []  # names and tokens that will not be resumed
+        self._tasks: list[Deferred[None]] = []
         self.under_way: list[Item] = []
 
     def start(self) -> None:
-        """Send what there is, and what will come."""
-        for lane in (self._send_others, self._send_large):
-            self._lanes.append(Deferred.fromCoroutine(self._run(lane)))
+        """Send the files of the queue, now and later."""
+        for send in (self._send_others, self._send_large):
+            self._tasks.append(Deferred.fromCoroutine(self._run(send)))
 
     def stop(self) -> None:
-        """Send no more; what is under way can be resumed."""
-        lanes, self._lanes = self._lanes, []
-        for lane in lanes:
-            lane.addErrback(lambda failure: failure.trap(CancelledError) and None)
-            lane.cancel()
+        """Stop sending; uploads that are under way can be resumed."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.addErrback(lambda failure: failure.trap(CancelledError) and None)
+            task.cancel()
 
     async def _run(
-        self, lane: Callable[[RetryingClient], Coroutine[Deferred[Any], Any, None]]
+        self, send: Callable[[RetryingClient], Coroutine[Deferred[Any], Any, None]]
     ) -> None:
         client = self._client()
         try:
             while True:
                 try:
-                    await lane(client)
+                    await send(client)
                 except CancelledError:
                     raise
                 except Exception:
@@ -151,7 +151,7 @@ class FileSender:
         try:
             token = await self._token(item)
             before = self._begun.pop(item.path, token)
-            if before != token:  # it was changed since it came in part
+            if before != token:  # the file has changed since a part was sent
                 self._stale.append((self._prefix + item.path, before))
             if item.size > ONE_LINE:
                 self._begun[item.path] = token
@@ -161,7 +161,7 @@ class FileSender:
         except CancelledError:
             raise
         except Exception as error:
-            if isinstance(error, SourceChanged):  # what came of it is discarded
+            if isinstance(error, SourceChanged):  # the client has discarded the part
                 self._begun.pop(item.path, None)
             item.cuts = 0 if item.sent > reached else item.cuts
             await self._failed(item, error)
@@ -180,7 +180,7 @@ class FileSender:
     async def _token(self, item: Item) -> str:
         if item.size > ONE_LINE:
             return fingerprint_token(self._journal.marker, item.identity)
-        # It may have gone with others, not under a token: its content is asked for.
+        # It may have been sent in bulk, without a token: ask for its content.
         content = await self._disk.run(read_small, f"{self._root}/{item.path}", ONE_LINE)
         if content is None:
             raise SourceChanged(f"{item.path} is larger than it was.")
@@ -205,7 +205,7 @@ class FileSender:
         self.under_way += items
         lost: Exception | None = None
         try:
-            # If nothing is heard of them any more, the next start knows that they may be there.
+            # If no answer comes, the next start knows that the depot may have them.
             await self._disk.run(self._journal.write, [begun(item.file) for item in items])
             self._counters.no_trouble()
             files = [(f"{self._root}/{item.path}", name) for name, item in waiting.items()]
@@ -228,19 +228,19 @@ class FileSender:
         await self._refused(client, len(refused))
 
     def _lost(self, error: Exception, items: list[Item], refusals: bool) -> None:
-        """Nothing was heard of these; others before them were refused, or not."""
+        """Take back files without an answer; C{refusals} says whether files before were refused."""
         for item in items:
             item.doubtful = item.doubtful or _was_connected(error)
         self._put_back(items)
         if refusals and isinstance(error, ConnectionCut):
-            return  # the depot has had enough of this connection, and is not away
+            return  # the depot has closed this connection after refusals, and can be reached
         decision = self._decided(error, 0)
         if decision.kind not in (FailureKind.UNREACHABLE, FailureKind.MISCONFIGURED):
             decision = Decision(FailureKind.UNREACHABLE, decision.cause)
         self._breaker.failed(decision)
 
     async def _refused(self, client: RetryingClient, count: int) -> None:
-        """So many requests on a connection were refused; too many in a row, and it is closed."""
+        """Count refusals in a row on a connection, and close it after too many."""
         refused = self._refusals.get(client, 0) + count if count else 0
         if refused >= REFUSALS:
             await client.disconnect()
@@ -251,7 +251,7 @@ class FileSender:
         for item in reversed(items):
             self._queue.put(item, first=True)
 
-    # What has failed
+    # Failures
 
     def _decided(self, error: Exception, mismatches: int) -> Decision:
         decision = decide(error, mismatches)
@@ -279,7 +279,7 @@ class FileSender:
             self._disposition.failed(item, decision)
         elif isinstance(error, HashMismatch):
             item.mismatches += 1
-            log.warn("{name}: {cause}; tried again", name=quoted(item.path), cause=decision.cause)
+            log.warn("{name}: {cause}; trying again", name=quoted(item.path), cause=decision.cause)
             self._queue.put(item)
         elif kind is FailureKind.TEMPORARY:
             await self._later(item, decision.cause)
@@ -292,7 +292,7 @@ class FileSender:
             self._again(item.path)
 
     async def _is_there(self) -> bool:
-        """Whether the directory is: without it, every file seems to have vanished."""
+        """Whether the directory is there; without it, every file seems to have vanished."""
         try:
             await self._disk.run(self._directory.check)
         except DirectoryGone as error:
@@ -304,7 +304,7 @@ class FileSender:
         pause = min(FIRST_PAUSE * 2**item.tries, LONGEST_PAUSE)
         if not item.tries:
             log.warn(
-                "{name} is refused for now: {cause}; tried again in {period}, then less often",
+                "{name} is refused for now: {cause}; trying again in {period}, then less often",
                 name=quoted(item.path),
                 cause=cause.rstrip("."),
                 period=duration(pause),
@@ -337,8 +337,8 @@ def _was_connected(error: Exception) -> bool:
 
 def fingerprint_token(marker: str, identity: Identity) -> str:
     """
-    The resume token of a file. It is the same after a restart and under another name, and stands
-    for the bytes as they are.
+    Return the resume token of a file: the same after a restart and under another name, and another
+    one when the bytes change.
 
     @param marker: that of the watched directory.
     """

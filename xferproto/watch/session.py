@@ -1,4 +1,4 @@
-"""All that works on a watched directory while it is there."""
+"""The parts that work on a watched directory while it is there."""
 
 from __future__ import annotations
 
@@ -33,25 +33,26 @@ from xferproto.watch.sender import FileSender
 from xferproto.watch.stability import StabilityTracker
 
 _MADE = {Done.MOVE: (SENT, FAILED), Done.DELETE: (FAILED,), Done.LEAVE: ()}
-"""The directories that are made when it starts."""
+"""The directories that are made at the start."""
 
 log = Logger()
 
 
 def watched_directory(settings: WatchSettings) -> WatchedDirectory:
-    """The directory of these settings, not yet open."""
+    """Make the directory of these settings, not yet open."""
     written = settings.done is not Done.LEAVE
     return WatchedDirectory(settings.directory, _MADE[settings.done], written)
 
 
 class Session:
     """
-    From when the directory is open until it is gone, or nobody wants it any more. Making one
-    blocks.
+    Send the files of a directory, from when it is open until it is gone or the service stops.
+
+    Making one blocks.
 
     @param client: makes a client that tries each request once.
     @param directory: open.
-    @ivar poll: seconds between two looks at the whole directory.
+    @ivar poll: seconds between two scans of the whole directory.
     @raise DirectoryUnusable: the journal can't be used, or is of another directory.
     """
 
@@ -90,7 +91,7 @@ class Session:
             journal.close()
             raise
         if back is not None:
-            log.warn("put back, as it was never sent: {name}", name=quoted(back))
+            log.warn("put back {name}, which was never sent", name=quoted(back))
         self.poll = settings.poll or (POLL_ALONE if self.inotify is None else POLL)
         self._disposition = Disposition(context, mover, lambda path: self.scanner.look_at(path))
         self.stability = StabilityTracker(context, self._disposition)
@@ -106,14 +107,14 @@ class Session:
             return Inotify(self.context.directory.path, changed)
         except OSError as error:
             log.warn(
-                "the system does not tell of changes ({reason}): everything is looked at from "
-                "time to time",
+                "the system does not report changes ({reason}): the whole directory is scanned "
+                "from time to time",
                 reason=printable(str(error.strerror)),
             )
             return None
 
     def start(self) -> None:
-        """Work."""
+        """Begin to work."""
         if self.inotify is not None:
             self.context.clock.addReader(self.inotify)
         self.scanner.start(self.inotify)
@@ -121,7 +122,7 @@ class Session:
         self._recheck.start()
 
     async def stop(self) -> None:
-        """Work no more; what was acknowledged is still moved. The directory stays open."""
+        """Stop; files that were acknowledged are still moved. The directory stays open."""
         self.scanner.stop()
         self.stability.stop()
         self._recheck.stop()
@@ -135,15 +136,15 @@ class Session:
         await self.context.disk.run(self._close)
 
     def _close(self) -> None:
-        with contextlib.suppress(Exception):  # where it lies, there may be nothing any more
+        with contextlib.suppress(Exception):  # its directory may be gone
             self.context.journal.close()
 
 
 def _check_marker(settings: WatchSettings, directory: WatchedDirectory, journal: Journal) -> None:
     """
-    See that a journal, which may lie elsewhere, is of this directory.
+    Check that a journal, which may be elsewhere, belongs to this directory.
 
-    @raise DirectoryUnusable: it is not: perhaps the directory is not mounted.
+    @raise DirectoryUnusable: it does not: perhaps the directory is not mounted.
     """
     if (
         settings.done is Done.LEAVE
@@ -153,7 +154,7 @@ def _check_marker(settings: WatchSettings, directory: WatchedDirectory, journal:
         and journal.remembers_sent()
     ):
         raise DirectoryUnusable(
-            f"The journal {settings.state} is not of {settings.directory}: is that mounted? If "
-            "all files in it are to be sent again, remove the journal."
+            f"The journal {settings.state} belongs to another directory than {settings.directory}: "
+            "is that mounted? To send all files in it again, remove the journal."
         )
     directory.mark(journal.marker)

@@ -1,4 +1,4 @@
-"""What becomes of a file that was seen: it settles, then waits to be sent; or nothing is done."""
+"""Decide when a file that was seen is complete, so that it can be sent."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ log = Logger()
 @dataclass(slots=True)
 class _Check:
     """
-    A file that has settled, but for what can only be seen on the disk.
+    A file that has not changed for long enough; the rest is checked on the disk.
 
-    @ivar patient: whether it has settled for as long as one whose writers are not known.
-    @ivar reason: whether it is the reason of another one's failure; then it is gone by now.
-    @ivar writing: whether somebody has it open for writing.
+    @ivar patient: whether it has been stable for C{settle_unclosed}.
+    @ivar reason: whether it is the reason file of another file; it was deleted then.
+    @ivar writing: whether a process has it open for writing.
     """
 
     item: Item
@@ -47,7 +47,9 @@ class _Check:
 
 class StabilityTracker:
     """
-    @param disposition: gets the files of which nothing is to be sent.
+    Follow files from when they are seen until they are complete, and queue them then.
+
+    @param disposition: gets the files that need not be sent.
     """
 
     def __init__(self, context: WatchContext, disposition: Disposition) -> None:
@@ -63,7 +65,7 @@ class StabilityTracker:
         self._returned = context.returned
         settings = context.settings
         self._settling = SettleTimer(settings.settle)
-        # Those that have settled, and whose writers are not known, for the rest of their time.
+        # Files that have settled, and whose writers are not known, for the rest of their time.
         self._unclosed = SettleTimer(max(0.0, settings.settle_unclosed - settings.settle))
         self._disposition = disposition
         self._writers = OpenWriters(context.clock.seconds)
@@ -79,11 +81,11 @@ class StabilityTracker:
 
     @property
     def settling(self) -> int:
-        """How many files settle."""
+        """The number of files that are not stable yet."""
         return len(self._settling) + len(self._unclosed)
 
     def stop(self) -> None:
-        """Nothing settles any more."""
+        """Stop following files."""
         call, self._call = self._call, None
         if call is not None:
             call.cancel()
@@ -92,17 +94,17 @@ class StabilityTracker:
 
     def take(self, file: Found, row: Row | None, not_held: NotHeld, sign: Sign = Sign.SEEN) -> None:
         """
-        A file was seen.
+        Note that a file was seen.
 
-        @param row: what the journal knows of its path.
-        @param not_held: counts it, if it waits and is not held.
-        @param sign: how complete it may be.
+        @param row: the journal's row of its path.
+        @param not_held: counts the file, if it waits and is not held.
+        @param sign: the event by which it was seen.
         """
         item = self._queue.items.get(file.path)
         if item is not None and item.identity == file.identity and item.stage is Stage.READY:
             return
         if item is not None and item.stage in (Stage.SENDING, Stage.FINISHING):
-            return  # whether it has changed meanwhile is seen in the end
+            return  # the disposition finds out whether it has changed
         row = row if row is not None and row.is_about(file.identity) else None
         if item is None and row is not None and self._known(file, row, not_held):
             return
@@ -122,7 +124,7 @@ class StabilityTracker:
         file, now, wall = item.file, self._now(), self._clock.seconds()
         inode = (file.identity.device, file.identity.inode)
         if sign is Sign.RENAMED and inode in self._returned:
-            sign = Sign.SEEN  # it was this process that has moved it, since it had changed
+            sign = Sign.SEEN  # this process has moved it back, because it had changed
         if sign is not Sign.SEEN:
             item.closed = True
             self._unclosed.drop(file.path)
@@ -142,7 +144,7 @@ class StabilityTracker:
             self._schedule()
 
     def _known(self, file: Found, row: Row, not_held: NotHeld) -> bool:
-        """Whether nothing is to be sent, by what the journal says of this very file."""
+        """Whether the journal says that this file need not be sent now."""
         if row.state is State.LATER and row.due > self._clock.seconds():
             not_held.add_refused(file)
             return True
@@ -161,7 +163,7 @@ class StabilityTracker:
         self._checks.put(_Check(item, patient))
 
     def _check(self, checks: list[_Check]) -> None:
-        """On a thread."""
+        """Check files on the disk. Called on a thread."""
         for check in checks:
             path = self._directory.path / check.item.path
             if is_reason(path):
@@ -179,9 +181,11 @@ class StabilityTracker:
             item = check.item
             if self._queue.items.get(item.path) is not item:
                 continue  # it has changed meanwhile
-            if check.reason:  # it came along with the file that it was about
+            if check.reason:  # it was moved back together with its file
                 self._queue.drop(item.path)
-                log.info("{name} was the reason of a failure: deleted", name=quoted(item.path))
+                log.info(
+                    "deleted {name}, the reason file of an earlier failure", name=quoted(item.path)
+                )
             elif check.writing is Writing.SOMEBODY:
                 item.stage = Stage.SETTLING
                 self._settling.begin(item.file, self._now())
@@ -194,7 +198,7 @@ class StabilityTracker:
                 self._schedule()
 
     def _is_complete(self, check: _Check) -> bool:
-        """Whether a file that has settled is taken now; else it settles on."""
+        """Whether a file that has settled is complete; if not, it has to settle for longer."""
         item = check.item
         if check.patient or item.closed or check.writing is Writing.NOBODY:
             return True
@@ -208,10 +212,10 @@ class StabilityTracker:
         else:
             self._queue.put(item)
 
-    # Looks at some files
+    # Checking files again
 
     async def look(self, signs: Mapping[str, Sign]) -> None:
-        """See what has become of files, of which there were these signs."""
+        """Look at files that these events were reported of."""
         for path, identity, row in await self._disk.run(self._look, list(signs)):
             if identity is not None:
                 self.take(Found(path, identity), row, NotHeld(), signs[path])

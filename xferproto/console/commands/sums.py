@@ -1,4 +1,4 @@
-"""C{xfer sums}: hashes of what is stored, as C{md5sum -c} and C{sha256sum -c} read them."""
+"""C{xfer sums}: print hashes in the format of C{md5sum} and C{sha256sum}."""
 
 from __future__ import annotations
 
@@ -21,34 +21,35 @@ if TYPE_CHECKING:
     "sums",
     epilog="""\b
 Examples:
-  xfer sums photos > photos.md5       and where xfer get photos wrote: md5sum -c photos.md5
+  xfer sums photos > photos.md5       then md5sum -c photos.md5, where xfer get photos wrote
   xfer sums photos | md5sum -c --quiet
   xfer sums --sha256 report.pdf | sha256sum -c
 
-The names are those that xfer get with the same arguments gives the files, below the directory it
-writes to. Without arguments it is all files. What is damaged in the depot has no line, and is a
-failure. An MD5 tells damage; where somebody might have made two contents with one MD5 on purpose,
-take --sha256.""",
+The names are those that xfer get with the same arguments gives the files. Without arguments, sums
+prints all files. A damaged file has no line, and is a failure. MD5 detects damage; use --sha256 if
+somebody could have made two contents with the same MD5 on purpose.""",
 )
 @click.argument("whats", nargs=-1, metavar="[ID|NAME|PREFIX]...")
-@click.option("--md5", "algorithm", flag_value="md5", default="md5", help="MD5; if not given.")
-@click.option("--sha256", "algorithm", flag_value="sha256", help="SHA-256.")
+@click.option(
+    "--md5", "algorithm", flag_value="md5", default="md5", help="Print MD5 sums (the default)."
+)
+@click.option("--sha256", "algorithm", flag_value="sha256", help="Print SHA-256 sums.")
 @id_or_name
 @click.pass_obj
 def sums(chosen: Chosen, whats: tuple[str, ...], algorithm: str, meant: Meant) -> None:
     """Print the hashes of stored files."""
     if meant and not whats:
-        raise click.UsageError(f"--{meant} takes arguments")
+        raise click.UsageError(f"--{meant} needs arguments")
     run(chosen.settings(), lambda session: _Sums(session, algorithm, meant).run(whats or ("",)))
 
 
 class _Sums:
     """
-    Tells the hashes of files in the order of their names.
+    Print the hashes of files in the order of their names.
 
     @param session: where it runs.
     @param algorithm: C{md5} or C{sha256}.
-    @param meant: what the arguments are, where they may not be either.
+    @param meant: whether the arguments are ids or names; None for either.
     """
 
     def __init__(self, session: Session, algorithm: str, meant: Meant) -> None:
@@ -61,9 +62,9 @@ class _Sums:
 
     async def run(self, whats: tuple[str, ...]) -> None:
         """
-        Do it. What can't be told the hash of is told as a failure, and the rest goes on.
+        Print all hashes; report files without one as failures, and go on with the others.
 
-        @raise Exception: nothing can be asked for any more.
+        @raise Exception: no other hash can be had.
         """
         from xferproto.console.transfers.connections import Jobs
         from xferproto.console.transfers.resolve import resolve
@@ -82,7 +83,7 @@ class _Sums:
             for file in self._files.values():
                 self._tell(file, file.entry.id)
             return
-        # Each is told as soon as it and all before it are known.
+        # Each is printed as soon as it and all before it are known.
         asked = deque({file.entry.id: file for file in self._files.values()}.values())
         telling = iter(self._files.values())
         waiting = next(telling, None)
@@ -113,7 +114,7 @@ class _Sums:
         other = self._files.setdefault(file.relative, file)
         if other.entry.id != file.entry.id:
             refusal = LocalRefusal(
-                f"another file becomes {self._output.shown(file.relative)} too",
+                f"another file is called {self._output.shown(file.relative)} too",
                 "ask for them one after the other",
             )
             self._output.failed(file.entry.name, refusal, id=file.entry.id)

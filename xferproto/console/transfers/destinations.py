@@ -55,12 +55,12 @@ class Destinations:
                 self._unsynced.add(os.path.dirname(path))
             except FileExistsError:
                 if not os.path.isdir(path):
-                    text = "there is a file where a directory has to be"
+                    text = "a file is in the place of a directory"
                     raise OSError(None, text, path) from None
                 path = os.path.realpath(path)  # a link that stays inside may be used
                 if os.path.commonpath([path, self._real]) != self._real:
                     raise LocalRefusal(
-                        f"{quoted(above)} leads out of {self._root} by a symbolic link",
+                        f"{quoted(above)} leads out of {self._root} through a symbolic link",
                         "choose another place with -o",
                     ) from None
 

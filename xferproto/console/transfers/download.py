@@ -79,8 +79,8 @@ class Download(Transfer[FetchedFile]):
     ACTION = "get"
     DONE = ("fetched", "received", "here already")
     INTERRUPTED = (
-        "stopped: what was told of is here, and proven; give the same command again to go on: "
-        "until then the parts of large files stay beside them, as hidden .part files"
+        "stopped: the files listed above are complete; give the same command again to go on; "
+        "until then, hidden .part files keep what came of large files"
     )
 
     def __init__(self, session: Session, options: GetOptions) -> None:
@@ -138,7 +138,8 @@ class Download(Transfer[FetchedFile]):
                 if (other := every.get(relative)) is not None:
                     if other != one.entry.id:
                         error = LocalRefusal(
-                            f"another file becomes {path} too", "get them one after the other"
+                            f"another file would be written to {path} too",
+                            "get them one after the other",
                         )
                         self._fail(one.entry.name, error, id=one.entry.id)
                     continue

@@ -55,6 +55,8 @@ class Transfer(Generic[F]):
     def __init__(self, session: Session, dry_run: bool) -> None:
         self._session = session
         self._dry_run = dry_run
+        self._at = ""
+        """The file whose failure ended the transfer."""
         self._output = session.output
         self._display = new_display(session)
         self._summary = Summary()
@@ -69,7 +71,8 @@ class Transfer(Generic[F]):
         except (CancelledError, BrokenPipeError):
             raise
         except Exception as error:
-            self._output.failed("", error)
+            refused = isinstance(error, RequestError)
+            self._output.failed(self._at if refused else "", error)
         finally:
             self._display.close()
             self._summary.unfinished = len(self._files)
@@ -97,6 +100,7 @@ class Transfer(Generic[F]):
         @raise Exception: the error, if no other file could be transferred either.
         """
         if is_of_all(error):
+            self._at = what
             raise error
         del self._files[key]
         self._fail(what, error, **fields)

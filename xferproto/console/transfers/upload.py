@@ -76,8 +76,8 @@ class Upload(Transfer[LocalFile]):
     ACTION = "put"
     DONE = ("stored", "sent", "there already")
     INTERRUPTED = (
-        "stopped: what was told of is stored; give the same command again to go on: nothing is "
-        "sent twice, and large files go on where they were"
+        "stopped: the files listed above are stored; give the same command again to go on: it "
+        "sends nothing twice, and resumes large files"
     )
 
     def __init__(self, session: Session, options: PutOptions) -> None:
@@ -131,8 +131,8 @@ class Upload(Transfer[LocalFile]):
             self._fail(found.path, found.error, path=found.path)
         elif (other := self._files.get(found.name)) is not None:
             error = LocalRefusal(
-                f"it would be called {quoted(found.name)}, as {quoted(other.path)} will be",
-                "put it by itself, with another --prefix",
+                f"it would be called {quoted(found.name)}, as would {quoted(other.path)}",
+                "put it alone, with another --prefix",
             )
             self._fail(found.path, error, path=found.path)
         else:
@@ -289,8 +289,7 @@ class Upload(Transfer[LocalFile]):
         elif others:
             ids = ", ".join(one.id for one in others)
             self._output.note(
-                f"{quoted(entry.name)} has other content too: {ids}. "
-                "With --replace it would be removed."
+                f"{quoted(entry.name)} has other contents too: {ids}. --replace removes them."
             )
 
     def _list_planned(self) -> None:
