@@ -247,10 +247,10 @@ class LogTests(DamageCase):
         self.damage()
         for _ in range(2):
             (said,) = self.logged()
-            self.assertTrue(said.startswith('2 files are damaged: "a", "b\\u202e"; each '), said)
+            self.assertTrue(said.startswith('2 files are damaged: "a", "b\\u202e"; '), said)
         self.ask(f"DELETE {ID};a")
         (said,) = self.logged()
-        self.assertTrue(said.startswith('1 file is damaged: "b\\u202e"; each '), said)
+        self.assertTrue(said.startswith('1 file is damaged: "b\\u202e"; '), said)
         self.put("c")
         self.assertEqual(self.logged(), [])
 

@@ -12,7 +12,7 @@ from tests.store.contract.case import (
 )
 from xferproto.model.entry import PartialStatus
 from xferproto.model.identity import EVERYTHING
-from xferproto.store.interface import IStore
+from xferproto.store.interface import FLAT_COST, IStore
 
 
 class PartialContract(StoreCase):
@@ -70,6 +70,19 @@ class PartialContract(StoreCase):
         await hold(store, "a", b"c", 7)
         await store.maintenance.age_partials(1, 100)
         self.assertEqual(await self.idle_times(store), [("b", 21.0), ("a", 1.0)])
+
+    async def test_used_again(self) -> None:
+        """A token that stands for a content is kept for as long as it is used."""
+        store = await self.new_store()
+        await go_on(await store.resume("name", 7, "token", None, EVERYTHING), b"content")
+        for _ in range(3):
+            await store.maintenance.age_partials(60, 100)
+            partial = await store.resume("name", 7, "token", None, EVERYTHING)
+            self.assertEqual(partial.known, digests_of(b"content"))
+            await partial.commit(digests_of(b"content"))
+        self.assertEqual(await store.usage(None), 7 + 2 * FLAT_COST)
+        await store.delete(digests_of(b"content").md5, None, EVERYTHING)
+        self.assertEqual(await store.usage(None), 0)
 
     async def test_expire(self) -> None:
         """An upload that was idle for longer than the limit is forgotten, with all it held."""
