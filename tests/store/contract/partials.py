@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.store.contract.case import (
     StoreCase,
     begin,
+    digests_of,
     go_on,
     hold,
     listed,
