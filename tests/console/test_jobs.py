@@ -16,7 +16,7 @@ from tests.console.test_transfers import ConsoleCase, contents
 from tests.support.console import Ended
 from tests.support.processes import Server
 from tests.support.visitors import PASSWORD
-from xferproto.client import protocol
+from xferproto.client import login
 from xferproto.client.factory import connect
 from xferproto.client.retry import RetryingClient
 from xferproto.client.source import ONE_LINE
@@ -219,7 +219,7 @@ class ConnectTests(RetryCase):
 
     def test_refused(self) -> None:
         """One too many is a connection that is lost, not a refusal of a request; tried once."""
-        self.patch(protocol, "is_private", lambda transport: True)
+        self.patch(login, "is_private", lambda transport: True)
         for credentials in (None, ("alice", PASSWORD)):
             client = self.client(self.endpoint, credentials=credentials)
             connecting = client.connect()
