@@ -89,7 +89,7 @@ def _start_error(error: BaseException) -> str | None:
     if isinstance(error, XferError):
         return str(error)
     if isinstance(error, KeyError) and "getpwuid()" in str(error):  # twistd asks with --uid
-        return f"--uid: {error.args[0]}"
+        return f"there is no user for --uid ({error.args[0]})"
     return None
 
 

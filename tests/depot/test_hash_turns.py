@@ -357,6 +357,15 @@ class TurnTests(SynchronousTestCase):
         for each in crowd:
             self.failureResultOf(each, ConnectionCut)
 
+    def test_crowd_ends(self) -> None:
+        """So it is with those that end as soon as their turn comes."""
+        first = self.hash("a")
+        crowd = [self.hash("b", blocks=0, for_upload=upload) for upload in [False, True] * 2000]
+        last = self.hash("c")
+        self.work.run_all()
+        for each in (first, *crowd, last):
+            self.successResultOf(each)
+
     def test_small(self) -> None:
         """What is small needs no turn, up to its limit."""
         self.hash("a")

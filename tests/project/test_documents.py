@@ -66,6 +66,9 @@ class CommandTests(SynchronousTestCase):
     def test_readme(self) -> None:
         self.read("README.md")
 
+    def test_client(self) -> None:
+        self.read("docs/client.md")
+
     def test_coming_from(self) -> None:
         self.read("docs/coming-from.md")
 

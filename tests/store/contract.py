@@ -1338,6 +1338,19 @@ class StoreContract(StoreCase):
         await store.age_partials(1, 100)
         self.assertEqual(await self.idle_times(store), [("b", 21.0), ("a", 1.0)])
 
+    async def test_used_again(self) -> None:
+        """A token that stands for a content is kept for as long as it is used."""
+        store = await self.new_store()
+        await go_on(await store.resume("name", 7, "token", None, EVERYTHING), b"content")
+        for _ in range(3):
+            await store.age_partials(60, 100)
+            partial = await store.resume("name", 7, "token", None, EVERYTHING)
+            self.assertEqual(partial.known, digests_of(b"content"))
+            await partial.commit(digests_of(b"content"))
+        self.assertEqual(await store.usage(None), 7 + 2 * FLAT_COST)
+        await store.delete(digests_of(b"content").md5, None, EVERYTHING)
+        self.assertEqual(await store.usage(None), 0)
+
     async def test_expire(self) -> None:
         """An upload that was idle for longer than the limit is forgotten, with all it held."""
         store = await self.new_store()

@@ -217,6 +217,11 @@ class OwnerContract(StoreCase):
         await store.delete(entry.id, None, ANN)
         self.assertEqual(await store.usage("ann"), 0)
         self.assertEqual(await store.usage("ben"), ben)
+        partial = await store.resume("p", 1000, "token", None, STRANGER)
+        partial.write([b"held"])
+        await partial.abort()
+        self.assertEqual(await store.usage(""), 4 + FLAT_COST)
+        self.assertEqual(await store.usage("ben"), ben)
 
     async def test_known_no_more(self) -> None:
         """What was seen when it was asked for, and is not when it is named, gets no name."""

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.store.contract import digests_of, listed, put, status_of, stored_bytes
-from tests.support.depot import Depot, Session, Transport, make_store, small_rows
+from tests.support.depot import Depot, Session, Transport, few_at_once, make_store, small_rows
 from tests.support.executors import GatedExecutor, SteppedExecutor
 from tests.support.visitors import PASSWORD, peer, user
 from xferproto.model.entry import Entry
@@ -218,7 +218,8 @@ class DeleteTests(ManyNamesCase):
             self.patch(module, "STEP", 40)
         self.root = Path(self.mktemp())
         self.database = GatedExecutor()
-        self.store = make_store(self, self.root, database=self.database)
+        self.time = 1e9
+        self.store = make_store(self, self.root, database=self.database, now=lambda: self.time)
 
     def step_until(self, what: Callable[[], bool]) -> None:
         while not what():
@@ -304,6 +305,7 @@ class DeleteTests(ManyNamesCase):
         """A name that comes meanwhile stays, with the bytes, whichever way it came."""
         for data, way in ((b"hello", "put"), (LARGE, "upload"), (LARGE, "token")):
             entry, deleting = self.begin(data)
+            self.time += 1
             storing = Deferred.fromCoroutine(self.store_as(way, data))
             self.finish(storing)
             self.successResultOf(storing)
@@ -311,12 +313,40 @@ class DeleteTests(ManyNamesCase):
             self.database.run_all()
             self.successResultOf(deleting)
             self.database.open = True
-            # all in one instant of this clock: it may have been among those that were removed
             names = self.successResultOf(listed(self.store))
-            if names:
-                self.assertEqual([entry.name for entry in names], ["new"])
-                self.assertEqual(self.successResultOf(stored_bytes(self.store, entry.id)), data)
-                self.successResultOf(self.store.delete(entry.id, None, EVERYTHING))
+            self.assertEqual([entry.name for entry in names], ["new"])
+            self.assertEqual(self.successResultOf(stored_bytes(self.store, entry.id)), data)
+            self.successResultOf(self.store.delete(entry.id, None, EVERYTHING))
+
+    def test_few(self) -> None:
+        """However many there are, the last of them goes with the content, in one commit."""
+        few_at_once(self)
+        for count in range(1, 8):
+            entry = self.name(self.store, in_order(count))
+            self.database.open = False
+            deleting = self.store.delete(entry.id, None, EVERYTHING)
+            while not deleting.called:
+                self.database.step()
+                with closing(sqlite3.connect(self.root / CATALOGUE)) as connection:
+                    found = connection.execute(
+                        "SELECT (SELECT count(*) FROM entry) > 0, (SELECT count(*) FROM content)"
+                    ).fetchone()
+                self.assertEqual(found[0], found[1], count)
+            self.successResultOf(deleting)
+            self.assertEqual(found, (0, 0))
+            self.database.open = True
+
+    def test_at_once(self) -> None:
+        """Two that delete the same names at once have both done it."""
+        few_at_once(self)
+        entry = self.name(self.store, in_order(9))
+        self.database.open = False
+        deleting = [self.store.delete(entry.id, None, EVERYTHING) for _ in range(2)]
+        self.database.run_all()
+        for one in deleting:
+            self.successResultOf(one)
+        self.database.open = True
+        self.assertEqual(self.left(), 0)
 
     def test_lost(self) -> None:
         """The answer comes when all are gone, and they go when nobody waits for it any more."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from tests.store.contract import damage, put
+from tests.store.contract import damage, digests_of, put
 from tests.store.test_local_store import LocalStoreTestCase, watched_calls
+from xferproto.model.errors import NoSuchFile
+from xferproto.model.identity import View
 from xferproto.store.local.store import LocalStore
 
 
@@ -56,3 +58,16 @@ class SyncTests(LocalStoreTestCase):
         with watched_calls(self.root, seen.append):
             self.assertIs(self.successResultOf(damage(store, entry.id)), False)
         self.assertEqual(seen[-2:], ["rename folder", "fsync folder"])
+
+    def test_not_seen(self) -> None:
+        """Whoever deletes what is not theirs causes no more work than where there is nothing."""
+        store = self.open()
+        ann, ben = View("ann", all=False), View("ben", all=False)
+        upload = self.successResultOf(store.create("name", 7, ann))
+        upload.write([b"content"])
+        entry = self.successResultOf(upload.commit(digests_of(b"content")))
+        for name in ("name", None):
+            seen: list[str] = []
+            with watched_calls(self.root, seen.append):
+                self.failureResultOf(store.delete(entry.id, name, ben), NoSuchFile)
+            self.assertEqual(seen, [])

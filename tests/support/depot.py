@@ -182,7 +182,7 @@ class Depot:
     @param database: runs the store's commits and queries; at once where it is None.
     @param small: the most bytes of a small content.
     @param users: who may log in; where it is None, strangers may do everything.
-    @param strangers: what strangers may do beside them.
+    @param anonymous: what strangers may do beside them.
     @param limits: what no connection may exceed.
     @param quota: the most bytes of all files together.
     @ivar core: what its connections share.
@@ -198,7 +198,7 @@ class Depot:
         database: Executor | None = None,
         small: int = SMALL_SIZE,
         users: Sequence[User] | None = None,
-        strangers: Identity = NOBODY,
+        anonymous: Identity = NOBODY,
         limits: Limits = DEFAULTS,
         quota: int | None = None,
         store: LocalStore | None = None,
@@ -217,7 +217,7 @@ class Depot:
         authenticator = None
         if users is not None:
             authenticator = make_authenticator(
-                self.core, *users, strangers=strangers, executor=executor
+                self.core, *users, anonymous=anonymous, executor=executor
             )
         self.factory = XferServerFactory(self.core, authenticator, limits)
         self._case = case

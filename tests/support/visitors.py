@@ -59,14 +59,14 @@ def user(
 def make_authenticator(
     depot: Depot,
     *users: User,
-    strangers: Identity = NOBODY,
+    anonymous: Identity = NOBODY,
     executor: Executor | None = None,
 ) -> Authenticator:
     """An authenticator that knows these users."""
     known = Users()
     known.by_name = {user.identity.name: user for user in users}
     return Authenticator(
-        depot, known, strangers, InlineExecutor() if executor is None else executor
+        depot, known, anonymous, InlineExecutor() if executor is None else executor
     )
 
 

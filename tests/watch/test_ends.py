@@ -8,7 +8,9 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
+from tests.support.depot import Depot
 from tests.support.watched import Done, WatchCase, age, tree
+from xferproto.store.interface import FLAT_COST
 from xferproto.watch import moves, queue
 from xferproto.watch.directory import ASIDE
 from xferproto.watch.disposition import AGAIN
@@ -71,7 +73,7 @@ class SlowTests(WatchCase):
     def test_sent_once(self) -> None:
         """What is being sent is not sent beside that, however often it is seen."""
         self.patch(queue, "LARGE", 200_000)
-        self.configure(poll=1.0)
+        self.configure(poll=1.0, done=Done.LEAVE)
         for name, size in (("large", 2_000_000), ("small", 5)):
             age(self.write(name, bytes(size)))
         self.start()
@@ -80,8 +82,20 @@ class SlowTests(WatchCase):
         self.advance(30)
         self.cut_wires.remove(wire)
         self.advance(30)
-        self.assertEqual(tree(self.root), ["sent/large", "sent/small"])
         self.assertEqual(self.received(), {"large": 2_000_001, "small": 6})
+        self.assertEqual(len(self.logged('sent "large"')), 1)
+        self.assertEqual(self.status()["sent"]["files"], 2)
+
+    def test_replaced_after_a_refusal(self) -> None:
+        """What takes the place of a file that was refused for now does not wait for its time."""
+        self.use_depot(Depot(self, quota=2 * FLAT_COST))
+        age(self.write("name", bytes(5000)))
+        self.start()
+        self.advance(1000)
+        self.assertEqual(self.names(), [])
+        age(self.write("name"))
+        self.advance(10)
+        self.assertEqual(self.names(), ["name"])
 
 
 class JournalTests(WatchCase):

@@ -244,6 +244,12 @@ class JournalTests(SynchronousTestCase):
         self.assertTrue(self.journal.was_sent(identity))
         self.assertFalse(self.journal.was_sent(NOW))
 
+    def test_sent(self) -> None:
+        """A file of which no answer is known, or a refusal, was not sent."""
+        for state in State:
+            self.journal.write([("a", self.row(state))])
+            self.assertEqual(self.journal.was_sent(NOW), state is State.SENT)
+
     def test_restart(self) -> None:
         """A restart tries again what was refused, or has failed and could not be moved."""
         self.journal.write(

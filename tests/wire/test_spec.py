@@ -124,7 +124,7 @@ class SessionTests(SynchronousTestCase):
     def test_sessions(self) -> None:
         """Every session goes as it is written, one after the other with the same depot."""
         alice = User.make("alice", hashed("correct horse;battery"))
-        depot = Depot(self, max_file_size=MAX_FILE_SIZE, users=[alice], strangers=ANYONE)
+        depot = Depot(self, max_file_size=MAX_FILE_SIZE, users=[alice], anonymous=ANYONE)
         inline, seconds = InlineExecutor(), count(1_000_000_000)
         self.root = Path(self.mktemp())
         depot.core.store = self.store = LocalStore(

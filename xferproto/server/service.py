@@ -1,4 +1,4 @@
-"""The service that C{twistd xfer} runs: options, endpoints, threads, start and stop."""
+"""Run a depot under twistd: options, endpoints, threads, start and stop."""
 
 from __future__ import annotations
 
@@ -44,42 +44,58 @@ log = Logger("xfer")
 R = TypeVar("R")
 
 UPKEEP_INTERVAL = 60.0
-"""Seconds after which the storage is looked at, and unfinished uploads are looked through."""
+"""Seconds between two checks of the storage directory and of unfinished uploads."""
 
 BACKUP_INTERVAL = 6 * 3600.0
 LARGE_BACKUP = 64 * 2**20
 """
-Seconds after which a catalogue of so many bytes, or more, is copied again; a smaller one in so much
-less time, so that the copies of a day are no more to write.
+Seconds between two copies of a catalogue of this many bytes or more. A smaller one is copied more
+often, in proportion, which writes no more bytes a day.
 """
 
 FILE_THREADS = min(32, 4 + 2 * (os.cpu_count() or 1))
-"""Threads that hash, write, sync and read: some for the processors, some that wait for the disk."""
+"""Threads that hash, write, sync and read: some keep processors busy, some wait for the disk."""
 
 
 class Options(AccessOptions, LimitOptions, TLSOptions):
-    """The options of C{twistd xfer}."""
+    """Parse the options of C{twistd xfer}."""
 
     command = "xfer"
     synopsis = "[options]"
-    longdesc = "A file depot that proves what it stores. Type HELP to it to see its commands."
+    longdesc = "A file depot that verifies what it stores. Its command HELP lists its commands."
     optParameters = [
         ["port", "p", 9000, "TCP port to listen on.", port],
-        ["interface", "i", "127.0.0.1", "Address to listen on."],
-        ["storage", "s", "storage", "Directory that holds the files; made if it is not there."],
+        [
+            "interface",
+            "i",
+            "127.0.0.1",
+            "Address to listen on; any but loopback needs --users or --anonymous.",
+        ],
+        [
+            "storage",
+            "s",
+            "storage",
+            "Directory that holds the files; created if it does not exist.",
+        ],
         [
             "partial-ttl",
             None,
             7 * 86400.0,
-            "How long an unfinished upload is kept, as in 12h or 7d, in seconds if bare.",
+            "How long an unfinished upload is kept, as in 12h or 7d.",
             seconds,
         ],
-        ["scrub-rate", None, 4 * 2**20, "Bytes a second to hash again; 0 for never.", size],
+        [
+            "scrub-rate",
+            None,
+            4 * 2**20,
+            "Bytes a second of stored files to verify in the background; 0 for none.",
+            size,
+        ],
         [
             "max-file-size",
             "m",
             None,
-            "Largest file to take, as in 10G; if not given, any.",
+            "Largest file to accept, as in 10G; no limit by default.",
             size,
         ],
     ]
@@ -89,7 +105,7 @@ class Options(AccessOptions, LimitOptions, TLSOptions):
         self["endpoints"] = []
 
     def opt_endpoint(self, description: str) -> None:
-        """Twisted endpoint to listen on, instead of --port and --interface; may be repeated."""
+        """Twisted endpoint to listen on, instead of --port and --interface; can be repeated."""
         self["endpoints"].append(description)
 
     opt_e = opt_endpoint
@@ -103,19 +119,19 @@ class Options(AccessOptions, LimitOptions, TLSOptions):
 
 class DepotService(Service):
     """
-    A depot: listens, stores, and stops without losing anything.
+    Run a depot: open the store, listen, and stop without losing anything.
 
-    @param reactor: runs it.
+    @param reactor: the reactor.
     @param storage: the storage directory.
-    @param endpoints: where to listen, each with the words that describe it.
-    @param depot_limits: what is not stored.
+    @param endpoints: the endpoints to listen on, each with its description.
+    @param depot_limits: the limits of what is stored.
     @param partial_ttl: how long an unfinished upload under a token is kept, in seconds.
-    @param scrub_rate: how many bytes a second are hashed again; 0 for none.
-    @param limits: what no connection may exceed.
-    @param exit_status: set to 1 when listening fails after the start.
-    @param users: the users file, or None where there is none.
-    @param strangers: what those may do who have not logged in.
-    @param certificate: what C{endpoints} use for TLS; or None.
+    @param scrub_rate: the bytes a second that are verified in the background; 0 for none.
+    @param limits: the limits of connections.
+    @param exit_status: is set to 1 if listening fails after the start.
+    @param users: the users file, or None without one.
+    @param anonymous: the rights of clients that have not logged in.
+    @param certificate: the certificate that C{endpoints} use, or None.
     """
 
     def __init__(
@@ -129,7 +145,7 @@ class DepotService(Service):
         exit_status: ExitStatus,
         limits: Limits,
         users: Path | None = None,
-        strangers: Identity = ANYONE,
+        anonymous: Identity = ANYONE,
         certificate: ServerCertificate | None = None,
     ) -> None:
         self._reactor = reactor
@@ -156,28 +172,28 @@ class DepotService(Service):
             )
         }
         self._depot = Depot(None, self._executor("files"), reactor, depot_limits)
-        self._authenticator = Authenticator(self._depot, Users(users), strangers)
+        self._authenticator = Authenticator(self._depot, Users(users), anonymous)
         self._factory = XferServerFactory(self._depot, self._authenticator, limits)
-        self._signals = OperatorSignals(reactor, _say, self._read_again())
+        self._signals = OperatorSignals(reactor, _notify, self._reloads())
         self._ports: list[IListeningPort] = []
 
-    def _read_again(self) -> dict[str, Callable[[], None]]:
-        """What SIGHUP reads again."""
-        again: dict[str, Callable[[], None]] = {}
+    def _reloads(self) -> dict[str, Callable[[], None]]:
+        """Return what SIGHUP reloads, and how."""
+        reloads: dict[str, Callable[[], None]] = {}
         if self._certificate is not None:
-            again["the certificate"] = self._certificate.reload
+            reloads["the certificate"] = self._certificate.reload
         if self._authenticator.users.path is not None:
-            again["the users file"] = self._authenticator.reload
-        return again
+            reloads["the users file"] = self._authenticator.reload
+        return reloads
 
     def _executor(self, pool: str) -> ThreadExecutor:
         return ThreadExecutor(self._reactor, self._pools[pool])
 
     def privilegedStartService(self) -> None:
         """
-        Take the ports, which may need a right that is given up after this.
+        Listen on the endpoints, before privileges are dropped.
 
-        @raise ListenFailed: one can't be had.
+        @raise ListenFailed: an endpoint can't be listened on.
         """
         super().privilegedStartService()
         for description, endpoint in self._endpoints:
@@ -186,7 +202,7 @@ class DepotService(Service):
             listening.addCallbacks(self._ports.append, failures.append)
             if failures:
                 raise _listen_failed(description, failures[0])
-            if not listening.called:  # then it is told when it fails
+            if not listening.called:
                 listening.addCallback(self._listen_ended, description, failures)
 
     def _listen_ended(self, _: object, description: str, failures: list[Failure]) -> None:
@@ -201,8 +217,8 @@ class DepotService(Service):
         """
         Read the users file, and open the store.
 
-        @raise UsersUnreadable: there is a mistake in it.
-        @raise StorageUnavailable: it can't be opened.
+        @raise UsersUnreadable: the users file can't be read, or has a mistake.
+        @raise StorageUnavailable: the store can't be opened.
         """
         super().startService()
         self._signals.start()
@@ -254,7 +270,7 @@ class DepotService(Service):
         wanted, limit.most = limit.most, room_for(limit.most)
         if limit.most < wanted:
             log.warn(
-                "{most} connections at once, not {wanted}: the system lets too few files be open",
+                "at most {most} connections at once, not {wanted}: raise the limit of open files",
                 most=limit.most,
                 wanted=wanted,
             )
@@ -282,24 +298,24 @@ class DepotService(Service):
         if self._storage_lost:
             log.warn("the storage directory {path} is back", path=str(self._storage))
             self._storage_lost = False
-        # Monotonic time: a clock that is set forward must not make uploads look forgotten.
+        # Monotonic time: a clock that is set forward must not expire uploads.
         now = time.monotonic()
         elapsed, self._looked = now - self._looked, now
-        # Each by itself: where the disk is full, the one may go that the other can't.
+        # One at a time: if the disk is full, one may work although the other does not.
         await self._done("removing old partials", store.age_partials(elapsed, self._partial_ttl))
         await self._done("tidying up", store.tend())
         if now >= self._backup_due:
-            self._backup_due = now + BACKUP_INTERVAL / 60  # should it fail
+            self._backup_due = now + BACKUP_INTERVAL / 60  # if it fails
             size = await self._back_up()
             if size is not None:
                 self._backup_due = now + BACKUP_INTERVAL * min(1, size / LARGE_BACKUP)
 
     async def _back_up(self) -> int | None:
-        """Copy the catalogue: the size of the copy; None where that failed."""
+        """Copy the catalogue, and return the size of the copy; None if that failed."""
         return await self._done("copying the catalogue", self._depot.store.backup())
 
     async def _done(self, what: str, work: Deferred[R]) -> R | None:
-        """Wait for some upkeep; what fails is logged, and tried again the next time."""
+        """Wait for one upkeep task; a failure is logged, and it is tried again the next time."""
         try:
             return await work
         except (OSError, sqlite3.Error, XferError) as error:
@@ -329,7 +345,7 @@ class DepotService(Service):
         self._signals.stop()  # last: systemd may send SIGHUP behind its SIGTERM
 
     def stopService(self) -> Deferred[None]:
-        """Listen no more, let running transfers finish for a few seconds, close the store."""
+        """Stop listening, let transfers finish for a few seconds, and close the store."""
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
@@ -338,16 +354,16 @@ class DepotService(Service):
             pool.stop()
 
 
-def _say(line: str) -> None:
+def _notify(line: str) -> None:
     log.info("{line}", line=line)
 
 
 def _settle_collector() -> None:
     """
-    Let the garbage collector look less often, and not at all that was loaded by now.
+    Run the garbage collector less often, and not over what is loaded by now.
 
-    Requests make and drop many objects, hardly any of them in cycles; by default a few hundred new
-    ones make it look.
+    Requests create and drop many objects, hardly any of them in cycles; by default a few hundred
+    new ones start a collection.
     """
     gc.collect()
     gc.freeze()
@@ -363,10 +379,10 @@ def _listen_failed(description: str, failure: Failure) -> ListenFailed:
 
 def makeService(options: Options) -> DepotService:
     """
-    The service for these options.
+    Make the service for these options.
 
-    @raise SystemExit: a certificate or an endpoint string is wrong, or strangers would come in
-        unasked; told in one line.
+    @raise SystemExit: a certificate or an endpoint string is wrong, or other machines could connect
+        without rights or users given; with one line of text.
     """
     from twisted.internet import reactor
 
@@ -378,7 +394,8 @@ def makeService(options: Options) -> DepotService:
     check_reach(options)
     if (backlog := allowed_backlog(options["backlog"])) < options["backlog"]:
         log.warn(
-            "{backlog} connections can wait to be accepted, not {wanted}: net.core.somaxconn",
+            "at most {backlog} connections can wait to be accepted, not {wanted}: raise "
+            "net.core.somaxconn",
             backlog=backlog,
             wanted=options["backlog"],
         )
@@ -393,6 +410,6 @@ def makeService(options: Options) -> DepotService:
         ExitStatus(),
         limits_of(options),
         options["users"],
-        options.strangers(),
+        options.anonymous_identity(),
         certificate,
     )

@@ -38,7 +38,7 @@ class KnownCase(SynchronousTestCase):
             self.depot.core,
             user("alice"),
             user("bob"),
-            strangers=Identity(),
+            anonymous=Identity(),
             executor=self.executor,
         )
         self.begin()
@@ -336,7 +336,7 @@ class MemoryTests(SynchronousTestCase):
             authenticator.log_in(Login(f"user{number}", "x"), f"192.0.2.{number}").addErrback(
                 lambda _: None
             )
-        self.assertEqual(len(authenticator._known), 1)
+        self.assertEqual(len(authenticator._cache), 1)
 
     def log_in(self, logging_in: Deferred[Account]) -> None:
         self.assertEqual(self.successResultOf(logging_in).name, "alice")

@@ -341,7 +341,7 @@ class WaitingTests(SynchronousTestCase):
         self.executor = SteppedExecutor()
         self.depot = Depot(self)
         self.depot.factory.authenticator = make_authenticator(
-            self.depot.core, user("alice"), strangers=Identity(), executor=self.executor
+            self.depot.core, user("alice"), anonymous=Identity(), executor=self.executor
         )
 
     def test_held_back(self) -> None:
@@ -356,7 +356,7 @@ class WaitingTests(SynchronousTestCase):
     def test_in_turn(self) -> None:
         """It is not begun before all before it are answered."""
         database = SteppedExecutor()
-        depot = Depot(self, database=database, users=[user("alice")], strangers=Identity())
+        depot = Depot(self, database=database, users=[user("alice")], anonymous=Identity())
         session = depot.connect(LOCAL)
         session.send(b"UPLOAD a;2\nhi" + login("alice") + b"UPLOAD b;2\nhi")
         self.assertEqual(session.answer(), b"")

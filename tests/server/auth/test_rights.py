@@ -162,8 +162,8 @@ class RightsTests(RightsCase):
     def test_strangers(self) -> None:
         """Strangers have the rights that are given them, and are asked to log in for others."""
         for right in Right:
-            strangers = Identity(rights=frozenset([right]), view=View(all=False))
-            depot = Depot(self, users=[], strangers=strangers)
+            anonymous = Identity(rights=frozenset([right]), view=View(all=False))
+            depot = Depot(self, users=[], anonymous=anonymous)
             for command, needed in RIGHTS.items():
                 with self.subTest(f"{right.value}, {command.name}"):
                     answer = depot.connect().send(request(command, ABSENT))
@@ -318,7 +318,7 @@ class OwnTests(RightsCase):
     def test_strangers(self) -> None:
         """Strangers see what strangers stored, unless they see everything."""
         for all in (False, True):
-            depot = Depot(self, users=[user("one")], strangers=Identity(view=View(all=all)))
+            depot = Depot(self, users=[user("one")], anonymous=Identity(view=View(all=all)))
             self.store(self.visit(depot), b"hello", "user's")
             stranger = depot.connect()
             self.store(stranger, b"world", "stranger's")

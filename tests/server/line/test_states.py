@@ -48,7 +48,7 @@ class Walk:
             database=self.database,
             small=4,
             users=[user("alice")],
-            strangers=ANYONE,
+            anonymous=ANYONE,
         )
         self.session = self.depot.connect(peer("127.0.0.1"))
         self._patcher = MonkeyPatcher()

@@ -129,7 +129,7 @@ class HangupCase(SynchronousTestCase):
             quota=2**30,
         )
         self.depot.factory.authenticator = make_authenticator(
-            self.depot.core, user("alice"), strangers=Identity(), executor=self.passwords
+            self.depot.core, user("alice"), anonymous=Identity(), executor=self.passwords
         )
 
     def connect(
@@ -474,7 +474,7 @@ class SystemTests(TLSCase):
         """A connection whose login waits for a turn."""
         self.hashing = SteppedExecutor()
         self.factory.authenticator = make_authenticator(
-            self.factory.depot, user("alice"), strangers=Identity(), executor=self.hashing
+            self.factory.depot, user("alice"), anonymous=Identity(), executor=self.hashing
         )
         made = self.made()
         raw = await connect()

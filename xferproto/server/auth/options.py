@@ -38,7 +38,7 @@ class AccessOptions(usage.Options):
         ],
     ]
 
-    def strangers(self) -> Identity:
+    def anonymous_identity(self) -> Identity:
         """Return the rights of clients that have not logged in."""
         if self["anonymous"] is not None:
             identity: Identity = self["anonymous"]
