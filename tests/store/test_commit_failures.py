@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from tests.store.contract import begin, digests_of, entry_of, go_on, listed, stored_bytes
 from tests.store.test_local_store import files_in, object_path
 from tests.store.test_partials import PartialTestCase, names_in
-from tests.support.depot import few_at_once, make_store, small_rows
+from tests.support.depot import few_at_once, make_store, small_marks, small_rows
 from xferproto.model.entry import Entry
 from xferproto.model.errors import NoSpace
 from xferproto.model.identity import EVERYTHING
@@ -135,6 +135,15 @@ class FileTests(CommitFailureCase):
             self.put(store, "name", b"content")
             contents = {"stored": b"stored before", "name": b"content"}
             self.assert_holds(store, self.root, contents)
+
+    def test_full(self) -> None:
+        """Where the disk is full nothing is in doubt, however often it says so."""
+        for statement in ("BEGIN", "COMMIT", "INSERT INTO entry"):
+            store = self.start()
+            upload = self.successResultOf(begin(store, "name", b"content"))
+            FailingConnection.fail(CATALOGUE, statement, CODES["full"], 100)
+            self.assert_fails(upload.commit(digests_of(b"content")), NoSpace)
+            self.assert_as_before(store, self.root, b"stored before")
 
     def test_upload_of_stored(self) -> None:
         """A content that is stored already stays, under the names that it had."""
@@ -365,6 +374,28 @@ class SmallTests(CommitFailureCase):
                 names = [entry.name for entry in self.successResultOf(listed(store))]
                 self.assertEqual(sorted(names), sorted(["stored", name]))
                 self.assertEqual(len(small_rows(self.root)), len({data, b"stored before"}))
+
+    def test_tidied_up_later(self) -> None:
+        """What could not be tidied up when a commit failed goes with the next one."""
+        for data in (b"content", b"stored before"):  # a new row, and one in place of another
+            store = self.start()
+            FailingConnection.fail(CATALOGUE, "COMMIT", CODES["broken"], 100)
+            self.assert_fails(store.put("name", data, digests_of(data), EVERYTHING), CommitInDoubt)
+            self.put(store, "other", b"another")
+            ids = [id for _, id in small_rows(self.root)]
+            self.assertEqual(
+                sorted(ids),
+                sorted(entry_of("", each).id for each in (b"stored before", b"another")),
+            )
+            bytes_of = self.successResultOf(stored_bytes(store, entry_of("", b"stored before").id))
+            self.assertEqual(bytes_of, b"stored before")
+
+    def test_marks(self) -> None:
+        """Marks do not gather: those of a commit go with the next one."""
+        store = self.start()
+        for number in range(5):
+            self.put(store, "name", b"%d" % number)
+            self.assertEqual(len(small_marks(self.root)), 1)
 
     def test_put_in_doubt(self) -> None:
         """A commit that was on the disk after all has its bytes after a crash."""
