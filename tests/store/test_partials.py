@@ -600,11 +600,13 @@ class QuarantineTests(PartialTestCase):
     def verify(self, executor: Executor | None = None) -> Deferred[bool]:
         """Hash the stored bytes again."""
 
-        async def pace(done: int) -> None:
+        async def checkpoint(done: int) -> None:
             pass
 
         used = InlineExecutor() if executor is None else executor
-        return Deferred.fromCoroutine(verify(self.store, self.entry.id, used, pace, EVERYTHING))
+        return Deferred.fromCoroutine(
+            verify(self.store, self.entry.id, used, checkpoint, EVERYTHING)
+        )
 
     def quarantined(self) -> dict[str, bytes]:
         """What lies in the quarantine, by name."""

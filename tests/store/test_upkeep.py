@@ -16,6 +16,7 @@ from tests.store.test_local_store import LocalStoreTestCase, object_path, open_s
 from tests.store.test_partials import names_in
 from tests.support.executors import GatedExecutor, SteppedExecutor
 from tests.support.held import close_store
+from xferproto.model.errors import StorageUnavailable
 from xferproto.model.identity import EVERYTHING
 from xferproto.store.local import orphans
 from xferproto.store.local.objects import Objects
@@ -329,6 +330,9 @@ class FullTests(LocalStoreTestCase):
             raise full
 
         broken = self.patch(SmallObjects, "tidy_up", refuse)
+        full.sqlite_errorcode = sqlite3.SQLITE_IOERR
+        self.assertRaises(StorageUnavailable, self.open, copy)  # for lack of room, and else not
+        full.sqlite_errorcode = sqlite3.SQLITE_FULL
         store = self.open(copy)
         broken.restore()
         self.assertEqual(self.successResultOf(listed(store)), [entry_of("name", b"content")])

@@ -98,6 +98,22 @@ class SlowTests(WatchCase):
         self.assertEqual(self.names(), ["name"])
 
 
+class RoomTests(WatchCase):
+    """Files that are held, where there is room for one."""
+
+    def test_vanished(self) -> None:
+        """One that vanishes before it has settled leaves its room to others."""
+        self.patch(queue.Queue.__init__, "__defaults__", (lambda: None, 1))
+        path = self.write("a")
+        self.start()
+        self.advance(1)
+        self.assertEqual(self.status()["waiting"]["settling"], 1)
+        path.unlink()
+        age(self.write("b"))
+        self.advance(100)
+        self.assertEqual(tree(self.root), ["sent/b"])
+
+
 class JournalTests(WatchCase):
     """A journal that can't be written when files were sent."""
 

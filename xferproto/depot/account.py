@@ -138,13 +138,13 @@ class Account:
         turn = depot.turns.turn(size, lambda: request.abandoned)
         progress(0, size)
 
-        async def pace(done: int) -> None:
+        async def checkpoint(done: int) -> None:
             if not request.abandoned:
                 progress(done, size)
             await turn.progressed(done)
 
         async with turn:
-            good = await verify(depot.store, id, depot.executor, pace, view)
+            good = await verify(depot.store, id, depot.executor, checkpoint, view)
         if not good:
             raise Corrupt()
 

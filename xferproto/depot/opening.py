@@ -172,10 +172,10 @@ class ResumableOpening:
         turn = self._depot.turns.turn(length, lambda: request.abandoned, for_upload=True)
         self._progress(0, length)
 
-        async def pace(done: int) -> None:
+        async def checkpoint(done: int) -> None:
             if not request.abandoned:
                 self._progress(done, length)
             await turn.progressed(done)
 
         async with turn:
-            return await hash_stored(partial.read, length, self._depot.executor, pace)
+            return await hash_stored(partial.read, length, self._depot.executor, checkpoint)

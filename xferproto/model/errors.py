@@ -28,7 +28,7 @@ class XferError(Exception):
     """
     The base of every error that xfer raises on purpose.
 
-    Each class says what its errors mean, so that nobody has to list classes.
+    Each class says what its errors mean; callers ask these attributes instead of listing classes.
 
     @cvar symbol: the stable name of the error on the wire (docs/protocol.md, "Errors").
     @cvar scope: how much fails with it.
@@ -230,7 +230,7 @@ class StorageUnavailable(XferError):
 
 
 class UsersUnreadable(XferError):
-    """The users file can't be read, or there is a mistake in it; the text says where."""
+    """The users file can't be read, or has a mistake; the text says where."""
 
     scope = Scope.SERVER
 
@@ -248,7 +248,7 @@ class CertificateError(XferError):
 
 
 class TLSFailed(XferError):
-    """The other side is not trusted, does not trust this one, or speaks no TLS; the text says."""
+    """The peer is not trusted, does not trust this end, or does not speak TLS; see the text."""
 
     scope = Scope.SERVER
 

@@ -70,7 +70,7 @@ def check_name(name: str) -> None:
 
     @param name: where it is made of a path, bytes that are not UTF-8 stand there as Python's
         surrogate escapes.
-    @raise BadName: as of L{parse_name}.
+    @raise BadName: as for L{parse_name}.
     """
     try:
         field = name.encode("utf-8", "surrogateescape")

@@ -52,7 +52,7 @@ def client_network(host: str) -> str:
     Return what counts as one client, for limits and delays: an IPv4 address, or the /64 network of
     an IPv6 one, as whoever has one address of it usually has all.
 
-    @param host: an IP address; what is none is returned as it is.
+    @param host: an IP address; any other text is returned unchanged.
     """
     try:
         address = ipaddress.ip_address(host.partition("%")[0])

@@ -13,8 +13,8 @@ from xferproto.transfer.digest import Digest, md5, sha256
 HASH_BLOCK = 1024 * 1024
 """Bytes read and hashed at a time."""
 
-Pace = Callable[[int], Awaitable[None]]
-"""Told how many bytes are hashed; what it returns is waited for before the next ones."""
+Checkpoint = Callable[[int], Awaitable[None]]
+"""Awaited after each block with the number of bytes hashed; it may wait, or raise to stop."""
 
 
 class ContentDigest:
@@ -43,13 +43,13 @@ async def hash_stored(
     read: Callable[[int, int], Deferred[bytes]],
     length: int,
     executor: Executor,
-    pace: Pace,
+    checkpoint: Checkpoint,
 ) -> ContentDigest:
     """
     Hash the first C{length} bytes of a content, block by block.
 
     @param read: returns bytes, given an offset and their exact number.
-    @raise Exception: what C{read} or C{pace} failed with.
+    @raise Exception: what C{read} or C{checkpoint} failed with.
     """
     digest = ContentDigest()
     offset = 0
@@ -58,5 +58,5 @@ async def hash_stored(
         block = await read(offset, count)
         await executor.run(digest.update, block)
         offset += count
-        await pace(offset)
+        await checkpoint(offset)
     return digest

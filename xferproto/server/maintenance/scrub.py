@@ -109,14 +109,14 @@ class Scrub:
             return False
         began = self._clock.seconds()
 
-        async def pace(done: int) -> None:
+        async def checkpoint(done: int) -> None:
             ahead = done / self._rate - (self._clock.seconds() - began)
             # A clock that jumps back must not stop the scrub for longer than a block takes.
             longest = max(PAUSE, hashing.HASH_BLOCK / self._rate)
             await self._sleep(max(0.0, min(ahead, longest)))
 
         try:
-            await verify(self._store, id, self._executor, pace, EVERYTHING)
+            await verify(self._store, id, self._executor, checkpoint, EVERYTHING)
         except NoSuchFile:  # deleted meanwhile
             return True
         except _Stopped:
