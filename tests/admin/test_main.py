@@ -111,7 +111,7 @@ class RebuildTests(SynchronousTestCase):
 
     def test_copy(self) -> None:
         """With a copy of the catalogue, names that it has are kept; later ones are recovered."""
-        self.successResultOf(self.store.backup())
+        self.successResultOf(self.store.maintenance.backup())
         self.put(self.store, "d.txt", b"later")
         self.close()
         self.assertTrue((self.root / BACKUP).exists())

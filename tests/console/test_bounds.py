@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from xferproto.client import lines
-from xferproto.console.commands.rm import _Removing
+from xferproto.console.commands.rm import _Removal
 from xferproto.console.transfers.exact_name import named, statuses
 from xferproto.console.transfers.remote_index import RemoteIndex
 from xferproto.model.entry import Entry, Status
@@ -87,7 +87,7 @@ class BoundsTests(SynchronousTestCase):
         for damaged in (False, True):
             for contents in (False, True):
                 client: Any = _Endless(damaged, contents)
-                removing = _Removing(_Session(), True, True, False, None)  # type: ignore[arg-type]
+                removing = _Removal(_Session(), True, True, False, None)  # type: ignore[arg-type]
                 self.assert_ends(client, removing._find(client, "a"))
 
     def test_put(self) -> None:

@@ -731,7 +731,7 @@ class LoginTests(CommandCase):
         self.assertIn("log in: give --user", self.fails(1, "ls"))
         (self.directory / "open").write_text(PASSWORD)
         ended = self.ok("ls", XFER_USER="alice", XFER_PASSWORD_FILE="open")
-        self.assertIn("others can read", ended.err)
+        self.assertIn("other users can read", ended.err)
 
     def test_no_keyring(self) -> None:
         """Where there is no keyring, login says how to get one."""
@@ -831,7 +831,7 @@ class UsageTests(CommandCase):
     def test_bad_file(self) -> None:
         """So is the file, with the key."""
         self.config.write_text("[servers.lab]\nprot = 1")
-        self.assertIn(f"{self.config}: servers.lab.prot is no key", self.fails(2, "ls"))
+        self.assertIn(f"{self.config}: servers.lab.prot is not a key", self.fails(2, "ls"))
         self.config.unlink()
         self.assertIn(f"{self.config}: No such file", self.fails(2, "ls"))
         self.assertIn("No such file", self.fails(2, "ls", "--config", "other.toml"))

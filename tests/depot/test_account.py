@@ -18,7 +18,7 @@ from xferproto.depot.account import Account, IAccount
 from xferproto.depot.depot import Depot
 from xferproto.model.errors import Corrupt, Denied, LoginRequired, NoSuchFile, RequestError
 from xferproto.model.identity import ALL_RIGHTS, NOBODY, Identity, Right, View
-from xferproto.store.interface import IListing
+from xferproto.store.interface import ITextListing
 from xferproto.store.local.packed import SMALL_SIZE
 
 SMALL, LARGE = b"hello", bytes(SMALL_SIZE + 1)
@@ -61,7 +61,7 @@ class AccountCase(SynchronousTestCase):
     def put(self, account: Account, content: bytes, name: str = "a") -> str:
         return self.successResultOf(account.put(name, content)).id
 
-    def lines(self, listing: IListing) -> list[str]:
+    def lines(self, listing: ITextListing) -> list[str]:
         """The names that are listed, and their ids."""
         return self.successResultOf(listing.read()).decode().splitlines()
 

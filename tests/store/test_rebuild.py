@@ -218,7 +218,7 @@ class NamesTests(RebuildCase):
         self.assertEqual(status, 0, out)
         self.assert_restored(self.root)
         store = make_store(self, self.root)
-        self.successResultOf(store.backup())
+        self.successResultOf(store.maintenance.backup())
         self.successResultOf(store.close())
         for path in self.root.glob("catalogue.*"):
             if path.name != BACKUP:
@@ -230,7 +230,7 @@ class NamesTests(RebuildCase):
     def test_deleted(self) -> None:
         """A file that was deleted since the last copy is not missed, and does not come back."""
         store = make_store(self, self.root)
-        self.successResultOf(store.backup())
+        self.successResultOf(store.maintenance.backup())
         self.successResultOf(store.delete(id_of(LARGE_CONTENT), None, EVERYTHING))
         self.successResultOf(store.close())
         status, out = self.rebuild(self.root)

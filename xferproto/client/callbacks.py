@@ -8,12 +8,12 @@ from typing import Literal
 from xferproto.model.entry import Entry
 
 Progress = Callable[[int, int], None]
-"""Called with the bytes that are through, and the bytes in all."""
+"""Called with the number of bytes transferred, and the number in all."""
 
 OnWait = Callable[[int, str], None]
 """
-Called with how much of the server's work is done, 0 to 100, and what the work is, while the answer
-has to wait for it. The text is the server's: it is to be escaped before it is shown.
+Called while the server works before its answer, with the percentage that is done and a name of the
+work. The text is the server's: escape it before you show it.
 """
 
 OnResult = Callable[[str, Entry | Exception], None]

@@ -28,19 +28,19 @@ from xferproto.wire.commands import Command
 
 class XferClientProtocol(Protocol):
     """
-    A connection to a depot.
+    Make requests over a connection to a depot.
 
     Every request returns a Deferred. Requests may be made at any time; they are sent one after the
     other. A Deferred fails with
 
      - a L{RequestError} when the server refuses (the connection goes on, unless it was refused
        while the file was being sent);
-     - L{HashMismatch} when the two sides disagree on the content;
+     - L{HashMismatch} when the hashes of client and server differ;
      - L{ConnectionCut} when the connection ends first;
-     - L{UnexpectedReply} when what came is not xfer's protocol.
+     - L{UnexpectedReply} when the answer is not of xfer's protocol.
 
-    Cancelling a Deferred whose request was sent closes the connection: there is no other way to
-    take a request back.
+    Cancelling a Deferred whose request was sent closes the connection, because a request can't be
+    withdrawn.
 
     @param settings: what the connection has in common with others of its factory.
     """
@@ -57,7 +57,7 @@ class XferClientProtocol(Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether a request made now may be answered: the connection is there, and in step."""
+        """Whether a request made now may be answered: the connection has not ended."""
         return self._connection.usable
 
     @property
@@ -80,10 +80,10 @@ class XferClientProtocol(Protocol):
 
     def login(self, user: str, password: str) -> Deferred[None]:
         """
-        Say who is asking; from then on it is that user's rights that count.
+        Log in as a user, whose rights count from then on.
 
-        @raise Insecure: others could read along: the connection is neither over TLS nor within the
-            machine. Then nothing is sent.
+        @raise Insecure: others could read the password, because the connection is neither over TLS
+            nor within the machine. Then nothing is sent.
         @raise LoginFailed: the server does not accept this name and password; a L{Denied<
             xferproto.model.errors.Denied>}.
         """
@@ -91,7 +91,7 @@ class XferClientProtocol(Protocol):
 
     def list_files(self, prefix: str = "") -> Deferred[list[Entry]]:
         """
-        The entries whose names begin with C{prefix}, in name order.
+        Return the entries whose names begin with C{prefix}, in name order.
 
         @raise AnswerTooLong: there are more than can be kept, about a million; the connection is
             closed then.
@@ -133,12 +133,12 @@ class XferClientProtocol(Protocol):
         )
 
     def help(self) -> Deferred[list[str]]:
-        """What the server says of its commands; needs no right. The lines are the server's."""
+        """Return the server's lines about its commands; needs no right."""
         return self._requests.run(queries.help_lines(self._connection))
 
     def stat(self, id: str) -> Deferred[Status]:
         """
-        All that the depot knows of a content.
+        Return all that the depot knows of a content.
 
         @raise AnswerTooLong: as for L{list_files}, of its names.
         """
@@ -151,13 +151,13 @@ class XferClientProtocol(Protocol):
         progress: Progress | None = None,
     ) -> Deferred[Entry]:
         """
-        Store a file, and compare the server's MD5 of it with one's own.
+        Store a file, and compare the MD5 of server and client.
 
         @param source: a path, or the content itself as bytes.
-        @param name: the name to store it under; the file's own where it is None.
+        @param name: the name to store it under; None for the file's own.
         @param progress: called with how many bytes are sent; once with all of them, also for an
             empty file; then the server's answer is awaited.
-        @return: fires with the entry, when the server has it safe on its disk.
+        @return: fires with the entry, when the file is safe on the server's disk.
         @raise OSError: the file can't be read.
         @raise SourceChanged: the file became shorter while it was sent.
         """
@@ -176,10 +176,11 @@ class XferClientProtocol(Protocol):
         """
         Store a file under a token, from where an earlier try ended; else like L{upload}.
 
-        What the server holds is checked against the file first; where it differs, all is sent.
+        The part that the server holds is compared with the file first; if it differs, the whole
+        file is sent.
 
-        @param token: what to call the upload: C{sha256:HEX} of the content, where that is known, or
-            one's own word. Where it is None, it stands for the file's path, size, time and inode.
+        @param token: a name for the upload: C{sha256:HEX} of the content, or any other. None for
+            one made of the file's path, size, time and inode.
         @param progress: called with the offset where sending begins, and how many bytes are sent.
         @param on_wait: called with how far the server's work is, 0 to 100, and what it is, when it
             takes longer than some seconds: hashing what is held, or storing. The words are the
@@ -193,9 +194,9 @@ class XferClientProtocol(Protocol):
 
     def discard(self, name: str, token: str) -> Deferred[None]:
         """
-        Let the server drop what it holds of an upload under a token that will not go on.
+        Let the server drop what it holds under the token of an upload that will not be resumed.
 
-        @param name: any; the upload's own.
+        @param name: any name.
         @raise Busy: another connection sends under the token.
         """
         return self._requests.run(self._uploader.discard(name, token))
@@ -206,14 +207,14 @@ class XferClientProtocol(Protocol):
         Let the server hash the stored bytes again.
 
         @param on_wait: called with how far it is, as for L{resume}.
-        @raise Corrupt: they are no longer what they were.
+        @raise Corrupt: they are damaged.
         """
         return self._requests.run(
             queries.confirm(self._connection, Command.VERIFY, id, None), on_wait
         )
 
     def delete(self, id: str, name: str | None = None) -> Deferred[None]:
-        """Remove one name of a content, or all of them where C{name} is None."""
+        """Remove one name of a content, or all of them if C{name} is None."""
         return self._requests.run(queries.confirm(self._connection, Command.DELETE, id, name))
 
     def download(
@@ -225,18 +226,18 @@ class XferClientProtocol(Protocol):
         resume: bool = False,
     ) -> Deferred[Entry]:
         """
-        Fetch a file. It is written aside and appears as C{target} when its size and MD5 are right.
+        Fetch a file: write it aside, and rename it to C{target} when its size and MD5 are right.
 
         @param target: a path of the caller's choice; names from the server decide nothing.
         @param replace: whether a file that is there may be replaced.
         @param progress: called with how many bytes have come; once with all of them, also for an
             empty file and for one that had come before; unless all is fetched anew.
-        @param resume: keep what came when the download ends early, in a hidden file beside
-            C{target}, and go on from there the next time. A part that turns out wrong is thrown
-            away, and all is fetched anew.
+        @param resume: whether to keep the part that came when the download ends early, in a hidden
+            file beside C{target}, and to resume from there the next time. If the part turns out to
+            be wrong, it is removed, and the whole file is fetched again.
         @return: fires with the entry, when C{target} is on the disk.
         @raise TargetExists: C{target} is there and may not be replaced.
-        @raise OSError: it can't be written.
+        @raise OSError: C{target} can't be written.
         """
         return self._requests.run(
             self._downloader.download(id, Path(target), replace, progress, resume)
@@ -244,12 +245,12 @@ class XferClientProtocol(Protocol):
 
     def read(self, id: str, largest: int, progress: Progress | None = None) -> Deferred[bytes]:
         """
-        Fetch a content into memory; it comes out when its size and MD5 are right.
+        Fetch a content into memory.
 
-        @param largest: the most bytes that are taken.
+        @param largest: the most bytes that the content may have.
         @param progress: as for L{download}.
-        @return: fires with the content.
-        @raise TooLarge: it has more; the connection is closed then, as it was on its way.
+        @return: fires with the content, when its size and MD5 are right.
+        @raise TooLarge: it has more; then the connection is closed, as the content is on its way.
         """
         return self._requests.run(self._downloader.read(id, largest, progress))
 
@@ -258,7 +259,7 @@ class XferClientProtocol(Protocol):
         self, files: Iterable[tuple[Path | str | bytes, str]], on_result: OnResult
     ) -> Deferred[None]:
         """
-        Store files, each hashed and compared as with L{upload}; fast where they are small.
+        Store files, each hashed and compared as with L{upload}; fast if they are small.
 
         Those up to 64 KiB are sent without waiting for the answers to earlier ones.
 
@@ -277,7 +278,7 @@ class XferClientProtocol(Protocol):
         self, files: Iterable[tuple[str, Path | str]], on_result: OnResult, replace: bool = False
     ) -> Deferred[None]:
         """
-        Fetch files, each checked and made durable as with L{download}; fast where they are small.
+        Fetch files, each checked and made durable as with L{download}; fast if they are small.
 
         They are asked for without waiting for earlier ones, and written many at a time.
 
@@ -291,7 +292,7 @@ class XferClientProtocol(Protocol):
         return self._requests.run(self._bulk_downloader.download(files, on_result, replace))
 
     def disconnect(self) -> Deferred[None]:
-        """Say goodbye after the requests made so far; fires when the connection is closed."""
+        """Close the connection after the requests made so far; fires when it is closed."""
         closed = self._connection.when_closed()
         if not closed.called:
             quitting = self._requests.run(send_quit(self._connection))

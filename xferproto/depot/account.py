@@ -17,7 +17,7 @@ from xferproto.depot.uploader import PATIENT, Uploader
 from xferproto.model.entry import ContentStatus, Entry
 from xferproto.model.errors import Corrupt, Denied, LoginRequired, TooLarge
 from xferproto.model.identity import Identity, Right, View
-from xferproto.store.interface import FLAT_COST, IListing
+from xferproto.store.interface import FLAT_COST, ITextListing
 from xferproto.transfer.stored_check import verify
 
 
@@ -71,13 +71,13 @@ class Account:
 
     # Names
 
-    def list(self, prefix: str) -> IListing:
+    def list(self, prefix: str) -> ITextListing:
         """The entries whose names begin with C{prefix}, but for those known to be damaged."""
-        return self._depot.store.list(prefix, self.require(Right.LIST).view)
+        return self._depot.store.list_text(prefix, self.require(Right.LIST).view)
 
-    def list_damaged(self, prefix: str) -> IListing:
+    def list_damaged(self, prefix: str) -> ITextListing:
         """The entries whose names begin with C{prefix} and whose contents are damaged."""
-        return self._depot.store.list_damaged(prefix, self.require(Right.LIST).view)
+        return self._depot.store.list_damaged_text(prefix, self.require(Right.LIST).view)
 
     def status(self, id: str) -> Deferred[ContentStatus]:
         """
@@ -88,9 +88,9 @@ class Account:
         """
         return self._depot.store.status(id, self.require(Right.LIST).view)
 
-    def names(self, id: str) -> IListing:
+    def names(self, id: str) -> ITextListing:
         """The entries of one content; none where there is none with that id."""
-        return self._depot.store.names(id, self.require(Right.LIST).view)
+        return self._depot.store.names_text(id, self.require(Right.LIST).view)
 
     # Bytes out
 

@@ -170,7 +170,7 @@ def _session_fields(session: Session) -> dict[str, Any]:
         },
         "sending": [
             {"name": item.path, "size": item.size, "sent": item.sent}
-            for item in session.sending.under_way[:SHOWN]
+            for item in session.sender.under_way[:SHOWN]
         ],
         "passed_over": scanner.others,
         "closed": scanner.closed,

@@ -97,7 +97,7 @@ class Session:
         self.stability = StabilityTracker(context, self._disposition)
         self.scanner = Scanner(context, self.stability, self.poll)
         self._recheck = Recheck(context, mover, self.scanner.look_at)
-        self.sending = FileSender(context, client, self._disposition, self.scanner.look_at)
+        self.sender = FileSender(context, client, self._disposition, self.scanner.look_at)
 
     def _inotify(self) -> Inotify | None:
         def changed(changes: Changes) -> None:
@@ -118,7 +118,7 @@ class Session:
         if self.inotify is not None:
             self.context.clock.addReader(self.inotify)
         self.scanner.start(self.inotify)
-        self.sending.start()
+        self.sender.start()
         self._recheck.start()
 
     async def stop(self) -> None:
@@ -126,7 +126,7 @@ class Session:
         self.scanner.stop()
         self.stability.stop()
         self._recheck.stop()
-        self.sending.stop()
+        self.sender.stop()
         self.context.breaker.stop()
         self._disposition.stop()
         await self._disposition.when_idle()

@@ -364,7 +364,7 @@ class WaitingTests(SynchronousTestCase):
         database.run_all()
         self.assertEqual(session.answer().split(b"\n")[1], b"Welcome alice")
         mine = View("alice", all=False)
-        listing = depot.store.list("", mine).read()
+        listing = depot.store.list_text("", mine).read()
         database.run_all()
         self.assertTrue(self.successResultOf(listing).endswith(b";b;2\n"))
 

@@ -1,4 +1,4 @@
-"""The blocking face of the client: for scripts and notebooks, and for threads of any program."""
+"""The blocking client, for scripts, notebooks, and threads of any program."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from xferproto.model.errors import BadName
 R = TypeVar("R")
 
 Outcomes = list[tuple[str, Entry | Exception]]
-"""What a file is called, and its entry or what went wrong with it; of each file, in their order."""
+"""The name (or id) of each file, and its entry or exception, in the order of the outcomes."""
 
 LARGEST = 64 * 1024 * 1024
-"""The most bytes that L{BlockingClient.read} takes into memory, if nothing else is said."""
+"""The most bytes that L{BlockingClient.read} takes into memory by default."""
 
 
 class Attached(NamedTuple):
     """
-    What a client has in the process that it is used in.
+    The lease and the client of a L{BlockingClient} in one process.
 
-    @ivar finalizer: ends the lease of a client that was forgotten.
+    @ivar finalizer: ends the lease when the client is collected.
     """
 
     lease: Lease
@@ -45,19 +45,19 @@ class Attached(NamedTuple):
 
 class BlockingClient:
     """
-    A depot for scripts, notebooks and threads: each request is a call that returns its answer.
+    Make requests to a depot from scripts, notebooks and threads: each is a call that returns its
+    answer.
 
-    It connects at the first request, and again when it has to; requests are tried again, uploads
-    and downloads go on where they ended. As a context manager it closes itself.
+    The client connects at the first request, and again when needed. It tries requests again, and
+    resumes uploads and downloads. As a context manager it closes itself.
 
     Any number of threads may use one client; their requests take turns on its one connection. The
     work is done by a reactor of xfer's own on a thread of its own, which the clients of a process
     share, and which ends with the last of them: C{twisted.internet.reactor} and C{asyncio} are not
     touched, and may be used beside it. After a fork, the child connects anew.
 
-    A request that its thread no longer waits for is cancelled: by Ctrl-C, by whatever a callback
-    raises, after C{timeout}. What has come or gone of a file is kept, and the next try goes on from
-    there. All callbacks are called on the thread that waits.
+    A request is cancelled by Ctrl-C, by an exception of a callback, and after C{timeout}. The next
+    try resumes what was transferred. All callbacks are called on the thread that waits.
 
     Requests raise what those of an L{XferClientProtocol} fail with; and C{RuntimeError} when the
     client is closed.
@@ -71,10 +71,11 @@ class BlockingClient:
         C{cert} and C{key}.
     @param credentials: the user and the password to log in with.
     @param tries: how often each request is tried before its last failure is raised.
-    @param timeout: seconds that a request may take, with all its tries; None for any.
-    @param patience: seconds without progress after which a connection is taken for lost.
+    @param timeout: seconds that a request may take, with all its tries; None for no limit.
+    @param patience: seconds without progress after which a connection counts as lost.
     @param notify: called with a line that says why something is tried again, and when.
-    @raise ValueError: it is not said where the depot is, or said twice; C{fingerprint} is none.
+    @raise ValueError: neither or both of endpoint and host are given, or C{fingerprint} is
+        malformed.
     @raise CertificateError: a file can't be used.
     """
 
@@ -154,7 +155,7 @@ class BlockingClient:
     # Requests
 
     def list_files(self, prefix: str = "") -> list[Entry]:
-        """The entries whose names begin with C{prefix}, in name order."""
+        """Return the entries whose names begin with C{prefix}, in name order."""
         return self._call(lambda client, call: client.list_files(prefix))
 
     def list_damaged(self, prefix: str = "") -> list[Entry]:
@@ -167,7 +168,7 @@ class BlockingClient:
         return self._call(lambda client, call: client.list_damaged(prefix))
 
     def stat(self, id: str) -> Status:
-        """All that the depot knows of a content."""
+        """Return all that the depot knows of a content."""
         return self._call(lambda client, call: client.stat(id))
 
     @renamed_parameters(waited="on_wait")
@@ -179,13 +180,13 @@ class BlockingClient:
         on_wait: OnWait | None = None,
     ) -> Entry:
         """
-        Store a file, and compare the server's MD5 of it with one's own.
+        Store a file, and compare the MD5 of server and client.
 
         @param source: a path, or the content itself as bytes.
-        @param name: the name to store it under; the file's own where it is None.
+        @param name: the name to store it under; None for the file's own.
         @param progress: called with how many bytes are sent, and how many there are.
         @param on_wait: called with how far the server's own work is, when that takes long.
-        @return: the entry; the server has it safe on its disk.
+        @return: the entry, when the file is safe on the server's disk.
         @raise OSError: the file can't be read.
         """
         if isinstance(source, bytearray | memoryview):
@@ -203,13 +204,13 @@ class BlockingClient:
         self, files: Iterable[tuple[Path | str | bytes, str]], on_result: OnResult | None = None
     ) -> Outcomes:
         """
-        Store files, each hashed and compared as with L{upload}; fast where they are small.
+        Store files, each hashed and compared as with L{upload}; fast if they are small.
 
         @param files: a source and a name each; taken as they are sent, some thousands ahead.
         @param on_result: called with each file's name and outcome when that is known.
-        @return: the name and the outcome of each file, in their order, but for those that had to
-            be tried again. An outcome is the entry, or else why not: an exception, which is not
-            raised. The others go on.
+        @return: the name and the outcome of each file, in their order, unless some had to be tried
+            again. An outcome is the entry, or an exception, which is not raised. The other files go
+            on.
         @raise Exception: what C{files} or C{on_result} raised; or the connection can't go on.
         """
         return self._many(files, on_result, lambda client: client.upload_many)
@@ -222,7 +223,7 @@ class BlockingClient:
         progress: Progress | None = None,
     ) -> Entry:
         """
-        Fetch a file. It is written aside and appears as C{target} when its size and MD5 are right.
+        Fetch a file: write it aside, and rename it to C{target} when its size and MD5 are right.
 
         @param target: a path of the caller's choice; names from the server decide nothing.
         @param replace: whether a file that is there may be replaced.
@@ -243,7 +244,7 @@ class BlockingClient:
         replace: bool = False,
     ) -> Outcomes:
         """
-        Fetch files, each checked and made durable as with L{download}; fast where they are small.
+        Fetch files, each checked and made durable as with L{download}; fast if they are small.
 
         @param files: an id and a target each, taken as for L{upload_many}.
         @param on_result: called with each file's id and outcome when that is known.
@@ -258,9 +259,9 @@ class BlockingClient:
 
     def read(self, id: str, largest: int = LARGEST, progress: Progress | None = None) -> bytes:
         """
-        Fetch a content into memory; it is returned when its size and MD5 are right.
+        Fetch a content into memory, and return it when its size and MD5 are right.
 
-        @param largest: the most bytes that are taken.
+        @param largest: the most bytes that the content may have.
         @param progress: called with how many bytes have come, and how many there are.
         @raise TooLarge: it has more.
         """
@@ -272,12 +273,12 @@ class BlockingClient:
         Let the server hash the stored bytes again.
 
         @param on_wait: called with how far it is, when that takes long.
-        @raise Corrupt: they are no longer what they were.
+        @raise Corrupt: they are damaged.
         """
         self._call(lambda client, call: client.verify(id, call.latest(on_wait)))
 
     def delete(self, id: str, name: str | None = None) -> None:
-        """Remove one name of a content, or all of them where C{name} is None."""
+        """Remove one name of a content, or all of them if C{name} is None."""
         self._call(lambda client, call: client.delete(id, name))
 
     # How they are made
@@ -309,14 +310,14 @@ class BlockingClient:
         return outcomes
 
     def _attach(self) -> Attached:
-        """What this client has in this process; made where it has nothing yet."""
+        """Return the lease and client of this process; make them if there are none."""
         attached = self._attached
         if attached is not None and attached.lease.thread.usable:
             return attached
         made = self._attach_anew()
         with locked():
             now = self._attached
-            if not self._closed and now is attached:  # nobody else was faster
+            if not self._closed and now is attached:  # no other thread was faster
                 self._attached = now = made
         if now is not made:
             made.finalizer()
@@ -363,4 +364,4 @@ def _notifier(notify: Callable[[str], object] | None) -> Callable[[str], None]:
 
 
 async def _nothing() -> None:
-    """No goodbye: nobody has connected."""
+    """Do nothing: there is no connection to close."""

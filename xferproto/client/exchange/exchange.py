@@ -14,7 +14,7 @@ from xferproto.model.entry import Entry
 from xferproto.model.errors import HashMismatch, XferError
 
 Notify = Callable[[str], None]
-"""Writes one line of the transcript."""
+"""Write one line of the transcript."""
 
 
 class ExchangeFailed(XferError):
@@ -30,13 +30,13 @@ async def exchange(
     delete: bool = False,
 ) -> bool:
     """
-    Send a file, fetch it back, and compare the hashes of both ways.
+    Send a file, fetch it back, and compare the hashes of both transfers.
 
     @param client: connected, and best C{prompted}, so that its lines read like a conversation.
     @param source: the file.
-    @param output: the directory that gets it back; made when it is not there.
-    @param notify: gets what happens between the lines of the wire.
-    @param verify: let the server hash the stored bytes again in between.
+    @param output: the directory to fetch it into; made if it does not exist.
+    @param notify: called with lines about what happens between the lines of the wire.
+    @param verify: whether the server hashes the stored bytes again in between.
     @param delete: take the file out of the depot again in the end.
     @return: whether both ways were a success.
     @raise ExchangeFailed: the list does not hold what was stored, or C{output} can't be used.

@@ -32,12 +32,12 @@ from xferproto.signals import OperatorSignals
 from xferproto.twistd import ExitStatus
 
 SHOWN_ENTRIES = 20
-"""Lines of a listing that the transcript shows; a large depot would drown it."""
+"""Lines of a listing that the transcript shows."""
 
 
 @implementer(ILogObserver)
 class TranscriptObserver:
-    """Prints the exchange and nothing beside it, except errors: those go to standard error."""
+    """Print the exchange only, and errors to standard error."""
 
     def __call__(self, event: LogEvent) -> None:
         level = event.get("log_level")
@@ -50,13 +50,13 @@ class TranscriptObserver:
 
 class ExchangeService(Service):
     """
-    Runs one exchange, then stops the reactor.
+    Run one exchange, then stop the reactor.
 
-    @param reactor: runs it.
-    @param endpoint: the depot, and the words that describe it.
+    @param reactor: the reactor.
+    @param endpoint: the depot, as messages call it, and its endpoint.
     @param source: the file to send.
-    @param output: the directory that gets it back.
-    @param tries: how often each step is tried; with more than one, it is resumed.
+    @param output: the directory to fetch it into.
+    @param tries: how often to try each step; if more than once, transfers are resumed.
     @param verify: as for L{exchange}.
     @param delete: as for L{exchange}.
     @param credentials: the user and password to log in with, or None.

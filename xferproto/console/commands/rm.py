@@ -51,12 +51,12 @@ def rm(
     """Remove files: a content under all its names, by its id; or a name."""
     run(
         chosen.settings(),
-        lambda session: _Removing(session, recursive, yes, dry_run, meant).run(whats),
+        lambda session: _Removal(session, recursive, yes, dry_run, meant).run(whats),
     )
 
 
 @dataclass(frozen=True)
-class _Victim:
+class _Target:
     """
     What one request removes.
 
@@ -70,7 +70,7 @@ class _Victim:
     names: tuple[str, ...]
 
 
-class _Removing:
+class _Removal:
     """
     Remove files, over several connections.
 
@@ -90,8 +90,8 @@ class _Removing:
         self._meant = meant
         self._output = session.output
         self._dry_run = dry_run
-        self._victims: dict[tuple[str, str | None], _Victim] = {}
-        self._queue: deque[_Victim] = deque()
+        self._targets: dict[tuple[str, str | None], _Target] = {}
+        self._queue: deque[_Target] = deque()
         self._removed = 0
 
     async def run(self, whats: tuple[str, ...]) -> None:
@@ -112,10 +112,10 @@ class _Removing:
                 if is_of_all(error):
                     raise
                 self._output.failed(what, error)
-        count = sum(len(victim.names) or 1 for victim in self._victims.values())
+        count = sum(len(target.names) or 1 for target in self._targets.values())
         if doubtful and not (self._yes or self._dry_run) and not await self._agreed(count):
             return
-        self._queue.extend(self._victims.values())
+        self._queue.extend(self._targets.values())
         try:
             jobs = Jobs(self._session, self._work, lambda: bool(self._queue))
             await jobs.run(client, min(self._session.settings.jobs, len(self._queue)))
@@ -151,12 +151,12 @@ class _Removing:
                 entries = ()  # then it may be a name
             except Corrupt:  # it can be removed; its names are not known
                 if await self._means_id(client, what):
-                    self._take(_Victim(what.lower(), None, ()))
+                    self._take(_Target(what.lower(), None, ()))
                     return True
                 entries = ()
             if entries and await self._means_id(client, what):
                 names = tuple(entry.name for entry in entries)
-                self._take(_Victim(entries[0].id, None, names))
+                self._take(_Target(entries[0].id, None, names))
                 return len(names) > 1
         kept = KeptEntries()
         below = what if what.endswith("/") else f"{what}/"
@@ -180,7 +180,7 @@ class _Removing:
         if not found:
             raise NoSuchFile()
         for entry in found:
-            self._take(_Victim(entry.id, entry.name, (entry.name,)))
+            self._take(_Target(entry.id, entry.name, (entry.name,)))
         return len({entry.name for entry in found}) > 1
 
     async def _means_id(self, client: RetryingClient, what: str) -> bool:
@@ -213,8 +213,8 @@ class _Removing:
         answer = await self._session.executor.run(_ask, prompt)
         return answer.strip().lower()
 
-    def _take(self, victim: _Victim) -> None:
-        self._victims.setdefault((victim.id, victim.name), victim)
+    def _take(self, target: _Target) -> None:
+        self._targets.setdefault((target.id, target.name), target)
 
     async def _agreed(self, count: int) -> bool:
         """Ask the user, and return whether they agree; without a terminal they do not."""
@@ -237,30 +237,30 @@ class _Removing:
         while self._queue:
             await self._remove(client, self._queue.popleft())
 
-    async def _remove(self, client: RetryingClient, victim: _Victim) -> None:
+    async def _remove(self, client: RetryingClient, target: _Target) -> None:
         from xferproto.console.transfers.run import is_of_all
 
         try:
             if not self._dry_run:
-                await client.delete(victim.id, victim.name)
+                await client.delete(target.id, target.name)
         except NoSuchFile:
             pass  # an earlier try, or somebody else, has removed it
         except Exception as error:
             if is_of_all(error):
-                self._queue.appendleft(victim)
+                self._queue.appendleft(target)
                 raise
-            what = victim.name or victim.id
-            self._output.failed(what, error, action="rm", id=victim.id, name=victim.name)
+            what = target.name or target.id
+            self._output.failed(what, error, action="rm", id=target.id, name=target.name)
             return
-        for name in victim.names or (None,):
+        for name in target.names or (None,):
             self._removed += 1
             if self._output.quiet:
                 continue
             shown = "" if name is None else f"  {self._output.shown(name)}"
             self._output.result(
-                f"{'would remove' if self._dry_run else 'removed'}  {victim.id}{shown}",
+                f"{'would remove' if self._dry_run else 'removed'}  {target.id}{shown}",
                 event="removed",
-                id=victim.id,
+                id=target.id,
                 name=name,
                 dry_run=self._dry_run,
             )

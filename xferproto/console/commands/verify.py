@@ -42,10 +42,10 @@ def verify(chosen: Chosen, whats: tuple[str, ...], everything: bool, meant: Mean
         raise click.UsageError("give what to verify, or --all")
     if meant and everything:
         raise click.UsageError(f"--{meant} goes without --all")
-    run(chosen.settings(), lambda session: Verifying(session, meant).run(whats or ("",)))
+    run(chosen.settings(), lambda session: Verification(session, meant).run(whats or ("",)))
 
 
-class Verifying:
+class Verification:
     """
     Verify contents over several connections, each content once.
 

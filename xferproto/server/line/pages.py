@@ -7,7 +7,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred, succeed
 
 from xferproto.model.entry import ContentStatus
-from xferproto.store.interface import IListing
+from xferproto.store.interface import ITextListing
 from xferproto.wire import codec
 from xferproto.wire.commands import Command
 
@@ -26,7 +26,7 @@ def status_lines(status: ContentStatus) -> list[bytes]:
     ]
 
 
-def listing_pages(first: bytes, listing: IListing) -> Callable[[], Deferred[bytes]]:
+def listing_pages(first: bytes, listing: ITextListing) -> Callable[[], Deferred[bytes]]:
     """A reader for a L{Sender}: a page of lines a call, beginning with the page that was read."""
     waiting = [first]
     return lambda: succeed(waiting.pop()) if waiting else listing.read()

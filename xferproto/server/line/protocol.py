@@ -34,7 +34,7 @@ from xferproto.server.line.pages import help_lines, listing_pages, status_lines
 from xferproto.server.line.replies import Answer, Transferred
 from xferproto.server.line.upload import OVERHEAD, UploadConnection
 from xferproto.server.traffic.bandwidth import rate_limited
-from xferproto.store.interface import IListing
+from xferproto.store.interface import ITextListing
 from xferproto.transfer.sender import Sender
 from xferproto.wire import codec
 from xferproto.wire.commands import Command, parse_command
@@ -151,7 +151,7 @@ class XferServerProtocol(UploadConnection):
         listing = self.account.list_damaged(prefix)
         self._start(self._send_listing(listing, codec.NO_DAMAGED))
 
-    async def _send_listing(self, listing: IListing, nothing: bytes) -> None:
+    async def _send_listing(self, listing: ITextListing, nothing: bytes) -> None:
         first = await listing.read()
         if first:
             await self._send(listing_pages(first, listing))
