@@ -23,7 +23,7 @@ from xferproto.server.auth.users import User
 from xferproto.server.factory import XferServerFactory
 from xferproto.server.limits import DEFAULTS, Limits
 from xferproto.server.line.protocol import LineProtocol
-from xferproto.store.local import changes, content_names, page_length, visible
+from xferproto.store.local import catalogue_changes, catalogue_names, catalogue_views, page_length
 from xferproto.store.local.packed import SMALL, SMALL_SIZE
 from xferproto.store.local.store import LocalStore
 from xferproto.threads.executor import Executor
@@ -67,10 +67,10 @@ def make_store(
 def few_at_once(case: SynchronousTestCase) -> None:
     """Let stores list three names to a page, and remove two to a transaction."""
     case.patch(page_length, "PAGE", 3)
-    case.patch(content_names, "FEW", 2)
-    case.patch(changes, "STEP", 2)
-    case.patch(changes, "STRIDE", 2)
-    case.patch(visible, "STEP", 2)
+    case.patch(catalogue_names, "FEW", 2)
+    case.patch(catalogue_changes, "STEP", 2)
+    case.patch(catalogue_changes, "STRIDE", 2)
+    case.patch(catalogue_views, "STEP", 2)
 
 
 def overwrite(root: Path, id: str, content: bytes | None) -> None:
