@@ -14,7 +14,7 @@ from tests.store.contract import stored_bytes
 from tests.support.depot import NO_SMALL, Depot, make_store, overwrite, small_marks, small_rows
 from xferproto.admin.main import main
 from xferproto.model.identity import EVERYTHING
-from xferproto.store.local.packed import SMALL, SMALL_SIZE, SmallObjects
+from xferproto.store.local.packed import SMALL, SMALL_SIZE, PackedContents
 from xferproto.store.local.schema import BACKUP, CATALOGUE
 from xferproto.store.local.store import LocalStore
 
@@ -149,7 +149,7 @@ class RebuildTests(SynchronousTestCase):
         status, out, _ = run("rebuild", self.root)
         self.assertEqual(status, 1)
         self.assertIn(f"{HELLO} is damaged", out)
-        self.assertIn(f'the bytes of {OTHER} are not there; it was "c.txt"', out)
+        self.assertIn(f'the bytes of {OTHER} are missing; its names were "c.txt"', out)
         self.assertEqual(self.listed(), [b"No files available at the moment"])
         (aside,) = (self.root / "quarantine").iterdir()
         self.assertEqual(aside.read_bytes(), b"jello")
@@ -195,7 +195,7 @@ class SmallRebuildTests(RebuildTests):
     def test_litter(self) -> None:
         """A content has one row afterwards, though a crash has left two, or a mark."""
         self.close()
-        with contextlib.closing(SmallObjects(self.root)) as small:
+        with contextlib.closing(PackedContents(self.root)) as small:
             small.add([(HELLO, b"hello"), (md5(b"new").hexdigest(), b"new")])
         status, out = self.rebuild()
         self.assertEqual(status, 0)
@@ -255,7 +255,7 @@ class SmallRebuildTests(RebuildTests):
         self.assertEqual(status, 1)
         self.assertIn("small.sqlite is damaged", out)
         self.assertIn("the old small.sqlite is kept as small.", out)
-        self.assertIn(f'the bytes of {HELLO} are not there; it was "a.txt", "b.txt"', out)
+        self.assertIn(f'the bytes of {HELLO} are missing; its names were "a.txt", "b.txt"', out)
         self.assertIn("1 contents under 1 names, 0 of them recovered", out)
         (kept,) = self.root.glob("small.*.damaged")
         self.assertIn(b"no database", kept.read_bytes())

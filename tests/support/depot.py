@@ -23,9 +23,9 @@ from xferproto.model.identity import NOBODY, Identity
 from xferproto.server.auth.users import User
 from xferproto.server.factory import XferServerFactory
 from xferproto.server.limits import DEFAULTS, Limits
-from xferproto.server.line.protocol import XferServerProtocol
+from xferproto.server.line.protocol import LineProtocol
 from xferproto.store.interface import IStore
-from xferproto.store.local import changes, content_names, page_length, visible
+from xferproto.store.local import catalogue_changes, catalogue_names, catalogue_views, page_length
 from xferproto.store.local.packed import SMALL, SMALL_SIZE
 from xferproto.store.local.store import LocalStore
 from xferproto.store.memory.store import MemoryStore
@@ -72,10 +72,10 @@ def make_store(
 def few_at_once(case: SynchronousTestCase) -> None:
     """Let stores list three names to a page, and remove two to a transaction."""
     case.patch(page_length, "PAGE", 3)
-    case.patch(content_names, "FEW", 2)
-    case.patch(changes, "STEP", 2)
-    case.patch(changes, "STRIDE", 2)
-    case.patch(visible, "STEP", 2)
+    case.patch(catalogue_names, "FEW", 2)
+    case.patch(catalogue_changes, "STEP", 2)
+    case.patch(catalogue_changes, "STRIDE", 2)
+    case.patch(catalogue_views, "STEP", 2)
 
 
 def overwrite(root: Path, id: str, content: bytes | None) -> None:
@@ -148,8 +148,8 @@ class Session:
         transport: Transport | None = None,
     ) -> None:
         protocol = factory.buildProtocol(None)
-        assert isinstance(protocol, XferServerProtocol)
-        self.protocol: XferServerProtocol = protocol
+        assert isinstance(protocol, LineProtocol)
+        self.protocol: LineProtocol = protocol
         self.transport = Transport(peerAddress=peer) if transport is None else transport
         self.transport.protocol = self.protocol
         self.protocol.makeConnection(self.transport)

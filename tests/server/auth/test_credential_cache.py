@@ -74,7 +74,9 @@ class KnownTests(KnownCase):
         self.assertEqual(len(self.executor), 0)
         self.assertEqual([session.answer() for session in sessions], [WELCOME] * 20)
         sessions[0].send(b"LIST_FILES\n")
-        self.assertEqual(sessions[0].protocol.account.identity, user("alice").identity)
+        self.assertEqual(
+            sessions[0].protocol.session.client.account.identity, user("alice").identity
+        )
 
     def test_first_at_once(self) -> None:
         """Of many that log in for the first time at once, one is looked at; the others wait."""

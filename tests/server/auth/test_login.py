@@ -82,7 +82,7 @@ class LoginCase(SynchronousTestCase):
         """Who a connection is when its next command comes."""
         session = session or self.session
         session.send(b"HELP\n")
-        return session.protocol.account.identity
+        return session.protocol.session.client.account.identity
 
 
 class LoginTests(LoginCase):
@@ -360,7 +360,7 @@ class WaitingTests(SynchronousTestCase):
         session = depot.connect(LOCAL)
         session.send(b"UPLOAD a;2\nhi" + login("alice") + b"UPLOAD b;2\nhi")
         self.assertEqual(session.answer(), b"")
-        self.assertEqual(session.protocol.account.identity.name, "")
+        self.assertEqual(session.protocol.session.client.account.identity.name, "")
         database.run_all()
         self.assertEqual(session.answer().split(b"\n")[1], b"Welcome alice")
         mine = View("alice", all=False)
