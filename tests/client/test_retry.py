@@ -79,7 +79,7 @@ class FakeReactor(Clock):
 class Wire:
     """One connection to a real server, without a network, that can be cut or bent."""
 
-    def __init__(self, depot: Depot, client: XferClientProtocol) -> None:
+    def __init__(self, depot: StoredDepot[Any], client: XferClientProtocol) -> None:
         self._client = client
         self._server = depot.factory.buildProtocol(None)
         near = peer("127.0.0.1")
