@@ -104,7 +104,7 @@ class Stream:
                     raise AssertionError(line)
                 session.send(f"DELETE {entry.id};{entry.name}\n".encode())
         session.lose()
-        self.store.age_partials(10.0, 1.0)
+        self.store.maintenance.age_partials(10.0, 1.0)
 
 
 def parse(data: bytes) -> None:

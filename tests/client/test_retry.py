@@ -701,7 +701,7 @@ class TransferTests(RetryCase):
 
     def assert_nothing_kept(self) -> None:
         """The depot has no part of an upload, and the client nothing to do."""
-        self.assertEqual(self.successResultOf(self.depot.store.partials()), [])
+        self.assertEqual(self.successResultOf(self.depot.store.maintenance.partials()), [])
         self.assertEqual(list((self.depot.root / "partial").iterdir()), [])
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 

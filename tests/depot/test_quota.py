@@ -235,13 +235,13 @@ class TokenTests(QuotaCase):
         other = self.depot.connect()
         self.assertEqual(self.upload(b"b", 1, other), REFUSED)
         self.session.lose()
-        self.assertEqual(self.successResultOf(self.depot.store.partials()), [])
+        self.assertEqual(self.successResultOf(self.depot.store.maintenance.partials()), [])
         self.assertEqual(self.upload(b"b", 100, other), self.stored(b"b", 100))
 
     def test_too_large(self) -> None:
         """One that would exceed it is refused, and leaves no partial."""
         self.assertEqual(self.begin(b"a", 101), REFUSED)
-        self.assertEqual(self.successResultOf(self.depot.store.partials()), [])
+        self.assertEqual(self.successResultOf(self.depot.store.maintenance.partials()), [])
         self.assertTrue(self.begin(b"a", 100).startswith(b"0;"))
 
     def test_busy(self) -> None:
@@ -310,7 +310,7 @@ class TokenTests(QuotaCase):
         answer = self.session.send(b"RESUME a;0;t\n", b"1\n")
         self.assertTrue(answer.startswith(b"0;"), answer)
         self.assertIn(b"\nERROR bad-range ", answer)
-        self.assertEqual(self.successResultOf(self.depot.store.partials()), [])
+        self.assertEqual(self.successResultOf(self.depot.store.maintenance.partials()), [])
         self.depot.core.quota._total = 60 * UNIT
         self.depot.clock.advance(ASK_AGAIN)
         self.assertEqual(self.upload(b"c", 11), self.stored(b"c", 11))
@@ -375,7 +375,7 @@ class SlowTests(QuotaCase):
         self.assertEqual(self.session.send(b"%d\n" % UNIT), READY)
         answer = self.session.send(b"s" * 97 * UNIT)
         self.assertEqual(answer, REFUSED)
-        (partial,) = self.successResultOf(self.depot.store.partials())
+        (partial,) = self.successResultOf(self.depot.store.maintenance.partials())
         self.assertEqual(partial.held, UNIT)
 
     def test_steady(self) -> None:

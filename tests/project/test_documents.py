@@ -155,6 +155,15 @@ class MarkTests(SynchronousTestCase):
                 self.assertIn(block.not_run, REASONS, block.where)
                 self.assertIn(block.language, SHELL, block.where)
 
+    def test_paths(self) -> None:
+        """The folders and modules that the architecture names are there."""
+        text = (PROJECT / "docs" / "architecture.md").read_text("utf-8")
+        found = re.findall(r"`((?:[a-z_]+/)+(?:[a-z_]+\.py)?)`", text)
+        self.assertGreater(len(found), 30)
+        for path in found:
+            there = [(root / path).exists() for root in (PROJECT, PROJECT / "xferproto")]
+            self.assertTrue(any(there) or path == "objects/", path)
+
     def test_links(self) -> None:
         """Each link within the project leads somewhere."""
         for path in [*documents(), PROJECT / "CONTRIBUTING.md", PROJECT / "CHANGELOG.md"]:

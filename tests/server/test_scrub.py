@@ -338,7 +338,7 @@ class DamageTests(DamageTestCase):
         self.make_due()
         began = self.now()
         failing: Deferred[None] = fail(OSError(errno.EIO, os.strerror(errno.EIO)))
-        with patch.object(self.store, "oldest_check", lambda *told: failing):
+        with patch.object(self.store.maintenance, "oldest_check", lambda *told: failing):
             self.scrub()
         self.pass_time(int(PAUSE) + 2)
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
@@ -350,7 +350,7 @@ class DamageTests(DamageTestCase):
         self.make_due()
         began = self.now()
         failing: Deferred[bool] = fail(OSError(errno.EIO, os.strerror(errno.EIO)))
-        with patch.object(self.store, "checked", lambda *told: failing):
+        with patch.object(self.store.maintenance, "checked", lambda *told: failing):
             self.scrub()
             self.pass_time(2)
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
@@ -499,7 +499,7 @@ class StopTests(ScrubTestCase):
     def test_after_the_catalogue_failed(self) -> None:
         """A catalogue that failed does not make the stop fail."""
         failing: Deferred[None] = fail(OSError(errno.EIO, os.strerror(errno.EIO)))
-        with patch.object(self.store, "oldest_check", lambda *told: failing):
+        with patch.object(self.store.maintenance, "oldest_check", lambda *told: failing):
             scrub = Scrub(self.store, InlineExecutor(), self.clock, RATE, self.now)
             scrub.start()
         self.successResultOf(self.stop(scrub))
@@ -518,5 +518,5 @@ class StopTests(ScrubTestCase):
         self.pass_time(21)
         self.assertEqual(self.verified(first), began + 10)
         self.assertEqual(self.verified(second), began + 35)
-        oldest = self.successResultOf(self.store.oldest_check())
+        oldest = self.successResultOf(self.store.maintenance.oldest_check())
         self.assertEqual(oldest, (first.id, began + 10))

@@ -73,7 +73,9 @@ class GoneTests(LocalStoreTestCase):
         entries = [entry_of(name, DATA) for name in NAMES]
         self.assertEqual(self.successResultOf(listed(store)), entries)
         self.assertEqual(self.successResultOf(stored_bytes(store, ID)), DATA)
-        self.assertEqual([one.held for one in self.successResultOf(store.partials())], [1])
+        self.assertEqual(
+            [one.held for one in self.successResultOf(store.maintenance.partials())], [1]
+        )
 
     def requests(self, store: LocalStore) -> dict[str, Callable[[], Deferred[Any]]]:
         """What is asked of a store beside the uploads that it has begun."""
@@ -85,9 +87,9 @@ class GoneTests(LocalStoreTestCase):
             "go on": lambda: store.resume("name", 5, "held", None, EVERYTHING),
             "delete one": lambda: store.delete(ID, NAMES[0], EVERYTHING),
             "delete": lambda: store.delete(ID, None, EVERYTHING),
-            "age": lambda: store.age_partials(9e9, 1),
-            "tend": store.tend,
-            "check": store.check,
+            "age": lambda: store.maintenance.age_partials(9e9, 1),
+            "tend": store.maintenance.tend,
+            "check": store.maintenance.check,
         }
 
     def test_requests(self) -> None:
@@ -154,7 +156,7 @@ class FileGoneTests(GoneTests):
             store.resume("more", len(DATA), "more", DIGESTS.sha256, EVERYTHING)
         )
         self.go_away()
-        for asked in (store.open(ID, EVERYTHING), store.missed(ID)):
+        for asked in (store.open(ID, EVERYTHING), store.maintenance.missed(ID)):
             self.failureResultOf(asked, StorageLost)
         self.failureResultOf(known.commit(DIGESTS), StorageLost)
         self.failureResultOf(

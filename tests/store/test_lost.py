@@ -176,7 +176,7 @@ class MissingTests(LostCase):
     def test_copy_only(self) -> None:
         """A copy of the catalogue tells that there were files, though nothing else is left."""
         store = make_store(self, self.root)
-        self.assertGreater(self.successResultOf(store.backup()), 0)
+        self.assertGreater(self.successResultOf(store.maintenance.backup()), 0)
         self.successResultOf(store.close())
         for path in self.root.iterdir():
             if path.name != BACKUP:
@@ -283,7 +283,7 @@ class WholeTests(LostCase):
             id = session.send(b"UPLOAD %s;%d\n" % (name.encode(), len(content)), content)
             session.send(b"DELETE " + id)
         self.assertEqual(entries(self, store), [])
-        self.successResultOf(store.backup())
+        self.successResultOf(store.maintenance.backup())
         self.successResultOf(store.close())
         self.assertEqual(self.names(self.root), [])
         large.write_bytes(LARGE_CONTENT)
@@ -365,7 +365,9 @@ class BackupTests(SynchronousTestCase):
     def test_full(self) -> None:
         """Upkeep that fails keeps no other from being done, and is one line of the log."""
         store = self.service._depot.store
-        self.patch(store, "age_partials", lambda *_: fail(sqlite3.OperationalError("full")))
+        self.patch(
+            store.maintenance, "age_partials", lambda *_: fail(sqlite3.OperationalError("full"))
+        )
         self.put("a")
         with capturedLogs() as events:
             self.reactor.advance(UPKEEP_INTERVAL)
@@ -444,7 +446,7 @@ class LockTests(LostCase):
             )
             with contextlib.redirect_stderr(None):
                 self.assertEqual(self.rebuild(self.root), 1)
-            self.successResultOf(store.check())
+            self.successResultOf(store.maintenance.check())
         self.successResultOf(store.close())
         self.assertEqual(self.names(self.root), ["large", "small"])
 
@@ -462,7 +464,7 @@ class LockTests(LostCase):
         store = make_store(self, self.root)
         self.assertRaises(BlockingIOError, self.lock_as_before)
         (self.root / "lock").unlink()
-        self.successResultOf(store.check())
+        self.successResultOf(store.maintenance.check())
         self.assertRaises(BlockingIOError, self.lock_as_before)
         self.successResultOf(store.close())
         self.lock_as_before()

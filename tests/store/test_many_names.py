@@ -19,7 +19,7 @@ from tests.support.executors import GatedExecutor, SteppedExecutor
 from tests.support.visitors import PASSWORD, peer, user
 from xferproto.model.entry import Entry
 from xferproto.model.identity import ALL_RIGHTS, EVERYTHING
-from xferproto.store.interface import IListing
+from xferproto.store.interface import ITextListing
 from xferproto.store.local import changes, page_length, visible
 from xferproto.store.local.packed import SMALL_SIZE
 from xferproto.store.local.schema import CATALOGUE
@@ -126,13 +126,13 @@ class StatTests(ManyNamesCase):
         """A content that goes between the two questions is one that is not there."""
         depot = Depot(self)
         self.name(depot.store, ["a"])
-        names = depot.store.names
+        names = depot.store.names_text
 
-        def gone(*arguments: Any) -> IListing:
+        def gone(*arguments: Any) -> ITextListing:
             self.successResultOf(depot.store.delete(HELLO.decode(), None, EVERYTHING))
             return names(*arguments)
 
-        self.patch(depot.store, "names", gone)
+        self.patch(depot.store, "names_text", gone)
         answer = depot.connect().send(b"STAT %s\n" % HELLO)
         self.assertTrue(answer.startswith(b"ERROR no-such-file "))
 
@@ -154,7 +154,7 @@ class StatTests(ManyNamesCase):
 class PageTests(ManyNamesCase):
     """How long a page is."""
 
-    def assert_pages(self, listing: IListing, most: int, entries: int) -> None:
+    def assert_pages(self, listing: ITextListing, most: int, entries: int) -> None:
         read = []
         while page := self.successResultOf(listing.read()):
             read.append(page)
@@ -166,7 +166,7 @@ class PageTests(ManyNamesCase):
         store = make_store(self)
         names = in_order(1500) + ["x" + name for name in in_order(600, 250)]
         entry = self.name(store, [name + f"/{'y' * 255}" * 3 * (len(name) > 9) for name in names])
-        for listing in (store.list("", EVERYTHING), store.names(entry.id, EVERYTHING)):
+        for listing in (store.list_text("", EVERYTHING), store.names_text(entry.id, EVERYTHING)):
             self.assert_pages(listing, page_length.LARGEST_PAGE, 2100)
 
     def test_many_listings(self) -> None:
@@ -174,10 +174,11 @@ class PageTests(ManyNamesCase):
         store = make_store(self)
         entry = self.name(store, [f"{'y' * 240}/" * 3 + name for name in in_order(300)])
         others = [
-            (store.list("", EVERYTHING), store.names(entry.id, EVERYTHING)) for _ in range(50)
+            (store.list_text("", EVERYTHING), store.names_text(entry.id, EVERYTHING))
+            for _ in range(50)
         ]
         share = page_length.FULL_PAGES * page_length.LARGEST_PAGE // 100
-        for listing in (store.list("", EVERYTHING), store.names(entry.id, EVERYTHING)):
+        for listing in (store.list_text("", EVERYTHING), store.names_text(entry.id, EVERYTHING)):
             self.assert_pages(listing, share, 300)
         del others
 
@@ -420,7 +421,9 @@ class CostTests(ManyNamesCase):
         """To read and verify it."""
         self.assert_flat(lambda store, entry: store.get(entry.id, EVERYTHING))
         self.assert_flat(lambda store, entry: store.status(entry.id, EVERYTHING))
-        self.assert_flat(lambda store, entry: store.checked(entry.id, digests_of(b"hello")))
+        self.assert_flat(
+            lambda store, entry: store.maintenance.checked(entry.id, digests_of(b"hello"))
+        )
 
     def test_deletion(self) -> None:
         """To remove all: twice as many take twice the work."""
@@ -437,7 +440,7 @@ class CostTests(ManyNamesCase):
         for count in (1000, 2000):
             store = make_store(self)
             entry = self.name(store, in_order(count))
-            others = [store.list("", EVERYTHING) for _ in range(100)]
+            others = [store.list_text("", EVERYTHING) for _ in range(100)]
             steps.append(self.told(store, entry))
             del others
         self.assertLess(steps[1], 2.5 * steps[0])

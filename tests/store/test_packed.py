@@ -455,7 +455,7 @@ class CrashTests(SmallStoreCase):
         def check(store: LocalStore) -> None:
             content = self.successResultOf(store.open(digests_of(b"content").md5, EVERYTHING))
             found = digests_of(b"context")
-            checked = store.checked(digests_of(b"content").md5, found, content)
+            checked = store.maintenance.checked(digests_of(b"content").md5, found, content)
             self.assertIs(self.successResultOf(checked), False)
 
         for copy in self.crashes(check):
@@ -626,7 +626,7 @@ class PlaceTests(SmallStoreCase):
         store = self.open()
         entry = self.put(store, "name", b"content")
         content = self.successResultOf(store.open(entry.id, EVERYTHING))
-        self.successResultOf(store.checked(entry.id, None, content))
+        self.successResultOf(store.maintenance.checked(entry.id, None, content))
         paths = [*self.root.glob("small.sqlite*"), *(self.root / "quarantine").iterdir()]
         self.assertGreaterEqual(len(paths), 3)
         for path in paths:
@@ -655,7 +655,7 @@ class LostTests(SmallStoreCase):
             self.failureResultOf(store.get(entry.id, EVERYTHING), Corrupt)
             self.failureResultOf(store.open(entry.id, EVERYTHING), Corrupt)
         self.assertEqual(self.successResultOf(stored_bytes(store, new.id)), b"33333")
-        self.assertIs(self.successResultOf(store.missed(old.id)), False)
+        self.assertIs(self.successResultOf(store.maintenance.missed(old.id)), False)
         self.put(store, "old", b"11111")
         self.successResultOf(store.delete(other.id, None, EVERYTHING))
         self.assert_holds(store, self.root, {"old": b"11111", "new": b"33333"})
@@ -789,7 +789,7 @@ class MigrationTests(SmallStoreCase):
         self.old = self.commit(store, "old", b"old")
         self.damaged = self.commit(store, "damaged", b"damaged")
         content = self.successResultOf(store.open(self.damaged.id, EVERYTHING))
-        self.successResultOf(store.checked(self.damaged.id, None, content))
+        self.successResultOf(store.maintenance.checked(self.damaged.id, None, content))
         self.successResultOf(store.close())
         with contextlib.closing(sqlite3.connect(self.root / CATALOGUE)) as connection:
             columns = "id, sha256, size, stored, verified, damaged"
@@ -827,7 +827,7 @@ class MigrationTests(SmallStoreCase):
         store = self.open()
         self.assert_holds(store, self.root, {"old": b"old"}, (b"old",))
         self.failureResultOf(store.open(self.damaged.id, EVERYTHING), Corrupt)
-        (partial,) = self.successResultOf(store.partials())
+        (partial,) = self.successResultOf(store.maintenance.partials())
         self.assertEqual((partial.token, partial.idle), ("t", 5.0))
         self.put(store, "new", b"new")
         self.put(store, "old again", b"old")

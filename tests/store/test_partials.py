@@ -88,7 +88,7 @@ class PartialTestCase(LocalStoreTestCase):
 
     def assert_no_litter(self, store: LocalStore, root: Path) -> None:
         """Every file in C{partial/} is of an unfinished upload that the operator can see."""
-        partials = self.successResultOf(store.partials())
+        partials = self.successResultOf(store.maintenance.partials())
         self.assertLessEqual(len(names_in(root, "partial")), len(partials))
 
 
@@ -99,11 +99,11 @@ class PersistenceTests(PartialTestCase):
         """An unfinished upload survives a restart: its bytes, its start and its idle time."""
         store = open_store(self.root)
         self.hold(store, b"cont")
-        self.successResultOf(store.age_partials(10, 100))
+        self.successResultOf(store.maintenance.age_partials(10, 100))
         self.close(store)
         store = self.open()
         self.assertEqual(
-            self.successResultOf(store.partials()),
+            self.successResultOf(store.maintenance.partials()),
             [PartialStatus("token", "name", 7, held=4, started=1e9, idle=10.0)],
         )
         self.assert_holds_partial(store, b"cont")
@@ -174,7 +174,7 @@ class PersistenceTests(PartialTestCase):
         self.assertEqual(len(names_in(copy, "partial")), 1)
         store = self.open(copy)
         self.assertEqual(names_in(copy, "partial"), [])
-        self.assertEqual(self.successResultOf(store.partials()), [])
+        self.assertEqual(self.successResultOf(store.maintenance.partials()), [])
         self.assert_holds_partial(store, b"")
         self.successResultOf(partial.abort())
 
@@ -186,7 +186,7 @@ class PersistenceTests(PartialTestCase):
         (name,) = names_in(self.root, "partial")
         (self.root / "partial" / name).unlink()
         store = self.open()
-        (status,) = self.successResultOf(store.partials())
+        (status,) = self.successResultOf(store.maintenance.partials())
         self.assertEqual((status.token, status.held), ("token", 0))
         self.assert_holds_partial(store, b"")
         self.successResultOf(go_on(self.resume(store), b"content"))
@@ -196,11 +196,11 @@ class PersistenceTests(PartialTestCase):
         """What an expired upload held is removed from the disk, once its time is up."""
         store = self.open()
         self.hold(store, b"cont")
-        self.successResultOf(store.age_partials(100, 100))
+        self.successResultOf(store.maintenance.age_partials(100, 100))
         self.assertEqual(len(names_in(self.root, "partial")), 1)
-        self.successResultOf(store.age_partials(1, 100))
+        self.successResultOf(store.maintenance.age_partials(1, 100))
         self.assertEqual(names_in(self.root, "partial"), [])
-        self.assertEqual(self.successResultOf(store.partials()), [])
+        self.assertEqual(self.successResultOf(store.maintenance.partials()), [])
 
     def test_restart_is_one_file(self) -> None:
         """Starting over leaves no file of what was held."""
@@ -306,10 +306,10 @@ class ExpiryTests(PartialTestCase):
         self.root = Path(self.mktemp()).absolute()
         store = open_store(self.root)
         self.hold(store, b"cont")
-        self.successResultOf(store.age_partials(101, 1000))
+        self.successResultOf(store.maintenance.age_partials(101, 1000))
         self.close(store)
         store = self.open(files=executor)
-        expiring = store.age_partials(0, 100)
+        expiring = store.maintenance.age_partials(0, 100)
         for _ in range(min(steps, len(executor))):
             executor.step()
         outcomes: list[IPartial] = []
@@ -346,12 +346,12 @@ class ExpiryTests(PartialTestCase):
         partials = [self.successResultOf(each) for each in resuming]
         for partial in partials:
             partial.write([b"c"])
-        ageing = store.age_partials(1000, 100)
+        ageing = store.maintenance.age_partials(1000, 100)
         for partial in partials:  # they were active when the time had passed
             self.successResultOf(partial.abort())
         writer.run_all()
         self.successResultOf(ageing)
-        idle = [partial.idle for partial in self.successResultOf(store.partials())]
+        idle = [partial.idle for partial in self.successResultOf(store.maintenance.partials())]
         self.assertEqual(idle, [0.0, 0.0])
 
 
@@ -505,7 +505,7 @@ class CrashTests(PartialTestCase):
 
         def tell(store: LocalStore) -> None:
             content = self.successResultOf(store.open(id, EVERYTHING))
-            checking = store.checked(id, digests_of(b"context"), content)
+            checking = store.maintenance.checked(id, digests_of(b"context"), content)
             self.assertIs(self.successResultOf(checking), False)
             content.close()
 
@@ -516,7 +516,7 @@ class CrashTests(PartialTestCase):
             self.assertEqual(len(entries), 0 if committed else 1, step)
             if committed:
                 self.failureResultOf(store.open(id, EVERYTHING), Corrupt)
-                self.assertIs(self.successResultOf(store.missed(id)), False, step)
+                self.assertIs(self.successResultOf(store.maintenance.missed(id)), False, step)
             else:
                 tell(store)
             self.put(store, "name", b"content")
@@ -963,7 +963,7 @@ class SpaceTests(PartialTestCase):
         for token in ("a", "b", "b"):
             self.failureResultOf(self.store.resume("name", 1001, token, None, EVERYTHING), NoSpace)
         self.assert_room(1000)
-        self.assertEqual(self.successResultOf(self.store.partials()), [])
+        self.assertEqual(self.successResultOf(self.store.maintenance.partials()), [])
         self.assertEqual(names_in(self.root, "partial"), [])
         self.successResultOf(self.resume(self.store, 1000, "a").abort())
 
@@ -972,7 +972,7 @@ class SpaceTests(PartialTestCase):
         self.hold(self.store, b"cont")
         self.disk.free = Disk.spare
         self.failureResultOf(self.store.resume("name", 7, "token", None, EVERYTHING), NoSpace)
-        (status,) = self.successResultOf(self.store.partials())
+        (status,) = self.successResultOf(self.store.maintenance.partials())
         self.assertEqual(status.held, 4)
         self.disk.free += 3
         self.successResultOf(go_on(self.resume(self.store), b"content"))
@@ -1048,7 +1048,7 @@ class SpaceTests(PartialTestCase):
         other = self.create(996 - partial_room)
         self.assertRaises(NoSpace, partial.write, [bytes(996)])
         self.successResultOf(partial.abort())
-        (status,) = self.successResultOf(self.store.partials())
+        (status,) = self.successResultOf(self.store.maintenance.partials())
         self.assertEqual(status.held, 4)
         self.successResultOf(other.abort())
 
@@ -1111,7 +1111,7 @@ class MostTokensTests(PartialTestCase):
         """One more takes the place of the longest unused that stands for a content."""
         for token in ("a", "b", "c"):
             self.successResultOf(go_on(self.resume(self.store, 7, token), b"content"))
-            self.successResultOf(self.store.age_partials(10, 100))
+            self.successResultOf(self.store.maintenance.age_partials(10, 100))
         self.successResultOf(go_on(self.resume(self.store, 7, "d"), b"content"))
         for token, known in (("b", True), ("d", True), ("c", True), ("a", False)):
             partial = self.resume(self.store, 7, token)

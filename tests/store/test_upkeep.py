@@ -45,7 +45,7 @@ class UnnamedTests(LocalStoreTestCase):
         store = self.open()
         self.put(store, "name", b"content")
         self.litter(b"litter", b"more")
-        self.successResultOf(store.tend())
+        self.successResultOf(store.maintenance.tend())
         self.assert_holds(store, self.root, {"name": b"content"})
         names = [f"{digests_of(data).md5}.1000000000.unnamed" for data in (b"litter", b"more")]
         self.assertEqual(self.aside(), sorted(names))
@@ -56,7 +56,7 @@ class UnnamedTests(LocalStoreTestCase):
         self.addCleanup(close_store, self, store)
         self.successResultOf(store.put("name", b"content", digests_of(b"content"), EVERYTHING))
         self.litter(b"content")
-        self.successResultOf(store.tend())
+        self.successResultOf(store.maintenance.tend())
         self.assertEqual(len(self.aside()), 1)
 
     def test_removed(self) -> None:
@@ -67,7 +67,7 @@ class UnnamedTests(LocalStoreTestCase):
                 self.litter(b"litter")
                 for name in ("0" * 32 + ".1", "0" * 32 + ".unnamed", "notes.1.unnamed"):
                     (self.root / "quarantine" / name).touch()
-            self.successResultOf(store.tend())
+            self.successResultOf(store.maintenance.tend())
             self.assertEqual(len(self.aside()), 3 + left, when)
             self.close(store)
 
@@ -83,7 +83,7 @@ class UnnamedTests(LocalStoreTestCase):
         (self.root / "objects" / "lost+found").mkdir()
         (self.root / "objects" / "zz").touch()
         before = len(list(folder.iterdir()))
-        self.successResultOf(store.tend())
+        self.successResultOf(store.maintenance.tend())
         self.assertEqual(len(list(folder.iterdir())), before - 1)
 
     def test_foreign_folders(self) -> None:
@@ -95,7 +95,7 @@ class UnnamedTests(LocalStoreTestCase):
         (folder.parent / others[0]).symlink_to("/nowhere")
         (folder.parent / others[1]).touch()
         os.mkfifo(folder.parent / others[2])
-        self.successResultOf(store.tend())
+        self.successResultOf(store.maintenance.tend())
         self.assertEqual(len(self.aside()), 1)
         self.assertEqual(names_in(self.root, "objects"), sorted([*others, folder.name]))
 
@@ -107,7 +107,7 @@ class UnnamedTests(LocalStoreTestCase):
             store = self.open()
             contents = [b"%d" % number for number in range(count)]
             self.litter(*contents)
-            self.successResultOf(store.tend())
+            self.successResultOf(store.maintenance.tend())
             there = [data for data in contents if (self.root / object_path(data)).exists()]
             self.assertEqual(len(there), left)
 
@@ -120,7 +120,7 @@ class UnnamedTests(LocalStoreTestCase):
             self.litter(b"other")
             upload = self.successResultOf(begin(store, "name", b"content"))
             files.open = False
-            tending = store.tend()
+            tending = store.maintenance.tend()
             for _ in range(min(steps, len(files))):
                 files.step()
             committing: Deferred[object] = upload.commit(digests_of(b"content"))
@@ -137,7 +137,7 @@ class UnnamedTests(LocalStoreTestCase):
         store = self.open(writer=writer)
         upload = self.successResultOf(begin(store, "name", b"content"))
         writer.open = False
-        tending = store.tend()
+        tending = store.maintenance.tend()
         committing: Deferred[object] = upload.commit(digests_of(b"content"))
         self.assertTrue((self.root / object_path(b"content")).exists())
         writer.step()
@@ -154,7 +154,7 @@ class UnnamedTests(LocalStoreTestCase):
         files = SteppedExecutor()
         store = self.open(files=files)
         self.litter(*(b"%d" % number for number in range(30)))
-        tending = store.tend()
+        tending = store.maintenance.tend()
         for _ in range(5):
             files.step()
         closing = store.close()
@@ -177,7 +177,7 @@ class UnnamedTests(LocalStoreTestCase):
         self.close(store)
         (self.root / object_path(b"content")).write_bytes(data)
         store = self.open()
-        self.successResultOf(store.tend())
+        self.successResultOf(store.maintenance.tend())
         self.assert_holds(store, self.root, {})
 
 
@@ -191,7 +191,7 @@ class TendTests(LocalStoreTestCase):
         contents = (b"small", b"as a file of its own")
         for data in contents:
             self.successResultOf(store.put("name", data, digests_of(data), EVERYTHING))
-        self.successResultOf(store.tend())
+        self.successResultOf(store.maintenance.tend())
         for name, table, count in ((CATALOGUE, "entry", 2), (SMALL, "small", 1)):
             copy = Path(self.mktemp())
             shutil.copyfile(self.root / name, copy)
@@ -205,13 +205,13 @@ class TendTests(LocalStoreTestCase):
         self.patch(Spare, "make", lambda spare: made.append(self.root))
         store = self.open()
         for times in (1, 2):
-            self.successResultOf(store.tend())
+            self.successResultOf(store.maintenance.tend())
             self.assertEqual(len(made), times)
 
     def test_objects_once(self) -> None:
         """The objects are looked through once, since nothing loses its name while it runs."""
         store = self.open()
-        self.successResultOf(store.tend())
+        self.successResultOf(store.maintenance.tend())
         self.put(store, "name", b"content")
         looked: list[str] = []
 
@@ -220,10 +220,10 @@ class TendTests(LocalStoreTestCase):
             return set()
 
         self.patch(Objects, "ids_in", ids_in)
-        self.successResultOf(store.tend())
+        self.successResultOf(store.maintenance.tend())
         self.assertEqual(looked, [])
         self.close(store)
-        self.successResultOf(self.open().tend())
+        self.successResultOf(self.open().maintenance.tend())
         self.assertEqual(len(looked), 1)
 
 

@@ -115,7 +115,7 @@ class MigrationTests(SynchronousTestCase):
             usage = [self.successResultOf(store.usage(owner)) for owner in ("kim", "", None)]
             kim, stranger = 14 + 4 * FLAT_COST, 7 + 2 * FLAT_COST
             self.assertEqual(usage, [kim, stranger, kim + stranger])
-            self.assertEqual(len(self.successResultOf(store.partials())), 2)
+            self.assertEqual(len(self.successResultOf(store.maintenance.partials())), 2)
             self.successResultOf(store.close())
         store = make_store(self, self.root, small=-1)
         self.successResultOf(store.delete(self.md5, "a", View("kim", all=False)))

@@ -757,7 +757,7 @@ class VerifiedUploadTests(SynchronousTestCase):
         entry = self.successResultOf(Deferred.fromCoroutine(verified.finish()))
         self.assertEqual(entry, Entry(self.digests().md5, "name", len(self.DATA)))
         self.assertEqual(
-            entries_of(self.successResultOf(store.list("", EVERYTHING).read())), [entry]
+            entries_of(self.successResultOf(store.list_text("", EVERYTHING).read())), [entry]
         )
         status = self.successResultOf(store.status(entry.id, EVERYTHING))
         self.assertEqual(status.sha256, self.digests().sha256)

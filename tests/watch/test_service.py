@@ -560,7 +560,7 @@ class AwayTests(WatchCase):
             wire.to_server(wire.up()[: 2 * 1024 * 1024])
             wire.to_client(wire.down())
         self.cut(wire)
-        (partial,) = self.successResultOf(self.depot.store.partials())
+        (partial,) = self.successResultOf(self.depot.store.maintenance.partials())
         self.assertGreater(partial.held, 0)
         with (self.root / "a").open("ab") as opened:
             opened.write(b"more")
@@ -569,7 +569,7 @@ class AwayTests(WatchCase):
         self.assertEqual(self.endpoint.failures, [])
         (entry,) = self.entries()
         self.assertEqual(entry.size, 4 * 1024 * 1024 + 4)
-        self.assertEqual(self.successResultOf(self.depot.store.partials()), [])
+        self.assertEqual(self.successResultOf(self.depot.store.maintenance.partials()), [])
 
     def test_answers_lost(self) -> None:
         """Small files whose answers were lost are asked for, and not sent again."""

@@ -21,6 +21,35 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredEntry:
+    """
+    An entry, and what a store knows of it.
+
+    @ivar entry: which.
+    @ivar stored: when the content was first stored under the name, seconds since the epoch; of the
+        owners whose names are seen.
+    @ivar damaged: whether the stored bytes of the content are known to be wrong.
+    """
+
+    entry: Entry
+    stored: float
+    damaged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DamageSummary:
+    """
+    The entries of a store whose contents are known to be damaged.
+
+    @ivar count: how many there are.
+    @ivar names: the names of the first of them, in name order.
+    """
+
+    count: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Digests:
     """
     Hold the hashes of one content.
@@ -52,6 +81,29 @@ class PartialStatus:
     held: int
     started: float
     idle: float
+
+
+@dataclass(frozen=True, slots=True)
+class UploadStatus:
+    """
+    What came under a token of one owner.
+
+    @ivar name: the name that it will have, or got last.
+    @ivar size: the declared size in bytes.
+    @ivar held: how many of them have come: all, where C{id} is known.
+    @ivar started: when it was begun, seconds since the epoch.
+    @ivar idle: for how long it has not been used while the server ran, in seconds.
+    @ivar id: the content that it became; None while it is not stored.
+    @ivar running: whether an upload has the token now.
+    """
+
+    name: str
+    size: int
+    held: int
+    started: float
+    idle: float
+    id: str | None
+    running: bool
 
 
 @dataclass(frozen=True, slots=True)

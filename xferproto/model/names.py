@@ -1,4 +1,4 @@
-"""Check names of files and users, and passwords (docs/protocol.md, "Grammar")."""
+"""Check names of files and users, tokens and passwords (docs/protocol.md, "Grammar")."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ MAX_USER = 64
 MAX_PASSWORD = 1024
 """The most bytes that a password may have in UTF-8."""
 
+MAX_TOKEN = 128
+"""The most characters that a resume token may have."""
+
 _USER = re.compile(rb"[A-Za-z0-9._-]{1,%d}" % MAX_USER)
+_TOKEN = re.compile(f"[A-Za-z0-9._:-]{{1,{MAX_TOKEN}}}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _FORBIDDEN = re.compile("[\\\\\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """Backslash, and the characters of Unicode's categories Cc, Zl and Zp."""
@@ -89,6 +93,11 @@ def parse_prefix(field: bytes) -> str:
 def is_user_name(name: str) -> bool:
     """Return whether a name is 1 to 64 ASCII letters, digits, or characters of C{._-}."""
     return _USER.fullmatch(name.encode("utf-8", "replace")) is not None
+
+
+def is_token(token: str) -> bool:
+    """Whether this is 1 to 128 ASCII letters, digits, or characters of C{._:-}."""
+    return _TOKEN.fullmatch(token) is not None
 
 
 def is_password(password: str) -> bool:

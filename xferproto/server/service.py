@@ -248,13 +248,12 @@ class DepotService(Service):
             raise
         _settle_collector()
         log.info("storing in {path}", path=str(self._storage))
-        self._survey = Deferred.fromCoroutine(
-            report_foreign_files(self._executor("files"), self._storage)
-        )
-        self._reporting = Deferred.fromCoroutine(report_damage(self._depot.store))
+        maintenance = self._depot.store.maintenance
+        self._survey = Deferred.fromCoroutine(report_foreign_files(maintenance, str(self._storage)))
+        self._reporting = Deferred.fromCoroutine(report_damage(maintenance))
         self._authenticator.start()
         self._upkeep_ended = self._upkeep.start(UPKEEP_INTERVAL, now=False)
-        self._tending = self._depot.store.tend()
+        self._tending = maintenance.tend()
         self._tending.addErrback(lambda failure: log.failure("upkeep failed", failure))
         if self._scrub_rate:
             store, executor = self._depot.store, self._executor("files")
@@ -287,9 +286,9 @@ class DepotService(Service):
             log.info("try it: printf 'LIST_FILES\\nQUIT\\n' | {line}", line=line)
 
     async def _look_after(self) -> None:
-        store = self._depot.store
+        maintenance = self._depot.store.maintenance
         try:
-            await store.check()
+            await maintenance.check()
         except StorageLost:
             if not self._storage_lost:
                 log.critical("the storage directory {path} is gone", path=str(self._storage))
@@ -301,9 +300,10 @@ class DepotService(Service):
         # Monotonic time: a clock that is set forward must not expire uploads.
         now = time.monotonic()
         elapsed, self._looked = now - self._looked, now
-        # One at a time: if the disk is full, one may work although the other does not.
-        await self._done("removing old partials", store.age_partials(elapsed, self._partial_ttl))
-        await self._done("tidying up", store.tend())
+        # Each by itself: where the disk is full, the one may go that the other can't.
+        aging = maintenance.age_partials(elapsed, self._partial_ttl)
+        await self._done("removing old partials", aging)
+        await self._done("tidying up", maintenance.tend())
         if now >= self._backup_due:
             self._backup_due = now + BACKUP_INTERVAL / 60  # if it fails
             size = await self._back_up()
@@ -312,7 +312,7 @@ class DepotService(Service):
 
     async def _back_up(self) -> int | None:
         """Copy the catalogue, and return the size of the copy; None if that failed."""
-        return await self._done("copying the catalogue", self._depot.store.backup())
+        return await self._done("copying the catalogue", self._depot.store.maintenance.backup())
 
     async def _done(self, what: str, work: Deferred[R]) -> R | None:
         """Wait for one upkeep task; a failure is logged, and it is tried again the next time."""

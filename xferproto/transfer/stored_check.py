@@ -31,11 +31,11 @@ async def _verify_once(
     try:
         content = await store.open(id, view)
     except Corrupt:
-        return await store.missed(id)
+        return await store.maintenance.missed(id)
     try:
         digest = await hash_stored(content.read, content.entry.size, executor, checkpoint)
     except Corrupt:
-        return await store.checked(id, None, content)
+        return await store.maintenance.checked(id, None, content)
     finally:
         content.close()
-    return await store.checked(id, digest.digests(), content)
+    return await store.maintenance.checked(id, digest.digests(), content)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
+from xferproto.model.credentials import Login
 from xferproto.model.entry import Entry
 from xferproto.model.errors import (
     REQUEST_ERRORS,
@@ -25,17 +26,15 @@ from xferproto.model.names import (
     MAX_PASSWORD,
     MAX_USER,
     is_password,
+    is_token,
     is_user_name,
     parse_name,
 )
 from xferproto.model.units import SIZE_LIMIT, iso_time
-from xferproto.wire.requests import Held, Login, Range, ResumeDetails, UploadDetails
+from xferproto.wire.requests import Held, Range, ResumeDetails, UploadDetails
 
 MAX_LINE = 4096
 """The most bytes a line may have, its LF not counted."""
-
-MAX_TOKEN = 128
-"""The most characters that a resume token may have."""
 
 EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 """The id of the empty file (RFC 1321, A.5)."""
@@ -47,7 +46,6 @@ DONE = b"DONE"
 
 _DIGITS = re.compile(rb"[0-9]{1,19}")
 _ID = re.compile(rb"[0-9a-fA-F]{32}")
-_TOKEN = re.compile(rb"[A-Za-z0-9._:-]{1,%d}" % MAX_TOKEN)
 _SHA256 = re.compile(rb"[0-9a-f]{64}")
 _TIME = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 _WAIT = re.compile(rb"WAIT ([0-9]{1,3}) (.+)")
@@ -98,13 +96,14 @@ def parse_resume(argument: bytes) -> ResumeDetails:
     @raise BadName: the name is not allowed.
     @raise BadToken: the token is not allowed.
     """
-    rest, semicolon, token = argument.rpartition(b";")
+    rest, semicolon, field = argument.rpartition(b";")
     if not semicolon or b";" not in rest:
         raise BadDetails("A field is missing; send name;size;token.")
-    if not _TOKEN.fullmatch(token):
+    token = field.decode("ascii", "replace")
+    if not is_token(token):
         raise BadToken()
     details = parse_upload(rest)
-    return ResumeDetails(details.name, details.size, token.decode("ascii"))
+    return ResumeDetails(details.name, details.size, token)
 
 
 def parse_held(line: bytes) -> Held:

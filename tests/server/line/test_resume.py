@@ -80,7 +80,9 @@ class ResumeCase(SynchronousTestCase):
         return self.depot.connect().send(b"LIST_FILES\n")
 
     def partials(self) -> list[PartialStatus]:
-        found: Sequence[PartialStatus] = self.successResultOf(self.depot.store.partials())
+        found: Sequence[PartialStatus] = self.successResultOf(
+            self.depot.store.maintenance.partials()
+        )
         return list(found)
 
     def partial_files(self) -> list[bytes]:
@@ -251,7 +253,7 @@ class HeldTests(ResumeCase):
         self.hold(b"hel")
         self.hold(b"wo", token=b"u")
         session, _ = self.resume()
-        self.successResultOf(self.depot.store.age_partials(11, 10))
+        self.successResultOf(self.depot.store.maintenance.age_partials(11, 10))
         self.assertEqual(self.partial_files(), [b"hel"])
         self.assertEqual(session.send(b"3\nlo"), READY + HELLO + b"\n")
         self.assertEqual(self.resume(token=b"u")[1], held(b""))
@@ -1120,6 +1122,6 @@ class LogTests(ResumeCase):
         """A partial that was forgotten."""
         self.hold(b"hel")
         self.lines()
-        self.successResultOf(self.depot.store.age_partials(11, 10))
+        self.successResultOf(self.depot.store.maintenance.age_partials(11, 10))
         (line,) = self.lines()
         self.assertIn("expired", line)

@@ -6,9 +6,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from xferproto.model.escape import quoted
-from xferproto.model.identity import EVERYTHING
-from xferproto.store.interface import IStore
-from xferproto.wire.codec import parse_entry
+from xferproto.store.interface import IMaintenance
 
 log = Logger("xfer")
 
@@ -16,23 +14,17 @@ NAMED = 10
 """How many names the log shows; the others are counted."""
 
 
-async def report_damage(store: IStore) -> None:
+async def report_damage(maintenance: IMaintenance) -> None:
     """Log the number of files that are known to be damaged, and the first names."""
-    listing = store.list_damaged("", EVERYTHING)
-    count = 0
-    names: list[str] = []
     try:
-        while page := await listing.read():
-            count += page.count(b"\n")
-            if len(names) < NAMED:
-                lines = page.split(b"\n", NAMED)[: NAMED - len(names)]
-                names += [quoted(parse_entry(line).name) for line in lines if line]
+        damage = await maintenance.damaged(NAMED)
     except CancelledError:  # the server stops
         return
     except Exception:
         log.failure("can't list the damaged files")
         return
-    if count:
+    if count := damage.count:
+        names = [quoted(name) for name in damage.names]
         more = f" and {count - len(names):,} more" if count > len(names) else ""
         log.error(
             "{count} damaged: {names}{more}; upload or delete each of them; xfer-depot damaged "

@@ -100,7 +100,7 @@ class Scrub:
         """Verify the content that is due, or defer it if unreadable; return whether one was."""
         now = self._clock.seconds()
         self._unreadable = {id: until for id, until in self._unreadable.items() if until > now}
-        oldest = await self._store.oldest_check(self._unreadable)
+        oldest = await self._store.maintenance.oldest_check(self._unreadable)
         if oldest is None:
             return False
         id, verified = oldest

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from twisted.logger import Logger
 
 from xferproto.files.staged_file import StagedFile
-from xferproto.model.entry import Digests, PartialStatus
+from xferproto.model.entry import Digests, PartialStatus, UploadStatus
+from xferproto.model.errors import BadToken
 from xferproto.model.identity import View
+from xferproto.model.names import is_token
 from xferproto.store.interface import FLAT_COST, Claiming
 from xferproto.store.local.catalogue import Catalogue
 from xferproto.store.local.contents import Contents
@@ -116,6 +118,22 @@ class ResumableUploads:
             return None
         return known if await self._contents.has(known) else None
 
+    async def status(self, token: str, view: View) -> UploadStatus | None:
+        """Look up what came under a token, as C{IStore.upload_status} does."""
+        token = _owned(token, view)
+        row = await self._catalogue.partial(token)
+        if row is None:
+            return None
+        if row.id is None:
+            held = await self._partials.held(token)
+        else:
+            known = await self._catalogue.by_token(token, view.owner_filter)
+            if known is None or not await self._contents.has(known):
+                return None
+            held = known.size
+        running = self.leases.is_taken(token)
+        return UploadStatus(row.name, row.size, held, row.started, row.idle, row.id, running)
+
     async def usage(self, owner: str | None) -> int:
         """How many bytes count as an owner's, or in all, as C{IStore.usage} says."""
         with self.leases.counting() as count:
@@ -156,5 +174,11 @@ class ResumableUploads:
 
 
 def _owned(token: str, view: View) -> str:
-    """Each owner has tokens of their own; no token holds a slash."""
+    """
+    Make the key of a token in the catalogue: each owner has tokens of their own.
+
+    @raise BadToken: it is not of the form of tokens; one with a slash could be another owner's.
+    """
+    if not is_token(token):
+        raise BadToken()
     return f"{view.owner}/{token}" if view.owner else token

@@ -14,13 +14,13 @@ removes the row, then the bytes, then the mark. The next start removes what is i
 a marked object that has no row. Small contents go the same way, many at once, as rows of a database
 of their own instead of files. What can't be committed goes back, so that the store is as before and
 an upload under a token can go on. No mark is synced: what a power cut leaves without one is found
-by L{LocalStore.tend}.
+by L{xferproto.store.local.upkeep}.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,17 +30,18 @@ from zope.interface import implementer
 
 from xferproto.files.direct_io import WORTH_IT
 from xferproto.files.staged_file import StagedFile
-from xferproto.model.entry import ContentStatus, Digests, Entry, PartialStatus
+from xferproto.model.entry import ContentStatus, Digests, Entry, StoredEntry, UploadStatus
 from xferproto.model.errors import StorageUnavailable
 from xferproto.model.identity import View
 from xferproto.store.interface import (
     MOST_TOKENS,
     Claiming,
     IContent,
-    IListing,
     IPartial,
     IStore,
+    ITextListing,
     IUpload,
+    check_limit,
 )
 from xferproto.store.local.backup import Backup
 from xferproto.store.local.batch_insert import SmallPuts
@@ -51,6 +52,7 @@ from xferproto.store.local.content_locks import ContentLocks
 from xferproto.store.local.content_names import LocalNames
 from xferproto.store.local.contents import Contents
 from xferproto.store.local.lock import lock_directory
+from xferproto.store.local.maintenance import LocalMaintenance
 from xferproto.store.local.objects import Objects
 from xferproto.store.local.packed import SMALL_SIZE, SmallObjects
 from xferproto.store.local.partial_files import PartialFiles
@@ -105,7 +107,6 @@ class LocalStore:
         self._files = files
         self.small = small
         self._root = root
-        self._now = now
         self._space = space or Space(root)
         self._locks = ContentLocks()
         self._closed = False
@@ -124,7 +125,6 @@ class LocalStore:
                 lambda number: self._small.mark(number),
                 scans,
             )
-            self._backup = Backup(root, self._catalogue.writing)
             self._puts = SmallPuts(self._small, self._catalogue.writing, writer, self._check, now)
             self._gets = Gets(self._catalogue, self._small, reader)
             self.objects = Objects(root)
@@ -142,7 +142,7 @@ class LocalStore:
                 files,
                 writer,
                 now,
-                self._put_aside,
+                self._locks,
             )
             self._remover = Remover(
                 self.objects, self._contents, self._catalogue, files, self._upkeep, self._locks
@@ -159,6 +159,20 @@ class LocalStore:
                 self._publisher,
                 self._pending,
                 files,
+            )
+            self.maintenance = LocalMaintenance(
+                root,
+                self._lock,
+                self.objects,
+                self._contents,
+                self._catalogue,
+                self._locks,
+                self._resumable,
+                self._upkeep,
+                Backup(root, self._catalogue.writing),
+                self._pending,
+                files,
+                now,
             )
             self._upkeep.tidy_up()
         except (OSError, sqlite3.Error) as error:
@@ -242,19 +256,34 @@ class LocalStore:
             self._resumable.resume(name, size, token, sha256, view, claim)
         )
 
-    # Contents
+    def upload_status(self, token: str, view: View) -> Deferred[UploadStatus | None]:
+        return Deferred.fromCoroutine(self._resumable.status(token, view))
 
-    def list(self, prefix: str, view: View) -> IListing:
+    # Entries
+
+    def list(
+        self, prefix: str, after: tuple[str, str] | None, limit: int, view: View
+    ) -> Deferred[Sequence[StoredEntry]]:
+        check_limit(limit)
+        return self._catalogue.entries(prefix, after, limit, view.owner_filter)
+
+    def find(self, name: str, limit: int, view: View) -> Deferred[Sequence[StoredEntry]]:
+        check_limit(limit)
+        return Deferred.fromCoroutine(self._catalogue.find(name, limit, view.owner_filter))
+
+    def list_text(self, prefix: str, view: View) -> ITextListing:
         return LocalListing(self._catalogue, prefix, view.owner_filter)
 
-    def list_damaged(self, prefix: str, view: View) -> IListing:
+    def list_damaged_text(self, prefix: str, view: View) -> ITextListing:
         return LocalListing(self._catalogue, prefix, view.owner_filter, damaged=True)
+
+    def names_text(self, id: str, view: View) -> ITextListing:
+        return LocalNames(self._catalogue.names, id, view.owner_filter)
+
+    # Contents
 
     def status(self, id: str, view: View) -> Deferred[ContentStatus]:
         return self._catalogue.status(id, view.owner_filter)
-
-    def names(self, id: str, view: View) -> IListing:
-        return LocalNames(self._catalogue.names, id, view.owner_filter)
 
     def usage(self, owner: str | None) -> Deferred[int]:
         return Deferred.fromCoroutine(self._resumable.usage(owner))
@@ -276,75 +305,7 @@ class LocalStore:
     def delete(self, id: str, name: str | None, view: View) -> Deferred[None]:
         return Deferred.fromCoroutine(self._remover.delete(id, name, view.owner_filter))
 
-    # Checks
-
-    def oldest_check(self, besides: Collection[str] = ()) -> Deferred[tuple[str, float] | None]:
-        return self._catalogue.least_recently_verified(self._now(), besides)
-
-    async def _checked(self, id: str, found: Digests | None, read: Hashable | None) -> bool | None:
-        async with self._locks.held(id):
-            row = await self._catalogue.content(id)
-            if row is None:  # deleted meanwhile
-                return True
-            if found == Digests(row.id, row.sha256):
-                await self._catalogue.verified(id, self._now())
-                return True
-            if row.damaged:  # its file may be there yet, where a crash came before the quarantine
-                return False
-            there = await self._contents.identity(row)
-            if there is not None and read is not None and there != read:
-                return None
-            if not await self._catalogue.damaged(row, self._now()):
-                return None
-            await self._contents.quarantine(row)
-            log.error(
-                "{id} is damaged: quarantined, and listed as damaged until it is stored again",
-                id=id,
-            )
-            return False
-
-    def checked(
-        self, id: str, found: Digests | None, content: IContent | None = None
-    ) -> Deferred[bool | None]:
-        read = None if content is None else content.identity
-        return Deferred.fromCoroutine(self._checked(id, found, read))
-
-    def missed(self, id: str) -> Deferred[bool | None]:
-        return Deferred.fromCoroutine(self._checked(id, None, (0, 0)))  # no file is that
-
-    # Partials
-
-    def partials(self) -> Deferred[Sequence[PartialStatus]]:
-        return Deferred.fromCoroutine(self._resumable.all())
-
-    def age_partials(self, seconds: float, ttl: float) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._resumable.age(seconds, ttl))
-
     # The whole
-
-    def tend(self) -> Deferred[None]:
-        return self._pending.run(self._upkeep.tend())
-
-    async def _put_aside(self, id: str) -> None:
-        """Put an object aside that has no name, if it has none now."""
-        async with self._locks.held(id):
-            row = await self._catalogue.content(id)
-            if row is None or row.small is not None:
-                await self._files.run(self.objects.put_unnamed_aside, id, self._now())
-                log.warn("{id} has no name: a crash has left it; it is kept aside", id=id)
-
-    def check(self) -> Deferred[None]:
-        return self._files.run(self._check_directory)
-
-    def _check_directory(self) -> None:
-        self.objects.check()
-        try:
-            self._lock.renew()
-        except OSError as error:
-            log.critical("{path} is not locked any more: {error}", path=self._root, error=error)
-
-    def backup(self) -> Deferred[int]:
-        return self._files.run(self._backup.make)
 
     async def _close(self) -> None:
         if self._closed:
