@@ -17,13 +17,13 @@ demo: $(VENV)/run.stamp
 	until test -S $$depot/socket; do kill -0 $$server || exit 1; sleep 0.1; done && \
 	$(BIN)/twistd -n xfer-client --endpoint unix:$$depot/socket --output $$depot/received
 
-# Two tests at a time: most of them wait, for processes and disks.
+# Two tests at a time: most of them wait, for processes and disks. XFER_ON_DISK=1 keeps their files on a disk.
 test: $(VENV)/test.stamp
-	$(BIN)/trial -j 2 tests
+	.ci/in_memory sh -c '$(BIN)/trial -j 2 --temp-directory "$${TMPDIR:-.}/_trial_temp" tests'
 
 # PYTEST=--in-process leaves out the modules that start other programs.
 pytest: $(VENV)/test.stamp
-	$(BIN)/pytest -n 2 $(PYTEST)
+	.ci/in_memory $(BIN)/pytest -n 2 $(PYTEST)
 
 # The programs that tests/server/test_peers.py talks to; without them, or without root, those tests are skipped.
 peers:

@@ -14,6 +14,7 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 
 from tests.support.depot import Session
 from tests.support.executors import InlineExecutor
+from xferproto.depot.depot import Depot, DepotLimits
 from xferproto.model.errors import RequestError
 from xferproto.model.escape import printable
 from xferproto.model.names import parse_prefix
@@ -53,10 +54,8 @@ class Stream:
         inline = InlineExecutor()
         self.clock = Clock()
         self.store = LocalStore(root, inline, inline, inline, lambda: 1e9, small=8)
-        self.factory = XferServerFactory(
-            inline, self.clock, 2**16, limits=Limits(quota=2**20, idle=10, stall=10)
-        )
-        self.factory.store = self.store
+        depot = Depot(self.store, inline, self.clock, DepotLimits(2**16, 2**20))
+        self.factory = XferServerFactory(depot, limits=Limits(idle=10, stall=10))
         self.root = root
         self.failures: list[LogEvent] = []
         self.observer = cast(ILogObserver, self._note)
@@ -105,7 +104,7 @@ class Stream:
                     raise AssertionError(line)
                 session.send(f"DELETE {entry.id};{entry.name}\n".encode())
         session.lose()
-        self.store.age_partials(10.0, 1.0)
+        self.store.maintenance.age_partials(10.0, 1.0)
 
 
 def parse(data: bytes) -> None:

@@ -20,6 +20,7 @@ def temporary_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
 STARTS_PROCESSES = (
     "tests.drills",
     "tests.support.console",
+    "tests.support.forked",
     "tests.support.processes",
     "tests.support.programs",
 )

@@ -6,6 +6,7 @@ in use and says what is promised of them, docs/protocol.md specifies the wire. E
 it is first asked for: C{import xferproto} alone costs nothing.
 """
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,11 @@ if TYPE_CHECKING:
     from twisted.internet.error import ConnectError, DNSLookupError
 
     from xferproto.client.blocking.client import BlockingClient, Outcomes
-    from xferproto.client.connection import Progress, Waited
-    from xferproto.client.factory import Trace, XferClientFactory, connect
+    from xferproto.client.callbacks import OnResult, OnWait, Progress, Trace
+    from xferproto.client.factory import XferClientFactory, connect
     from xferproto.client.protocol import XferClientProtocol
     from xferproto.client.retry import RetryingClient
     from xferproto.client.tls import tls_endpoint
-    from xferproto.client.writer import Told
     from xferproto.model.entry import Entry, Status
     from xferproto.model.errors import (
         CertificateError,
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
         XferError,
     )
 
+    Told = OnResult
+    Waited = OnWait
+
 __all__ = [
     "BlockingClient",
     "CertificateError",
@@ -43,6 +46,8 @@ __all__ = [
     "DNSLookupError",
     "Entry",
     "HashMismatch",
+    "OnResult",
+    "OnWait",
     "Outcomes",
     "Progress",
     "RequestError",
@@ -51,11 +56,9 @@ __all__ = [
     "Status",
     "TLSFailed",
     "TargetExists",
-    "Told",
     "Trace",
     "UnexpectedReply",
     "UnknownRequestError",
-    "Waited",
     "XferClientFactory",
     "XferClientProtocol",
     "XferError",
@@ -67,12 +70,11 @@ __all__ = [
 _HOMES = {
     "twisted.internet.error": ("ConnectError", "DNSLookupError"),
     "xferproto.client.blocking.client": ("BlockingClient", "Outcomes"),
-    "xferproto.client.connection": ("Progress", "Waited"),
-    "xferproto.client.factory": ("Trace", "XferClientFactory", "connect"),
+    "xferproto.client.callbacks": ("OnResult", "OnWait", "Progress", "Trace"),
+    "xferproto.client.factory": ("XferClientFactory", "connect"),
     "xferproto.client.protocol": ("XferClientProtocol",),
     "xferproto.client.retry": ("RetryingClient",),
     "xferproto.client.tls": ("tls_endpoint",),
-    "xferproto.client.writer": ("Told",),
     "xferproto.model.entry": ("Entry", "Status"),
     "xferproto.model.errors": (
         "CertificateError",
@@ -87,12 +89,21 @@ _HOMES = {
         "XferError",
     ),
 }
+_FORMER = {"Told": "OnResult", "Waited": "OnWait"}
+"""Former names, which work for one more minor version: the present name of each."""
+
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 if not TYPE_CHECKING:  # a type checker takes the names from above, and knows of no others
 
     def __getattr__(name: str) -> object:
         """A name of the API, from the module that it is at home in."""
+        if name in _FORMER:
+            present = _FORMER[name]
+            warnings.warn(
+                f"xferproto.{name} is called {present} now", DeprecationWarning, stacklevel=2
+            )
+            return globals().get(present) or __getattr__(present)
         home = _HOME.get(name)
         if home is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

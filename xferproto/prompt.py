@@ -1,4 +1,4 @@
-"""Asks whoever sits at the terminal for a line, as a password that is not shown."""
+"""Ask for a line at the terminal, such as a password that is not shown."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _READ = 4096
 
 def ask(prompt: str, shown: bool = True) -> str:
     """
-    Ask at the terminal, which need not be standard input, and read one line of the answer.
+    Ask at the terminal, which need not be standard input, and read one line.
 
-    C{getpass} and C{input} do the same, and lose a signal that comes between their last look for
-    one and the read: Ctrl-C does nothing then until a line is typed. Here the signal itself ends
-    the wait (C{signal.set_wakeup_fd}).
+    C{getpass} and C{input} do the same, but lose a signal that comes between their last check for
+    signals and the read: then Ctrl-C does nothing until a line is typed. Here the signal itself
+    ends the wait (C{signal.set_wakeup_fd}).
 
     @param shown: whether the terminal shows what is typed.
     @return: the line without its end.
     @raise OSError: there is no terminal.
     @raise EOFError: the input ended before anything was typed.
     @raise KeyboardInterrupt: Ctrl-C was typed.
-    @raise UnicodeDecodeError: what was typed is no UTF-8.
+    @raise UnicodeDecodeError: the line is not UTF-8.
     """
     with _terminal() as terminal, _woken_by_signals() as woken:
         before = termios.tcgetattr(terminal)
@@ -51,9 +51,9 @@ def ask(prompt: str, shown: bool = True) -> str:
 @contextlib.contextmanager
 def _terminal() -> Iterator[int]:
     """
-    A descriptor of the terminal.
+    Open the terminal, and yield its descriptor.
 
-    @raise OSError: there is none.
+    @raise OSError: there is no terminal.
     """
     try:
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
@@ -69,13 +69,13 @@ def _terminal() -> Iterator[int]:
 
 @contextlib.contextmanager
 def _woken_by_signals() -> Iterator[int]:
-    """A descriptor that can be read from when a signal has come, on the main thread."""
+    """Yield a descriptor that becomes readable when the main thread gets a signal."""
     reader, writer = os.pipe()
     try:
         os.set_blocking(reader, False)
         os.set_blocking(writer, False)
         if threading.current_thread() is not threading.main_thread():
-            yield reader  # where Python handles no signals
+            yield reader  # Python handles signals in the main thread only
             return
         before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         try:
@@ -88,7 +88,7 @@ def _woken_by_signals() -> Iterator[int]:
 
 
 def _line(terminal: int, woken: int) -> bytes:
-    """Bytes up to a line end, or to the end of the input."""
+    """Read bytes up to a line end, or to the end of the input."""
     poll = select.poll()
     poll.register(terminal, select.POLLIN)
     poll.register(woken, select.POLLIN)

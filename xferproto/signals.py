@@ -1,4 +1,4 @@
-"""SIGHUP and SIGUSR1, which operators send to services: neither ends one of ours."""
+"""Handle SIGHUP and SIGUSR1, so that neither ends a service."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 class SignalCall:
     """
-    Calls something on a signal, in the reactor's thread, after what the signal did before.
+    Call a function on a signal, in the reactor's thread, after the former handler.
 
     @param reactor: runs the call.
     @param number: the signal.
-    @param call: takes nothing and raises nothing.
+    @param call: raises nothing.
     """
 
     def __init__(self, reactor: Any, number: signal.Signals, call: Callable[[], None]) -> None:
@@ -24,16 +24,16 @@ class SignalCall:
         self._before: Any = None
 
     def start(self) -> None:
-        """Listen for the signal; only in the main thread."""
+        """Install the handler; only in the main thread."""
         self._before = signal.signal(self._number, self._received)
 
     def stop(self) -> None:
-        """Let the signal do what it did before."""
+        """Restore the former handler."""
         signal.signal(self._number, self._before or signal.SIG_DFL)
 
     @property
     def follows(self) -> bool:
-        """Whether the signal did something before, which it still does."""
+        """Whether there was a handler before, which still runs."""
         return callable(self._before)
 
     def _received(self, number: int, frame: FrameType | None) -> None:
@@ -44,44 +44,43 @@ class SignalCall:
 
 class OperatorSignals:
     """
-    What a service of twistd does on SIGHUP and SIGUSR1.
+    Reload files on SIGHUP, and log the rotation on SIGUSR1.
 
-    On SIGHUP it reads again what it can. On SIGUSR1 twistd rotates the log where it is a file of
-    its own; elsewhere nothing happens. Both are logged.
+    twistd itself rotates its log file on SIGUSR1, where it has one. Both signals are logged.
 
-    @param reactor: runs what is done.
-    @param say: logs a line.
-    @param again: what is read again, as words with an article, and how.
+    @param reactor: runs the reloads.
+    @param notify: logs a line.
+    @param reloads: the functions that reload, by what they reload, as words with an article.
     """
 
     def __init__(
-        self, reactor: Any, say: Callable[[str], None], again: Mapping[str, Callable[[], None]]
+        self, reactor: Any, notify: Callable[[str], None], reloads: Mapping[str, Callable[[], None]]
     ) -> None:
-        self._say = say
-        self._again = again
-        self._hangup = SignalCall(reactor, signal.SIGHUP, self._read_again)
+        self._notify = notify
+        self._reloads = reloads
+        self._hangup = SignalCall(reactor, signal.SIGHUP, self._reload)
         self._rotation = SignalCall(reactor, signal.SIGUSR1, self._rotated)
 
     def start(self) -> None:
-        """Listen for the signals; only in the main thread."""
+        """Install the handlers; only in the main thread."""
         self._hangup.start()
         self._rotation.start()
 
     def stop(self) -> None:
-        """Let the signals do what they did before."""
+        """Restore the former handlers."""
         self._hangup.stop()
         self._rotation.stop()
 
-    def _read_again(self) -> None:
-        if not self._again:
-            self._say("SIGHUP: there is nothing to read again")
+    def _reload(self) -> None:
+        if not self._reloads:
+            self._notify("SIGHUP: there is nothing to read again")
             return
-        self._say(f"SIGHUP: reading {' and '.join(self._again)} again")
-        for read in self._again.values():
+        self._notify(f"SIGHUP: reading {' and '.join(self._reloads)} again")
+        for read in self._reloads.values():
             read()
 
     def _rotated(self) -> None:
         if self._rotation.follows:
-            self._say("SIGUSR1: the log file is rotated")
+            self._notify("SIGUSR1: the log file is rotated")
         else:
-            self._say("SIGUSR1: there is no log file to rotate")
+            self._notify("SIGUSR1: there is no log file to rotate")

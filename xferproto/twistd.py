@@ -1,4 +1,4 @@
-"""What both plugins need of twistd: options and failures told in one line, and an exit status."""
+"""Fit a service into twistd: one-line errors for options and failed starts, and an exit status."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ log = Logger("xfer")
 
 class Options(usage.Options):
     """
-    Options whose errors are one line on standard error, not the whole help and a line below; none
-    is empty, as a variable that is not set would have it.
+    Parse options, and report an error as one line on standard error, without the whole help.
+
+    An empty value, such as that of an unset variable, is an error.
     """
 
     command: str
@@ -31,7 +32,7 @@ class Options(usage.Options):
         for name, value in self.items():
             if value == "":
                 raise usage.UsageError(f"--{name} is empty")
-            if isinstance(value, list) and "" in value:  # of one that may be repeated
+            if isinstance(value, list) and "" in value:  # an option that can be repeated
                 raise usage.UsageError(f"--{name.removesuffix('s')} is empty")
         super().postOptions()
 
@@ -46,42 +47,54 @@ class Options(usage.Options):
 
 def port(value: str) -> int:
     """
-    A TCP port.
+    Parse a TCP port.
 
-    @raise ValueError: it is no number from 0 to 65535.
+    @raise ValueError: the text is not a number from 0 to 65535.
     """
     if not re.fullmatch("[0-9]{1,5}", value) or int(value) > 65535:
-        raise ValueError(f"{value} is no port; ports are 0 to 65535")
+        raise ValueError(f"{value} is not a port; ports are 0 to 65535")
     return int(value)
 
 
 port.coerceDoc = "Must be 0 to 65535."  # type: ignore[attr-defined]  # shown by usage.Options
 
 
-def tell_failed_start(command: str) -> None:
+def report_failed_start(command: str) -> None:
     """
-    From now on, an L{XferError} that ends the process is told in one line, without a traceback.
+    Print an error that ends the start as one line, without a traceback: an L{XferError}, or a
+    numeric C{--uid} without a user.
 
     twistd lets what a service's start raises end the process, after it has removed its pid file and
-    told the waiting parent of a daemon: only the printing has to change.
+    notified the waiting parent of a daemon: only the printing has to change.
+
+    @param command: the name that the line begins with.
     """
     usual = sys.excepthook
 
     def hook(
         kind: type[BaseException], error: BaseException, traceback: TracebackType | None
     ) -> None:
-        if isinstance(error, XferError):
-            print(f"{command}: {error}", file=sys.__stderr__)
-            if is_nowhere(sys.__stderr__):  # that of a daemon; its parent says to look at the log
-                log.critical("{error}", error=error)
+        if (text := _start_error(error)) is not None:
+            print(f"{command}: {text}", file=sys.__stderr__)
+            if is_nowhere(sys.__stderr__):  # a daemon: its parent says to look at the log
+                log.critical("{error}", error=text)
         else:
             usual(kind, error, traceback)
 
     sys.excepthook = hook
 
 
+def _start_error(error: BaseException) -> str | None:
+    """Return the text of an error that needs no traceback, or None for any other."""
+    if isinstance(error, XferError):
+        return str(error)
+    if isinstance(error, KeyError) and "getpwuid()" in str(error):  # twistd asks with --uid
+        return f"there is no user for --uid ({error.args[0]})"
+    return None
+
+
 def is_nowhere(stream: TextIO | None) -> bool:
-    """Whether what is written to a stream goes to the null device, or there is none."""
+    """Return whether a stream is missing, or goes to the null device."""
     try:
         return stream is None or os.path.samestat(
             os.fstat(stream.fileno()), Path(os.devnull).stat()
@@ -92,11 +105,10 @@ def is_nowhere(stream: TextIO | None) -> bool:
 
 class ExitStatus:
     """
-    The status that the process ends with.
+    Set the exit status of the process.
 
-    twistd ends with 0 whenever the reactor was stopped. What runs last, after its own clean-up, are
-    the functions registered with atexit, and the one registered first is the last of them: make one
-    of these early.
+    twistd exits with 0 whenever the reactor was stopped. After its own clean-up, the functions
+    registered with atexit run, the one registered first as the last: make one of these early.
 
     @ivar code: the status, 0 unless it is set.
     """

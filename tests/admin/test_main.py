@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.store.contract import stored_bytes
 from tests.support.depot import NO_SMALL, Depot, make_store, overwrite, small_marks, small_rows
 from xferproto.admin.main import main
+from xferproto.model.identity import EVERYTHING
 from xferproto.store.local.packed import SMALL, SMALL_SIZE, SmallObjects
 from xferproto.store.local.schema import BACKUP, CATALOGUE
 from xferproto.store.local.store import LocalStore
@@ -110,7 +111,7 @@ class RebuildTests(SynchronousTestCase):
 
     def test_copy(self) -> None:
         """With a copy of the catalogue, names that it has are kept; later ones are recovered."""
-        self.successResultOf(self.store.backup())
+        self.successResultOf(self.store.maintenance.backup())
         self.put(self.store, "d.txt", b"later")
         self.close()
         self.assertTrue((self.root / BACKUP).exists())
@@ -148,7 +149,7 @@ class RebuildTests(SynchronousTestCase):
         status, out, _ = run("rebuild", self.root)
         self.assertEqual(status, 1)
         self.assertIn(f"{HELLO} is damaged", out)
-        self.assertIn(f'the bytes of {OTHER} are not there; it was "c.txt"', out)
+        self.assertIn(f'the bytes of {OTHER} are missing; its names were "c.txt"', out)
         self.assertEqual(self.listed(), [b"No files available at the moment"])
         (aside,) = (self.root / "quarantine").iterdir()
         self.assertEqual(aside.read_bytes(), b"jello")
@@ -185,7 +186,7 @@ class SmallRebuildTests(RebuildTests):
         store = self.open()
         self.put(store, "new", b"new")
         self.put(store, "again", b"hello")
-        self.successResultOf(store.delete(OTHER, None))
+        self.successResultOf(store.delete(OTHER, None, EVERYTHING))
         self.successResultOf(store.close())
         self.assert_whole(b"hello", b"new")
         self.assertEqual(self.rebuild()[0], 0)
@@ -254,7 +255,7 @@ class SmallRebuildTests(RebuildTests):
         self.assertEqual(status, 1)
         self.assertIn("small.sqlite is damaged", out)
         self.assertIn("the old small.sqlite is kept as small.", out)
-        self.assertIn(f'the bytes of {HELLO} are not there; it was "a.txt", "b.txt"', out)
+        self.assertIn(f'the bytes of {HELLO} are missing; its names were "a.txt", "b.txt"', out)
         self.assertIn("1 contents under 1 names, 0 of them recovered", out)
         (kept,) = self.root.glob("small.*.damaged")
         self.assertIn(b"no database", kept.read_bytes())

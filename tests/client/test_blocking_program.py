@@ -241,7 +241,7 @@ class InterruptTests(ProgramCase):
     def test_no_server(self) -> None:
         """It ends the wait between two tries."""
         code = """
-        depot = BlockingClient(f"tcp:127.0.0.1:1", tries=1000, say=print)
+        depot = BlockingClient(f"tcp:127.0.0.1:1", tries=1000, notify=print)
         try:
             depot.list_files()
         except KeyboardInterrupt:
@@ -291,7 +291,7 @@ class BesideTests(ProgramCase):
         said = []
         for options in ({"host": "127.0.0.1", "port": 1}, {"endpoint": "tcp:127.0.0.1:1"}):
             try:
-                use(BlockingClient(**options, tries=2, say=said.append))
+                use(BlockingClient(**options, tries=2, notify=said.append))
             except OSError as error:
                 pass
             except Exception as error:
@@ -348,7 +348,7 @@ class BesideTests(ProgramCase):
         code = """
         begun = threading.Event()
         said = []
-        depot = BlockingClient(f"tcp:127.0.0.1:{port}", say=said.append)
+        depot = BlockingClient(f"tcp:127.0.0.1:{port}", notify=said.append)
 
         def send():
             depot.upload(os.urandom(12 * 1024 * 1024), "large", lambda done, total: begun.set())

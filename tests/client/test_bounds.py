@@ -15,7 +15,8 @@ from tests.support.executors import InlineExecutor
 from xferproto.client import lines
 from xferproto.client.factory import XferClientFactory
 from xferproto.client.patience import LONGEST_WAIT, MIN_RATE
-from xferproto.client.protocol import MOST_COMMANDS, MOST_FIELDS, XferClientProtocol
+from xferproto.client.protocol import XferClientProtocol
+from xferproto.client.queries import MOST_COMMANDS, MOST_FIELDS
 from xferproto.model.errors import AnswerTooLong, ConnectionCut, UnexpectedReply
 
 HELLO = "5d41402abc4b2a76b9719d911017c592"

@@ -17,10 +17,11 @@ from twisted.python.failure import Failure
 
 from tests.client.test_protocol import LARGE, Case, Pair, Script, entry_of, line_of, names_in
 from tests.support.executors import SteppedExecutor
-from xferproto.client.bulk import DOWNLOADS, UPLOADS
+from xferproto.client.bulk_download import DOWNLOADS
+from xferproto.client.bulk_upload import UPLOADS
+from xferproto.client.callbacks import OnResult
 from xferproto.client.pipeline import BATCH_BYTES, BATCH_FILES, WINDOW_BYTES
 from xferproto.client.source import ONE_LINE
-from xferproto.client.writer import Told
 from xferproto.model.entry import Entry
 from xferproto.model.errors import (
     BadId,
@@ -35,7 +36,7 @@ from xferproto.model.errors import (
     TooLarge,
     UnexpectedReply,
 )
-from xferproto.server.line.framing import CLOSE_TIMEOUT
+from xferproto.server.line.closing import CLOSE_TIMEOUT
 from xferproto.threads.executor import Executor
 from xferproto.transfer.budget import MemoryBudget
 
@@ -667,7 +668,7 @@ class DownloadWindowTests(BulkCase):
         self,
         wanted: Sequence[bytes],
         executor: Executor | None = None,
-        told: Told | None = None,
+        told: OnResult | None = None,
     ) -> tuple[Script, Path, Deferred[None]]:
         script = Script(executor=executor)
         folder = self.directory()

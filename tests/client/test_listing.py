@@ -109,7 +109,7 @@ class EachDamagedTests(Case):
             self.assertEqual(self.successResultOf(every), expected)
             self.assertIsNone(self.successResultOf(some))
             self.assertEqual(told, expected[:1])
-            self.successResultOf(pair.depot.store.checked(entry.id, None))
+            self.successResultOf(pair.depot.store.maintenance.checked(entry.id, None))
         others = pair.client.list_files()
         pair.flush()
         self.assertEqual(self.successResultOf(others), [])

@@ -10,6 +10,7 @@ import pydoc
 import re
 import subprocess
 import sys
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -19,6 +20,7 @@ from tests.support.certificates import Authority, write, write_authority
 from tests.support.processes import PATIENCE, Server, listening_port, new_directory
 from tests.support.programs import PROJECT, run_program
 from xferproto import errors
+from xferproto.client.deprecation import renamed_parameters
 
 PAGE = (PROJECT / "docs" / "python.md").read_text("utf-8")
 README = (PROJECT / "README.md").read_text("utf-8")
@@ -32,6 +34,8 @@ STABLE = (
     "DNSLookupError",
     "Entry",
     "HashMismatch",
+    "OnResult",
+    "OnWait",
     "Outcomes",
     "Progress",
     "RequestError",
@@ -40,11 +44,9 @@ STABLE = (
     "Status",
     "TLSFailed",
     "TargetExists",
-    "Told",
     "Trace",
     "UnexpectedReply",
     "UnknownRequestError",
-    "Waited",
     "XferClientFactory",
     "XferClientProtocol",
     "XferError",
@@ -91,7 +93,7 @@ class ProgramTests(SynchronousTestCase):
     def run_program(self, number: int, program: str) -> str:
         """Run a program where a reader might: what it has written."""
         place = self.directory / str(number)
-        (place / "photos").mkdir(parents=True)
+        (place / "photos").mkdir(parents=True, exist_ok=True)
         for name in ("a.jpg", "b.jpg", "c.jpg"):
             (place / "photos" / name).write_bytes(name.encode())
         (place / "README.md").write_text(README, "utf-8")
@@ -125,6 +127,7 @@ class ProgramTests(SynchronousTestCase):
             if "iterdir" in program:
                 out = "\n".join(sorted(out.splitlines()))
             self.assertRegex(out, pattern, program)
+        self.assertRegex(self.run_program(0, found[0]), expected[0], "again")
 
     def test_readme(self) -> None:
         """So do those of the README: both upload a file, list it, and fetch it back."""
@@ -198,18 +201,64 @@ class NameTests(SynchronousTestCase):
         self.assertEqual(missing, ["__version__"])  # it has a section of its own
         self.assertIn(xferproto.__version__, text)
 
-    def test_links(self) -> None:
-        """The page's links lead somewhere."""
-        for target in re.findall(r"\]\(([^)\s]+)\)", PAGE):
-            path, _, anchor = target.partition("#")
-            if path.startswith("https:"):
-                continue
-            there = PROJECT / "docs" / path if path else PROJECT / "docs" / "python.md"
-            self.assertTrue(there.is_file(), target)
-            if anchor:
-                headings = re.findall("^#+ (.*)$", there.read_text("utf-8"), re.MULTILINE)
-                slugs = [re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings]
-                self.assertIn(anchor, slugs)
+
+class FormerNameTests(SynchronousTestCase):
+    """Names of earlier versions, which still work."""
+
+    def warned(self) -> str:
+        """The one warning since the last call."""
+        (warning,) = self.flushWarnings()
+        self.assertIs(warning["category"], DeprecationWarning)
+        return str(warning["message"])
+
+    def test_types(self) -> None:
+        """Types that are called otherwise now are the same, and are not in the list of names."""
+        for former, present in {"Told": "OnResult", "Waited": "OnWait"}.items():
+            self.assertIs(getattr(xferproto, former), getattr(xferproto, present))
+            self.assertIn(present, self.warned())
+            self.assertNotIn(former, xferproto.__all__)
+            self.assertIn(f"`{former}`", section(PAGE, "What is promised"))
+
+    def test_parameters(self) -> None:
+        """Parameters that are called otherwise now are taken by both names, but not at once."""
+
+        class Example:
+            @renamed_parameters(told="on_result")
+            def request(self, files: list[str], on_result: str) -> tuple[list[str], str]:
+                return files, on_result
+
+        example: Any = Example()
+        self.assertEqual(example.request([], told="x"), ([], "x"))
+        self.assertIn("takes on_result instead of told", self.warned())
+        self.assertEqual(example.request([], "x"), example.request([], on_result="x"))
+        self.assertEqual(self.flushWarnings(), [])
+        self.assertRaises(TypeError, example.request, [], told="x", on_result="y")
+        self.assertRaises(TypeError, example.request, [], said="x")
+        self.assertEqual(list(inspect.signature(example.request).parameters)[1:], ["on_result"])
+
+    def test_modules(self) -> None:
+        """A module that has moved can be imported from where it was."""
+        sys.modules.pop("xferproto.client.watch.status", None)
+        former = importlib.import_module("xferproto.client.watch.status")
+        self.assertIn("xferproto.watch.status", self.warned())
+        present = importlib.import_module("xferproto.watch.status")
+        for name in former.__all__:
+            self.assertIs(getattr(former, name), getattr(present, name))
+
+    def test_requests(self) -> None:
+        """So it is for all parameters that have changed their names."""
+        depot = xferproto.BlockingClient("tcp:127.0.0.1:1", say=print)  # type: ignore[call-arg]
+        self.assertIn("notify", self.warned())
+        depot.close()
+        for request, former in (
+            ("upload", "waited"),
+            ("verify", "waited"),
+            ("upload_many", "told"),
+            ("download_many", "told"),
+        ):
+            with self.assertRaises(RuntimeError):  # it is closed
+                getattr(depot, request)(["x"], **{former: None})
+            self.assertIn(former, self.warned())
 
 
 class ConsumerTests(SynchronousTestCase):

@@ -445,7 +445,7 @@ class ScriptedTests(Case):
         """Who asked is told what WAIT lines say; those that say nothing are passed over."""
         waits: list[tuple[int, str]] = []
         script = Script()
-        request = script.client.resume(b"hello", "a.txt", waited=lambda *wait: waits.append(wait))
+        request = script.client.resume(b"hello", "a.txt", on_wait=lambda *wait: waits.append(wait))
         script.says(b"WAIT 0 hashing\n", b"WAIT 101 hashing\nWAIT 50 hash", b"ing it\r\n", EMPTY)
         script.says(b"WAIT \nWAIT x\n", READY, b"WAIT 100 \x1b[2J\xff\n")
         self.assertNoResult(request)
@@ -478,7 +478,7 @@ class ScriptedTests(Case):
         for full in (False, True):
             for before in ([], [EMPTY], [EMPTY, READY]):
                 script = Script()
-                request = script.client.resume(LARGE, "a", waited=waited)
+                request = script.client.resume(LARGE, "a", on_wait=waited)
                 script.says(*before)
                 script.transport.full = full
                 script.says(b"WAIT 0 hashing\n")

@@ -23,11 +23,12 @@ from tests.client.test_retry import DepotEndpoint, RetryCase, ScriptedEndpoint, 
 from tests.support.depot import Depot
 from tests.support.processes import Server, new_directory
 from tests.support.visitors import user
-from xferproto.client.bulk import UPLOADS
+from xferproto.client.bulk_upload import UPLOADS
 from xferproto.client.outstanding import MOST_AGAIN
 from xferproto.client.pipeline import BATCH_FILES
 from xferproto.client.retry import RetryingClient
 from xferproto.client.source import ONE_LINE
+from xferproto.depot.depot import DepotLimits
 from xferproto.model.entry import Entry
 from xferproto.model.errors import (
     Busy,
@@ -42,7 +43,7 @@ from xferproto.model.errors import (
     TargetExists,
     UnexpectedReply,
 )
-from xferproto.server.line.framing import CLOSE_TIMEOUT
+from xferproto.server.line.closing import CLOSE_TIMEOUT
 from xferproto.wire import codec
 
 reactor: Any = _reactor
@@ -223,13 +224,13 @@ class UploadTests(DepotCase):
 
     def test_many_cuts(self) -> None:
         """Connections that all are cut bring everything there, as long as each brings something."""
-        files: Files = [(content, f"{n:03}") for n, content in enumerate(contents(500))]
+        files: Files = [(content, f"{n:03}") for n, content in enumerate(contents(200))]
         request = self.client(self.endpoint, tries=2).upload_many(iter(files), self.tell)
         while self.carry(10**6, 10 * 33):
             self.reactor.advance(10)
         self.assertIsNone(self.successResultOf(request))
         self.assertEqual([name for name, _ in self.told], [name for _, name in files])
-        self.assertEqual(self.endpoint.attempts, 50)
+        self.assertEqual(self.endpoint.attempts, 20)
         self.assertEqual([outcome for _, outcome in self.told], self.listed())
 
     def test_no_headway(self) -> None:
@@ -309,7 +310,7 @@ class UploadTests(DepotCase):
 
     def test_one_file_spoils_nothing(self) -> None:
         """Files that will never go well are told of at once, each in its place."""
-        self.depot.factory.max_file_size = 100
+        self.depot.core.limits = DepotLimits(file_size=100)
         files: Files = [
             (b"a", "a"),
             (self.directory() / "none", "b"),
@@ -327,7 +328,7 @@ class UploadTests(DepotCase):
 
     def test_too_many_refusals(self) -> None:
         """A server that has had enough of a connection is asked for the rest on others."""
-        self.depot.factory.max_file_size = 1
+        self.depot.core.limits = DepotLimits(file_size=1)
         files: Files = [(bytes(2), f"{n:02}") for n in range(90)]
         files.append((b"x", "x"))
         request = self.client(self.endpoint, tries=2).upload_many(files, self.tell)
@@ -353,17 +354,17 @@ class UploadTests(DepotCase):
 
         def told(name: str, outcome: Entry | Exception) -> None:
             self.tell(name, outcome)
-            if len(self.told) == 5000:
+            if len(self.told) == 3000:
                 raise Spoiled
 
         request = self.client(self.endpoint).upload_many(files(), told)
         self.assertLessEqual(taken, UPLOADS + 2 * BATCH_FILES)
-        while len(self.told) < 5000:
+        while len(self.told) < 3000:
             self.carry(10**6, 1000 * 33)
             self.assertLessEqual(taken, len(self.told) + UPLOADS + 2 * BATCH_FILES)
             self.reactor.advance(10)
         self.failureResultOf(request, Spoiled)
-        self.assertEqual([name for name, _ in self.told], [str(n) for n in range(1, 5001)])
+        self.assertEqual([name for name, _ in self.told], [str(n) for n in range(1, 3001)])
         self.assert_ended()
 
     def test_files_raise(self) -> None:
@@ -825,7 +826,7 @@ class RestartingEndpoint:
 class KilledTests(TestCase):
     """A server process that is killed and started again while many files are under way."""
 
-    FILES = 4000
+    FILES = 1200
 
     async def test_killed(self) -> None:
         """Every file is told once, and is stored with the right hash; so it is fetched back."""
@@ -853,7 +854,7 @@ class KilledTests(TestCase):
 
         said: list[str] = []
         client = RetryingClient(
-            reactor, endpoint, tries=1000, say=said.append, delay=lambda failed: 0.05
+            reactor, endpoint, tries=1000, notify=said.append, delay=lambda failed: 0.05
         )
         files = [(b"%d" % n * (n % 100), f"{n:04}") for n in range(self.FILES)]
         up: list[tuple[str, Any]] = []

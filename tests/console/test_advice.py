@@ -19,8 +19,11 @@ from twisted.internet.error import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
+from xferproto.console.main import COMMANDS
 from xferproto.console.ui.advice import (
+    LOGIN_ADVICE,
     LONGEST,
+    NEEDED_RIGHTS,
     REFUSALS,
     Explanation,
     HungUp,
@@ -34,7 +37,10 @@ from xferproto.model.errors import (
     AnswerTooLong,
     CertificateError,
     ConnectionCut,
+    Denied,
     HashMismatch,
+    LoginFailed,
+    LoginRequired,
     SourceChanged,
     StorageLost,
     TargetExists,
@@ -89,6 +95,17 @@ class ExplainTests(SynchronousTestCase):
             ("denied", "xfer login"),
         ):
             self.assertIn(word, self.explain(REQUEST_ERRORS[symbol]()).advice)
+
+    def test_rights(self) -> None:
+        """A missing right is named; a login that is refused is not taken for one."""
+        for error in (Denied(), LoginRequired()):
+            told = explain(error, SERVER, "get")
+            self.assertIn("xfer get needs the right to list and read", told.cause)
+            self.assertEqual(explain(error, SERVER, "unknown").cause, REFUSALS[error.symbol][0])
+        told = explain(LoginFailed("The user name or the password is wrong; x."), SERVER, "get")
+        self.assertEqual(told.cause, "the user name or the password is wrong")
+        self.assertEqual((told.symbol, told.advice), ("denied", LOGIN_ADVICE))
+        self.assertLessEqual(set(NEEDED_RIGHTS), set(COMMANDS))
 
     def test_more_is_known(self) -> None:
         """Where the server says more than its table does, that is the cause; not its advice."""
@@ -145,12 +162,12 @@ class ExplainTests(SynchronousTestCase):
         for error, words in (
             (HashMismatch("Upload", "a" * 32, "b" * 32), ("a" * 32, "b" * 32, "try again")),
             (SourceChanged("x"), ("changed while",)),
-            (TargetExists("x"), ("already", "--replace")),
-            (TargetIsNoFile("x"), ("no regular file", "never replaced", "another place")),
+            (TargetExists("x"), ("exists", "--replace")),
+            (TargetIsNoFile("x"), ("not a regular file", "never replaced", "another place")),
             (UnexpectedReply("Expected x."), ("does not speak xfer", SERVER, "--tls")),
             (AnswerTooLong(), ("too long to be kept", SERVER, "fewer names")),
-            (ConnectionCut("The connection was lost."), ("connection was lost", "goes on")),
-            (HungUp(), ("hangs up", "--tls")),
+            (ConnectionCut("The connection was lost."), ("connection was lost", "it resumes")),
+            (HungUp(), ("closes the connection", "--tls")),
             (LocalRefusal("the cause", "the advice"), ("the cause", "the advice")),
             (CertificateError("Can't read x.pem: gone."), ("x.pem", "--ca")),
             (TLSFailed("It is not good: it has expired."), ("not good", SERVER, "--fingerprint")),
@@ -168,14 +185,14 @@ class ExplainTests(SynchronousTestCase):
             (ConnectionRefusedError(), ("refused", SERVER, "whether the depot runs")),
             (TimeoutError(), ("no answer", "network")),
             (TCPTimedOutError(), ("no answer",)),
-            (NoRouteError(), ("no way leads there",)),
+            (NoRouteError(), ("no route to it",)),
             (UnknownHostError(), ("can't reach",)),
             (ConnectBindError(), ("can't reach",)),
             (ConnectError(errno.ENETUNREACH), (os.strerror(errno.ENETUNREACH).lower(),)),
-            (DNSLookupError("no such host"), ("nobody knows this host", "--host")),
-            (ConnectionLost(), ("goes on where it was",)),
+            (DNSLookupError("no such host"), ("unknown host", "--host")),
+            (ConnectionLost(), ("it resumes",)),
             (Unreachable(ConnectionRefusedError()), ("refused",)),
-            (Unreachable(ValueError("invalid hostname")), ("no host name",)),
+            (Unreachable(ValueError("invalid hostname")), ("not a host name",)),
         ):
             told = self.explain(error)
             for word in words:
@@ -187,7 +204,7 @@ class ExplainTests(SynchronousTestCase):
         self.assertEqual(told.cause, "no such file or directory (a b)")
         self.assertIn("spelling", told.advice)
         self.assertIn("(b)", self.explain(OSError(errno.EIO, "I/O error", b"b")).cause)
-        self.assertIn("room", self.explain(OSError(errno.ENOSPC, "No space left")).advice)
+        self.assertIn("free space", self.explain(OSError(errno.ENOSPC, "No space left")).advice)
         self.assertTrue(self.explain(OSError(errno.EXDEV, "Cross-device link")).advice)
         self.assertEqual(self.explain(OSError("odd")).cause, "odd")
 

@@ -9,9 +9,9 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from xferproto.client import lines
-from xferproto.console.commands.rm import _Removing
+from xferproto.console.commands.rm import _Removal
 from xferproto.console.transfers.exact_name import named, statuses
-from xferproto.console.transfers.remote_index import Known
+from xferproto.console.transfers.remote_index import RemoteIndex
 from xferproto.model.entry import Entry, Status
 from xferproto.model.errors import AnswerTooLong
 
@@ -87,20 +87,20 @@ class BoundsTests(SynchronousTestCase):
         for damaged in (False, True):
             for contents in (False, True):
                 client: Any = _Endless(damaged, contents)
-                removing = _Removing(_Session(), True, True, False, None)  # type: ignore[arg-type]
+                removing = _Removal(_Session(), True, True, False, None)  # type: ignore[arg-type]
                 self.assert_ends(client, removing._find(client, "a"))
 
     def test_put(self) -> None:
         """What has the name of a file that is sent."""
         for damaged in (False, True):
             client: Any = _Endless(damaged)
-            self.assert_ends(client, Known().look_for(client, {"a"}, ["a"]))
+            self.assert_ends(client, RemoteIndex().look_for(client, {"a"}, ["a"]))
 
     def test_put_many(self) -> None:
         """As many names as are sent are kept, of whatever number."""
         client: Any = _Endless(contents=False)
         names = {f"a/{number:06}" for number in range(MANY)}
-        known = Known()
+        known = RemoteIndex()
         self.successResultOf(Deferred.fromCoroutine(known.look_for(client, names, ["a", "a"])))
         self.assertEqual([len(known.of_size(name, 1)) for name in names], [1] * MANY)
 

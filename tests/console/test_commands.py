@@ -15,8 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support import certificates
 from tests.support.certificates import Authority
-from tests.support.console import XFER, Ended, Running, environment, xfer
+from tests.support.console import Ended, Running, environment, xfer
 from tests.support.depot import overwrite
+from tests.support.forked import XFER
 from tests.support.processes import (
     PATIENCE,
     FakeDepot,
@@ -286,8 +287,8 @@ class StatTests(CommandCase):
         self.assertEqual(len(self.ok("verify", "--all", "-j", "2").out.splitlines()), 3)
         self.assertEqual(self.ok("verify", HELLO, "docs/a.txt").out.count("ok"), 1)
         self.assertEqual(self.ok("verify", "--quiet", "--all")[1:], ("", ""))
-        self.assertIn("say what to verify", self.fails(2, "verify"))
-        self.assertIn("say what to verify", self.fails(2, "verify", "--all", "docs"))
+        self.assertIn("give what to verify", self.fails(2, "verify"))
+        self.assertIn("give what to verify", self.fails(2, "verify", "--all", "docs"))
         self.assertIn("[no-such-file]", self.fails(1, "verify", "nope"))
 
     def test_damage(self) -> None:
@@ -382,7 +383,9 @@ class StatTests(CommandCase):
     def test_rm_below(self) -> None:
         """All of a directory; not what merely begins so."""
         store(self.port, ("docs.txt", b"x"), ("docs/deep/c", b"y"))
-        self.assertIn("[no-such-file]", self.fails(1, "rm", "docs"))
+        said = self.fails(1, "rm", "docs")
+        self.assertIn("docs: this is a directory of the depot; give -r to remove", said)
+        self.assertIn("[no-such-file]", self.fails(1, "rm", "doc"))
         self.fails(1, "rm", "-r", "docs")
         told = self.ok("rm", "-rn", "docs").out
         self.assertEqual(told.count("would remove"), 3)
@@ -428,8 +431,8 @@ class EitherTests(CommandCase):
         """The id counts, which is said; --id says nothing, --name takes the name."""
         for command in ("stat", "verify", "sums", "get"):
             ended = self.ok(command, HELLO)
-            self.assertIn("is the id of a content, and a name of another", ended.err)
-            self.assertIn("give --name", ended.err)
+            self.assertIn("is the id of a content, and the name of another", ended.err)
+            self.assertIn("Give --name", ended.err)
             self.assertIn("a\n", ended.out)
             ended = self.ok(command, HELLO, "--id")
             self.assertNotIn("another", ended.err)
@@ -447,7 +450,7 @@ class EitherTests(CommandCase):
         for options in ((), ("--yes",), ("--dry-run",), ("--json",)):
             ended = self.xfer("rm", HELLO, *options)
             self.assertEqual(ended.status, 1)
-            self.assertIn("and a name of another", ended.err + ended.out)
+            self.assertIn("and the name of another", ended.err + ended.out)
             self.assertIn("--id or --name", ended.err + ended.out)
             self.assertEqual(self.listed(), [HELLO, "a", "b"])
         self.assertIn("2 names would be removed", self.fails(1, "rm", HELLO, "--id"))
@@ -494,7 +497,7 @@ class EitherTests(CommandCase):
         self.assertIn("[no-such-file]", self.fails(1, "get", "0" * 32, "--id"))
         self.assertIn("--id goes without --all", self.fails(2, "get", "--all", "--id"))
         self.assertIn("--name goes without --all", self.fails(2, "verify", "--all", "--name"))
-        self.assertIn("--id takes arguments", self.fails(2, "sums", "--id"))
+        self.assertIn("--id needs arguments", self.fails(2, "sums", "--id"))
 
 
 class ReachTests(CommandCase):
@@ -515,7 +518,7 @@ class ReachTests(CommandCase):
 
     def test_no_such_host(self) -> None:
         """What can be no host is not tried."""
-        self.assertIn("no host name", self.fails(1, "--host", "a" * 300 + ".b", "ls"))
+        self.assertIn("not a host name", self.fails(1, "--host", "a" * 300 + ".b", "ls"))
 
     def speak(self, script: Callable[[socket.socket], None]) -> None:
         self.port = FakeDepot(self, script).port
@@ -537,7 +540,9 @@ class ReachTests(CommandCase):
     def test_hangs_up(self) -> None:
         """What hangs up at once is not asked for ever."""
         self.speak(lambda connection: None)
-        self.assertIn("hangs up without a word; if it speaks TLS", self.fails(1, "ping"))
+        self.assertIn(
+            "closes the connection without an answer; if it speaks TLS", self.fails(1, "ping")
+        )
 
     def test_refusals(self) -> None:
         """Refusals by their symbols, in words that fit, and escaped."""
@@ -711,7 +716,7 @@ class LoginTests(CommandCase):
         self.assertIn("--tls", ended.err)
         ended = self.lab("--host", "localhost", "-p", str(self.port), "ls")
         self.assertEqual(ended.status, 1)
-        self.assertIn("hangs up without a word", ended.err)
+        self.assertIn("closes the connection without an answer", ended.err)
 
     def test_passwords(self) -> None:
         """From the variable; a wrong one; none, and no terminal; nobody."""
@@ -720,12 +725,13 @@ class LoginTests(CommandCase):
         said = self.fails(1, "ls", "-u", "alice", XFER_PASSWORD="wrong")
         self.assertIn("the user name or the password is wrong", said)
         self.assertIn("[denied]", said)
+        self.assertIn("accepts no login", said)
         said = self.fails(2, "ls", "-u", "alice")
         self.assertIn("XFER_PASSWORD", said)
         self.assertIn("log in: give --user", self.fails(1, "ls"))
         (self.directory / "open").write_text(PASSWORD)
         ended = self.ok("ls", XFER_USER="alice", XFER_PASSWORD_FILE="open")
-        self.assertIn("others can read", ended.err)
+        self.assertIn("other users can read", ended.err)
 
     def test_no_keyring(self) -> None:
         """Where there is no keyring, login says how to get one."""
@@ -808,7 +814,7 @@ class UsageTests(CommandCase):
             (("--endpoint", "nonsense:x", "ls"), "nonsense"),
             (("-s", "lab", "ls"), f"{self.config}: there is no server lab"),
             (("completion", "csh"), "'csh' is not one of"),
-            (("verify", "--all", "x"), "say what to verify"),
+            (("verify", "--all", "x"), "give what to verify"),
         ):
             said = self.fails(
                 2, *arguments, **({"XFER_PORT": ""} if "--endpoint" in arguments else {})
@@ -825,7 +831,7 @@ class UsageTests(CommandCase):
     def test_bad_file(self) -> None:
         """So is the file, with the key."""
         self.config.write_text("[servers.lab]\nprot = 1")
-        self.assertIn(f"{self.config}: servers.lab.prot is no key", self.fails(2, "ls"))
+        self.assertIn(f"{self.config}: servers.lab.prot is not a key", self.fails(2, "ls"))
         self.config.unlink()
         self.assertIn(f"{self.config}: No such file", self.fails(2, "ls"))
         self.assertIn("No such file", self.fails(2, "ls", "--config", "other.toml"))

@@ -153,7 +153,7 @@ class DamagedTests(CommandCase):
     def test_put_replace(self) -> None:
         """C{xfer put} tells of the damaged content of a name, and C{--replace} gives it up."""
         (self.directory / "other").write_bytes(b"new")
-        self.assertIn(f"other content too: {HELLO}", self.ok("put", "other").err)
+        self.assertIn(f"other contents too: {HELLO}", self.ok("put", "other").err)
         self.ok("put", "other", "--replace")
         self.assertEqual(sorted(self.corrupt("verify", "--all")), ["d/bad", "d/big"])
 

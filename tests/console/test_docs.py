@@ -116,7 +116,7 @@ class TextTests(SynchronousTestCase):
 
     def test_failures(self) -> None:
         """Each symbol with the words that the command has for it."""
-        table = rows(part("Failures, and what to do").partition("And without one")[0])
+        table = rows(part("Failures, and what to do").partition("And without a symbol")[0])
         self.assertEqual(table, [[f"`{symbol}`", *REFUSALS[symbol]] for symbol in REQUEST_ERRORS])
 
     def test_status(self) -> None:

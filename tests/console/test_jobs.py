@@ -16,7 +16,7 @@ from tests.console.test_transfers import ConsoleCase, contents
 from tests.support.console import Ended
 from tests.support.processes import Server
 from tests.support.visitors import PASSWORD
-from xferproto.client import protocol
+from xferproto.client import login
 from xferproto.client.factory import connect
 from xferproto.client.retry import RetryingClient
 from xferproto.client.source import ONE_LINE
@@ -219,7 +219,7 @@ class ConnectTests(RetryCase):
 
     def test_refused(self) -> None:
         """One too many is a connection that is lost, not a refusal of a request; tried once."""
-        self.patch(protocol, "is_private", lambda transport: True)
+        self.patch(login, "is_private", lambda transport: True)
         for credentials in (None, ("alice", PASSWORD)):
             client = self.client(self.endpoint, credentials=credentials)
             connecting = client.connect()
@@ -265,14 +265,8 @@ class FewConnectionsTests(ConsoleCase):
 
     most = 1
 
-    def started(self) -> Server:
-        (self.depot / "socket").unlink(missing_ok=True)
-        endpoint = f"unix:{self.depot / 'socket'}"
-        server = Server(
-            self, self.depot, "--endpoint", endpoint, "--max-connections", str(self.most)
-        )
-        server.drain()
-        return server
+    def started(self, *options: str) -> Server:
+        return super().started(*options, "--max-connections", str(self.most))
 
     def done(self, *arguments: str | Path) -> Ended:
         """It goes well, with nothing that should not have happened."""

@@ -52,7 +52,7 @@ class LineTests(OutputCase):
         self.assertEqual(self.out.getvalue(), "a line\n")
         note, failure, summary = self.err.getvalue().splitlines()
         self.assertEqual((note, summary), ("xfer: a note", "xfer: the end"))
-        self.assertTrue(failure.startswith("xfer: a file: the depot has no room"), failure)
+        self.assertTrue(failure.startswith("xfer: a file: the depot has no space"), failure)
         self.assertIn("; ", failure)
         self.assertTrue(failure.endswith(" [no-space]"), failure)
         self.assertEqual(output.failures, 1)

@@ -218,11 +218,11 @@ class MistakeTests(SettingsCase):
     def test_files(self) -> None:
         """Mistakes of the file are told with its name and the key."""
         for config, words in (
-            ("hots = 'a'", ("hots is no key", "do you mean host?")),
-            ("colour = 1", ("colour is no key", "there are host, port")),
-            ("password_file = 'a'", ("password_file is no key", "password-file?")),
-            ("[servers.lab]\nprot = 1", ("servers.lab.prot is no key", "do you mean port?")),
-            ("[servers.lab]\nprogress = true", ("servers.lab.progress is no key",)),
+            ("hots = 'a'", ("hots is not a key", "do you mean host?")),
+            ("colour = 1", ("colour is not a key", "the keys are host, port")),
+            ("password_file = 'a'", ("password_file is not a key", "password-file?")),
+            ("[servers.lab]\nprot = 1", ("servers.lab.prot is not a key", "do you mean port?")),
+            ("[servers.lab]\nprogress = true", ("servers.lab.progress is not a key",)),
             ("port = '9000'", ("port is a number from 1 to 65535", 'not "9000"')),
             ("port = 0", ("port is a number from 1 to 65535, not 0",)),
             ("port = 65536", ("not 65536",)),
@@ -240,10 +240,10 @@ class MistakeTests(SettingsCase):
             ("default = 'lab'", ("default: there is no server lab; it has none",)),
             ("servers = 1", ("servers is a table of tables",)),
             ("[servers]\nlab = 'depot.example'", ("servers.lab is a table",)),
-            ("host = 'a'\nhost = 'b'", ("this is not TOML",)),
-            ("[servers.'\x7f']", ("this is not TOML",)),
-            ('[servers."\\u202e"]\nx = 1', ("servers.\\u202e.x is no key",)),
-            ("[" * 5000, ("this is not TOML",)),
+            ("host = 'a'\nhost = 'b'", ("the file is not TOML",)),
+            ("[servers.'\x7f']", ("the file is not TOML",)),
+            ('[servers."\\u202e"]\nx = 1', ("servers.\\u202e.x is not a key",)),
+            ("[" * 5000, ("the file is not TOML",)),
             ("x" * (MAX_FILE + 1), ("more than",)),
         ):
             self.refused(str(self.file), *words, config=config)
@@ -302,7 +302,7 @@ class MistakeTests(SettingsCase):
             (("--key goes with TLS",), {"key": "x"}),
             (("--ca goes with TLS",), {"tls": False, "ca": "x"}),
             (("--key goes with --cert",), {"key": "x", "tls": True}),
-            (("--fingerprint: 12 is no SHA-256",), {"fingerprint": "12", "tls": True}),
+            (("--fingerprint: 12 is not a SHA-256",), {"fingerprint": "12", "tls": True}),
             (("--password-file takes a user",), {"password_file": "x"}),
             (("XFER_PASSWORD_FILE takes a user",), {"variables": {"password_file": "x"}}),
         ):

@@ -51,7 +51,7 @@ class ShownTests(TerminalCase):
     def test_nothing(self) -> None:
         """An empty depot says that it is empty, beside the listing."""
         self.serve()
-        self.assertEqual(self.shown("ls"), ["xfer: There is nothing here yet that you may see."])
+        self.assertEqual(self.shown("ls"), ["xfer: The depot has no files that you may see."])
 
     def test_no_colour(self) -> None:
         """What is shown can be copied: no control sequence is in it."""
@@ -84,7 +84,7 @@ class ShownTests(TerminalCase):
 
 
 class ConfirmTests(TerminalCase):
-    """What is removed for ever is asked about."""
+    """A removal of several names is asked about."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -94,7 +94,7 @@ class ConfirmTests(TerminalCase):
     def test_yes(self) -> None:
         """Who says yes gets it done."""
         running = self.start("rm", HELLO)
-        running.wait_for(r"Remove 2 names, for ever\? \[y/N\] ")
+        running.wait_for(r"Remove 2 names\? This cannot be undone\. \[y/N\] ")
         running.type("y\n")
         self.assertEqual(running.wait(), 0, running.shown)
         self.assertEqual(self.ok("ls").out, "d/b\n")

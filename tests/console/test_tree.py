@@ -9,7 +9,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from xferproto.console.transfers.destinations import Places, small_hashes
+from xferproto.console.transfers.destinations import Destinations, small_hashes
 from xferproto.console.transfers.local_tree import (
     EMPTY,
     LINK,
@@ -23,7 +23,7 @@ from xferproto.console.transfers.local_tree import (
     matches,
 )
 from xferproto.console.transfers.resolve import among
-from xferproto.console.transfers.summary import Tally
+from xferproto.console.transfers.summary import Summary
 from xferproto.console.ui.advice import LocalRefusal
 from xferproto.model.entry import Entry
 from xferproto.model.errors import BadName
@@ -174,7 +174,7 @@ class PlaceTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.root = Path(self.mktemp())
-        self.places = Places(str(self.root))
+        self.places = Destinations(str(self.root))
 
     def test_made(self) -> None:
         """The directory and those below it are made."""
@@ -189,7 +189,7 @@ class PlaceTests(SynchronousTestCase):
         (self.root / "a").write_bytes(b"x")
         refusal = self.places.make("a/b")
         self.assertIsInstance(refusal, OSError)
-        self.assertIn("a file where a directory", str(refusal))
+        self.assertIn("in the place of a directory", str(refusal))
         self.assertEqual((self.root / "a").read_bytes(), b"x")
 
     def test_links(self) -> None:
@@ -251,16 +251,16 @@ class TallyTests(SynchronousTestCase):
 
     def test_text(self) -> None:
         """It says what there is to say, and nothing else."""
-        tally = Tally(done=1, moved=1)
+        tally = Summary(done=1, moved=1)
         self.assertEqual(tally.text("stored", "sent", "there"), "1 file stored (1 byte sent)")
-        tally = Tally(10_000, 41_000_000, 2, 1536, 3, 4)
+        tally = Summary(10_000, 41_000_000, 2, 1536, 3, 4)
         tally.left_out.update({LINK: 2, EMPTY: 1})
         self.assertEqual(
             tally.text("stored", "sent", "there"),
             "10,000 files stored (39.1 MiB sent); 2 there (1.5 KiB); 3 failed; 4 unfinished; "
             "left out: 2 symbolic links, 1 empty directory",
         )
-        self.assertEqual(Tally(present=1, kept=1).text("", "", "there"), "1 file there (1 byte)")
+        self.assertEqual(Summary(present=1, kept=1).text("", "", "there"), "1 file there (1 byte)")
         self.assertEqual(
-            Tally(left_out=Counter({EMPTY: 2})).text("", "", "")[-19:], "2 empty directories"
+            Summary(left_out=Counter({EMPTY: 2})).text("", "", "")[-19:], "2 empty directories"
         )

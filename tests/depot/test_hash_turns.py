@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from hashlib import md5
 
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.depot import Depot, Session, overwrite
 from tests.support.executors import SteppedExecutor
 from xferproto.depot import hash_turns
+from xferproto.model.errors import ConnectionCut
 from xferproto.server.line.keepalive import INTERVAL
 from xferproto.transfer import hashing
 from xferproto.wire.states import State
@@ -186,7 +189,7 @@ class OneAtATimeCase(TurnsCase):
     """One processor's worth of hashing, a block at a turn."""
 
     def setUp(self) -> None:
-        self.patch(hash_turns, "PLACES", 1)
+        self.patch(hash_turns, "SLOTS", 1)
         self.patch(hash_turns, "SLICE", BLOCK)
         super().setUp()
 
@@ -280,3 +283,96 @@ class RestTests(OneAtATimeCase):
             self.depot.clock.advance(0.25)
         self.files.run_all()
         self.assertEqual(session.answer().splitlines()[-1], LARGE_ID)
+
+
+class TurnTests(SynchronousTestCase):
+    """The turns themselves: two blocks each, one content at a time."""
+
+    SIZE = hash_turns.SMALL + 1
+
+    def setUp(self) -> None:
+        self.patch(hash_turns, "SLOTS", 1)
+        self.patch(hash_turns, "SLICE", 2)
+        self.work = SteppedExecutor()
+        self.turns = hash_turns.HashTurns(Clock(), lambda: False)
+        self.hashed = ""
+        self.gone: set[str] = set()
+
+    def hash(
+        self, name: str, blocks: int = 6, size: int = SIZE, for_upload: bool = False
+    ) -> Deferred[None]:
+        """Hash a content; each block is noted by its name."""
+
+        def note() -> None:
+            self.hashed += name
+
+        async def hash() -> None:
+            async with self.turns.turn(size, lambda: name in self.gone, for_upload) as turn:
+                for block in range(blocks):
+                    await self.work.run(note)
+                    await turn.progressed(block + 1)
+
+        return Deferred.fromCoroutine(hash())
+
+    def test_slices(self) -> None:
+        """Each has its slice as a whole, before the next one has its own."""
+        hashing = [self.hash(name) for name in "abc"]
+        self.work.run_all()
+        self.assertEqual(self.hashed, "aabbcc" * 3)
+        for each in hashing:
+            self.successResultOf(each)
+
+    def test_by_turns(self) -> None:
+        """Uploads do not keep others waiting, nor others them."""
+        hashing = [self.hash(name, 2, for_upload=name < "a") for name in "123abc"]
+        self.work.run_all()
+        self.assertEqual(self.hashed, "11aa22bb33cc")
+        for each in hashing:
+            self.successResultOf(each)
+
+    def test_gone_between(self) -> None:
+        """Who is gone between two slices leaves one place, and not two."""
+        gone, other = self.hash("a"), self.hash("b")
+        while self.hashed != "aab":
+            self.work.step()
+        self.gone.add("a")
+        third = self.hash("c")
+        while len(self.work):
+            self.assertEqual(len(self.work), 1)
+            self.work.step()
+        self.failureResultOf(gone, ConnectionCut)
+        self.successResultOf(other)
+        self.successResultOf(third)
+
+    def test_crowd_gone(self) -> None:
+        """More may be gone at once than the stack is deep."""
+        first = self.hash("a")
+        crowd = [self.hash("b") for _ in range(3000)]
+        last = self.hash("c")
+        self.gone.add("b")
+        self.work.run_all()
+        self.assertEqual(self.hashed, "aacc" * 3)
+        self.successResultOf(first)
+        self.successResultOf(last)
+        for each in crowd:
+            self.failureResultOf(each, ConnectionCut)
+
+    def test_crowd_ends(self) -> None:
+        """So it is with those that end as soon as their turn comes."""
+        first = self.hash("a")
+        crowd = [self.hash("b", blocks=0, for_upload=upload) for upload in [False, True] * 2000]
+        last = self.hash("c")
+        self.work.run_all()
+        for each in (first, *crowd, last):
+            self.successResultOf(each)
+
+    def test_small(self) -> None:
+        """What is small needs no turn, up to its limit."""
+        self.hash("a")
+        small = self.hash("b", 2, hash_turns.SMALL)
+        large = self.hash("c", 2)
+        self.assertEqual(len(self.work), 2)
+        self.work.run_all()
+        self.successResultOf(small)
+        self.successResultOf(large)
+        self.assertEqual(self.hashed.replace("b", ""), "aaccaaaa")

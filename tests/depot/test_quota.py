@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from hashlib import md5, sha256
-from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.depot import NO_SMALL, Depot, Session
 from tests.support.executors import GatedExecutor, SteppedExecutor
 from tests.support.visitors import be
-from xferproto.depot.quota import ASK_AGAIN, FRESH, Account
-from xferproto.model.identity import ALL_RIGHTS, Identity, View
-from xferproto.server.limits import Limits
+from xferproto.depot.quota import ASK_AGAIN, FRESH, Usage
+from xferproto.model.errors import NoSpace
+from xferproto.model.identity import ALL_RIGHTS, EVERYTHING, Identity, View
 from xferproto.store.interface import FLAT_COST
 from xferproto.store.local.store import LocalStore
 from xferproto.store.reservation import WINDOW
@@ -45,7 +45,7 @@ class QuotaCase(SynchronousTestCase):
     small = NO_SMALL
 
     def setUp(self) -> None:
-        self.depot = Depot(self, small=self.small, limits=Limits(quota=100 * UNIT))
+        self.depot = Depot(self, small=self.small, quota=100 * UNIT)
         self.session = self.depot.connect()
 
     def upload(self, name: bytes, units: int, session: Session | None = None) -> bytes:
@@ -109,7 +109,7 @@ class QuotaTests(QuotaCase):
         """What went by another way makes room soon."""
         self.upload(b"a", 100)
         self.assertEqual(self.upload(b"b", 1), REFUSED)
-        self.successResultOf(self.depot.store.delete(id_of(of(100)).decode(), None))
+        self.successResultOf(self.depot.store.delete(id_of(of(100)).decode(), None, EVERYTHING))
         self.depot.clock.advance(ASK_AGAIN)
         self.assertEqual(self.upload(b"b", 100), self.stored(b"b", 100))
 
@@ -156,7 +156,7 @@ class QuotaTests(QuotaCase):
         """Who has more than the quota is served, and can delete; nothing is added until it fits."""
         self.upload(b"a", 50)
         self.upload(b"b", 50)
-        self.depot.factory.quota._total = 70 * UNIT
+        self.depot.core.quota._total = 70 * UNIT
         self.assertEqual(self.upload(b"c", 1), REFUSED)
         self.assertIn(b";b;", self.session.send(b"LIST_FILES\n"))
         id = id_of(of(50))
@@ -235,13 +235,13 @@ class TokenTests(QuotaCase):
         other = self.depot.connect()
         self.assertEqual(self.upload(b"b", 1, other), REFUSED)
         self.session.lose()
-        self.assertEqual(self.successResultOf(self.depot.store.partials()), [])
+        self.assertEqual(self.successResultOf(self.depot.store.maintenance.partials()), [])
         self.assertEqual(self.upload(b"b", 100, other), self.stored(b"b", 100))
 
     def test_too_large(self) -> None:
         """One that would exceed it is refused, and leaves no partial."""
         self.assertEqual(self.begin(b"a", 101), REFUSED)
-        self.assertEqual(self.successResultOf(self.depot.store.partials()), [])
+        self.assertEqual(self.successResultOf(self.depot.store.maintenance.partials()), [])
         self.assertTrue(self.begin(b"a", 100).startswith(b"0;"))
 
     def test_busy(self) -> None:
@@ -268,6 +268,22 @@ class TokenTests(QuotaCase):
         self.assertEqual(stored, 2)
         self.assertLessEqual(self.successResultOf(self.depot.store.usage(None)), 100 * UNIT)
 
+    def test_kept(self) -> None:
+        """What came whole and could not be stored counts at once: it is held."""
+        self.begin(b"a", 62)
+        self.session.send(b"0\n")
+
+        def broken(fd: int) -> None:
+            raise OSError("a cable is loose")
+
+        fsync = self.patch(os, "fsync", broken)
+        self.assertIn(b"internal", self.session.send(b"a" * 60 * UNIT))
+        fsync.restore()
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        self.assertEqual(self.upload(b"b", 40), REFUSED)
+        self.depot.clock.advance(ASK_AGAIN)
+        self.assertEqual(self.upload(b"b", 39), self.stored(b"b", 39))
+
     def test_anew(self) -> None:
         """What starts over counts the bytes that it held before once."""
         self.begin(b"a", 80)
@@ -289,13 +305,13 @@ class TokenTests(QuotaCase):
         self.session.send(b"0\n", b"a" * 50 * UNIT)
         self.again()
         self.upload(b"b", 49)
-        self.depot.factory.quota._total = 30 * UNIT
+        self.depot.core.quota._total = 30 * UNIT
         self.assertEqual(self.upload(b"c", 1), REFUSED)
         answer = self.session.send(b"RESUME a;0;t\n", b"1\n")
         self.assertTrue(answer.startswith(b"0;"), answer)
         self.assertIn(b"\nERROR bad-range ", answer)
-        self.assertEqual(self.successResultOf(self.depot.store.partials()), [])
-        self.depot.factory.quota._total = 60 * UNIT
+        self.assertEqual(self.successResultOf(self.depot.store.maintenance.partials()), [])
+        self.depot.core.quota._total = 60 * UNIT
         self.depot.clock.advance(ASK_AGAIN)
         self.assertEqual(self.upload(b"c", 11), self.stored(b"c", 11))
 
@@ -318,7 +334,7 @@ class TokenTests(QuotaCase):
             session = self.depot.connect()
             self.assertIn(b"internal", session.send(request % (60 * UNIT)))
             self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
-            self.assertEqual(self.depot.factory.quota._all.reserved, 0)
+            self.assertEqual(self.depot.core.quota._all.reserved, 0)
 
 
 class SlowTests(QuotaCase):
@@ -359,7 +375,7 @@ class SlowTests(QuotaCase):
         self.assertEqual(self.session.send(b"%d\n" % UNIT), READY)
         answer = self.session.send(b"s" * 97 * UNIT)
         self.assertEqual(answer, REFUSED)
-        (partial,) = self.successResultOf(self.depot.store.partials())
+        (partial,) = self.successResultOf(self.depot.store.maintenance.partials())
         self.assertEqual(partial.held, UNIT)
 
     def test_steady(self) -> None:
@@ -392,7 +408,7 @@ class SlowTests(QuotaCase):
     def test_held_back(self) -> None:
         """Nothing more is taken of a peer while the store is asked whether there is room."""
         database = GatedExecutor()
-        self.depot = Depot(self, database=database, small=NO_SMALL, limits=Limits(quota=100 * UNIT))
+        self.depot = Depot(self, database=database, small=NO_SMALL, quota=100 * UNIT)
         self.session, other = self.depot.connect(), self.depot.connect()
         content = of(90)
         self.session.send(b"UPLOAD a;%d\n" % len(content))
@@ -416,7 +432,7 @@ class PipelineTests(SynchronousTestCase):
     def test_reserved(self) -> None:
         """What waits for its commit is counted: many at once do not exceed it together."""
         executor = SteppedExecutor()
-        depot = Depot(self, database=executor, limits=Limits(quota=10 * UNIT))
+        depot = Depot(self, database=executor, quota=10 * UNIT)
         executor.run_all()
         sessions = [depot.connect() for _ in range(10)]
         content = of(3)
@@ -428,26 +444,57 @@ class PipelineTests(SynchronousTestCase):
         self.assertEqual(sum(len(answer) == 33 for answer in answers), 3)
 
 
-class AccountTests(SynchronousTestCase):
+class FailedTests(SynchronousTestCase):
+    """Uploads that come to nothing; the clean-up sees that nothing stays claimed for them."""
+
+    def test_lost_while_asked(self) -> None:
+        """A connection that is lost while the store is asked what is used."""
+        for request in (b"UPLOAD a;100000\n", b"UPLOAD a;1000\n", b"RESUME a;1000;t\n"):
+            database = GatedExecutor()
+            depot = Depot(self, database=database, quota=200 * UNIT)
+            database.open = False
+            session = depot.connect()
+            session.send(request)
+            self.assertIs(session.protocol.state, State.WORKING)
+            session.lose()
+            database.run_all()
+            database.open = True
+            content = of(200)
+            answer = depot.connect().send(b"UPLOAD b;%d\n" % len(content) + content)
+            self.assertEqual(answer, id_of(content) + b"\n")
+
+    def test_refused_by_the_store(self) -> None:
+        """One that the store does not take, whatever its size."""
+        for size, failing in ((1000, "put"), (100_000, "create")):
+            depot = Depot(self, quota=200 * UNIT)
+            refused = self.patch(LocalStore, failing, lambda *_: fail(NoSpace()))
+            session = depot.connect()
+            answer = session.send(b"UPLOAD a;%d\n" % size + bytes(size))
+            self.assertTrue(answer.startswith(b"ERROR no-space "), answer)
+            refused.restore()
+            content = of(200)
+            answer = session.send(b"UPLOAD b;%d\n" % len(content) + content)
+            self.assertEqual(answer, id_of(content) + b"\n")
+
+
+class UsageTests(SynchronousTestCase):
     """What is known of the bytes that are stored."""
 
     def test_stored_meanwhile(self) -> None:
         """What is stored while the store is asked is added to its answer, each time anew."""
         answers: list[Deferred[int]] = []
 
-        class Store:
-            def usage(self, owner: str | None) -> Deferred[int]:
-                answers.append(Deferred())
-                return answers[-1]
+        def count(owner: str | None) -> Deferred[int]:
+            answers.append(Deferred())
+            return answers[-1]
 
-        store: Any = Store()
-        account = Account(Clock(), None)
+        usage = Usage(Clock(), None, count)
         for meanwhile in (5, 0):
-            asking = Deferred.fromCoroutine(account.ask(store))
-            account.stored(meanwhile)
+            asking = Deferred.fromCoroutine(usage.ask())
+            usage.stored(meanwhile)
             answers[-1].callback(10)
             self.successResultOf(asking)
-            self.assertEqual(account.room(100), 90 - meanwhile)
+            self.assertEqual(usage.room(100), 90 - meanwhile)
 
 
 class OwnerTests(SynchronousTestCase):
@@ -460,7 +507,7 @@ class OwnerTests(SynchronousTestCase):
 
     def test_concerned(self) -> None:
         """Only who has one, or where there is one for all, is anything kept account of."""
-        quota = Depot(self).factory.quota
+        quota = Depot(self).factory.depot.quota
         self.assertFalse(quota.concerns(None))
         self.assertTrue(quota.concerns(0))
 
@@ -477,7 +524,7 @@ class OwnerTests(SynchronousTestCase):
 
     def test_both(self) -> None:
         """The quota of all holds for each, too."""
-        depot = Depot(self, limits=Limits(quota=8 + 2 * UNIT))
+        depot = Depot(self, quota=8 + 2 * UNIT)
         kim, lee = self.connect(depot, "kim", 10 + 3 * UNIT), self.connect(depot, "lee", None)
         kim.send(b"UPLOAD a;6\nhello ")
         self.assertEqual(kim.send(b"UPLOAD b;3\nabc"), REFUSED)

@@ -223,7 +223,7 @@ def _check(root: Path, known: Known, tally: Tally) -> list[str]:
         return [f"it does not start: {error}"]
     failures = []
     try:
-        _now(store.tend())
+        _now(store.maintenance.tend())
         found = {(entry.id, entry.name) for entry in _now(Deferred.fromCoroutine(listed(store)))}
         failures += [f"{key} was acknowledged and is not there" for key in known.stored - found]
         failures += [

@@ -6,6 +6,8 @@ import errno
 import fcntl
 import os
 import random
+import shutil
+import tempfile
 from pathlib import Path
 from unittest import mock
 
@@ -13,19 +15,23 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.depot import Depot
 from xferproto.files.direct_io import ALIGNMENT, BLOCK, LIMIT, WORTH_IT
-from xferproto.files.staged_file import IncomingFile
+from xferproto.files.staged_file import StagedFile
+
+PROJECT = Path(__file__).resolve().parents[2]
 
 
-def is_direct(file: IncomingFile) -> bool:
+def is_direct(file: StagedFile) -> bool:
     return file._direct is not None
 
 
 class DirectTests(SynchronousTestCase):
     """One file."""
 
-    def new(self) -> IncomingFile:
-        # Beside the tests: a temporary directory in memory would not do it.
-        file = IncomingFile.new(Path(self.mktemp()))
+    def new(self) -> StagedFile:
+        # Beside the sources: a temporary directory in memory would not do it.
+        directory = Path(tempfile.mkdtemp(prefix="_trial_temp-direct-", dir=PROJECT))
+        self.addCleanup(shutil.rmtree, directory)
+        file = StagedFile.new(directory / "file")
         file.pass_cache()
         self.addCleanup(file.close)
         if not is_direct(file):
@@ -95,7 +101,7 @@ class DirectTests(SynchronousTestCase):
     def test_limit(self) -> None:
         """So many at once, and no more; the others are written as usual."""
         files = [self.new() for _ in range(LIMIT)]
-        one_more = IncomingFile.new(Path(self.mktemp()))
+        one_more = StagedFile.new(Path(self.mktemp()))
         one_more.pass_cache()
         self.assertFalse(is_direct(one_more))
         one_more.write([b"x"])
@@ -107,7 +113,7 @@ class DirectTests(SynchronousTestCase):
 
     def test_not_aligned(self) -> None:
         """A file that has an odd number of bytes already is written as usual."""
-        file = IncomingFile.new(Path(self.mktemp()))
+        file = StagedFile.new(Path(self.mktemp()))
         file.write([b"odd"])
         file.pass_cache()
         self.assertFalse(is_direct(file))
@@ -115,7 +121,7 @@ class DirectTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """Where the file system does not do it, the file is written as usual."""
-        file = IncomingFile.new(Path(self.mktemp()))
+        file = StagedFile.new(Path(self.mktemp()))
         refusal = OSError(errno.EINVAL, "no")
         with mock.patch.object(fcntl, "fcntl", side_effect=refusal):
             file.pass_cache()
@@ -148,7 +154,7 @@ class NamelessTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp())
         self.folder.mkdir()
-        file = IncomingFile.nameless(self.folder / "name", 0o640)
+        file = StagedFile.nameless(self.folder / "name", 0o640)
         if file is None:
             raise self.skipTest("this system has no files without names")
         self.file = file
@@ -189,6 +195,6 @@ class NamelessTests(SynchronousTestCase):
         for number in (errno.EOPNOTSUPP, errno.EISDIR):
             refusal = OSError(number, "no")
             with mock.patch.object(os, "open", side_effect=refusal):
-                self.assertIs(IncomingFile.nameless(self.folder / "a", 0o600), None)
+                self.assertIs(StagedFile.nameless(self.folder / "a", 0o600), None)
         with mock.patch.object(os, "open", side_effect=OSError(errno.EACCES, "no")):
-            self.assertRaises(OSError, IncomingFile.nameless, self.folder / "a", 0o600)
+            self.assertRaises(OSError, StagedFile.nameless, self.folder / "a", 0o600)

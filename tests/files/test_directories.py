@@ -11,8 +11,9 @@ from unittest.mock import patch
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.depot import make_store
-from xferproto.console.transfers.destinations import Places
+from xferproto.console.transfers.destinations import Destinations
 from xferproto.files.directories import make_directories
+from xferproto.model.identity import EVERYTHING
 from xferproto.watch.directory import WatchedDirectory
 from xferproto.watch.rename import make_directories as make_below
 
@@ -48,7 +49,7 @@ class DurableTests(SynchronousTestCase):
         with unsynced_directories() as left:
             store = make_store(self, self.root / "a" / "b" / "storage", small=-1)
             self.assertEqual(left, set())
-            upload = self.successResultOf(store.create("name", 1))
+            upload = self.successResultOf(store.create("name", 1, EVERYTHING))
             self.successResultOf(upload.abort())
 
     def test_made(self) -> None:
@@ -80,7 +81,7 @@ class DurableTests(SynchronousTestCase):
 
     def test_fetched(self) -> None:
         """What is made for fetched files."""
-        places = Places(str(self.root / "new"))
+        places = Destinations(str(self.root / "new"))
         with unsynced_directories() as left:
             for name in ("file", "a/file", "a/b/file", "a/c/file", "d/file"):
                 self.assertIs(places.make(name), None)

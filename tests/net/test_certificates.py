@@ -26,6 +26,8 @@ from xferproto.net.certificates import (
     validity,
     write_credential,
 )
+from xferproto.server.auth.options import check_reach
+from xferproto.server.service import Options
 
 
 class FilesCase(SynchronousTestCase):
@@ -121,7 +123,7 @@ class ReadTests(FilesCase):
         now = datetime.now(UTC)
         self.assertIsNone(validity(certificate, now))
         self.assertIn("expired", validity(certificate, now + 366 * DAY) or "")
-        self.assertIn("not good before", validity(certificate, now - DAY) or "")
+        self.assertIn("not valid before", validity(certificate, now - DAY) or "")
 
 
 class WriteTests(FilesCase):
@@ -147,6 +149,16 @@ class WriteTests(FilesCase):
         self.assertIn(f"SHA-256 fingerprint: {print_}\n", out)
         self.assertIn(f"--tls-cert {shlex.quote(str(where / 'cert.pem'))}", out)
         self.assertIn(f"--tls --host localhost --fingerprint {print_}\n", out)
+        self.assert_starts(out)
+
+    def assert_starts(self, out: str) -> None:
+        """The server takes the printed options."""
+        (line,) = (line for line in out.splitlines() if line.startswith("server: "))
+        _, _, _, plugin, *arguments = shlex.split(line)
+        options = Options()
+        options.parseOptions(arguments)
+        check_reach(options)
+        self.assertEqual((plugin, options.certificate() is None), ("xfer", False))
 
     def test_files_and_names(self) -> None:
         """The files and the names may be others."""
@@ -159,7 +171,9 @@ class WriteTests(FilesCase):
         )
         dns = shown.value.get_values_for_type(x509.DNSName)
         self.assertEqual(dns, ["depot.example", "xn--bcher-kva.example"])
-        self.assertIn("--host depot.example", out)
+        self.assertIn("--host depot.example --user NAME", out)
+        self.assertIn("xfer-depot users add users.toml NAME\n", out)
+        self.assert_starts(out)
 
     def test_never_overwrites(self) -> None:
         """What is there stays, and nothing is written beside it."""
@@ -169,7 +183,7 @@ class WriteTests(FilesCase):
             (where / there).write_text("mine")
             status, out, err = run("certificate", where)
             self.assertEqual((status, out), (1, ""))
-            self.assertIn(f"{where / there} is there already", err)
+            self.assertIn(f"{where / there} already exists", err)
             self.assertEqual((where / there).read_text(), "mine")
             self.assertFalse((where / other).exists())
 

@@ -33,9 +33,24 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "twistd": ("model",),
     # what is stored, its bytes on their way, and what is done with them
     "store": ("model", "store.reservation"),
-    "store.local": ("files", "model", "store", "threads"),
+    "store.local": (
+        "files",
+        "model",
+        "store.interface",
+        "store.local",
+        "store.reservation",
+        "threads",
+    ),
+    "store.memory": ("model", "store.interface", "store.memory"),
     "transfer": ("model", "store.interface", "threads", "transfer"),
-    "depot": ("depot", "model", "store.interface", "store.reservation"),
+    "depot": (
+        "depot",
+        "model",
+        "store.interface",
+        "store.reservation",
+        "threads",
+        "transfer",
+    ),
     # the server
     "server": (
         "depot",
@@ -48,22 +63,22 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
         "transfer",
         "twistd",
     ),
-    "server.auth": ("model", "net", "server.auth", "server.traffic.hangup", "threads", "wire"),
+    "server.auth": (
+        "depot",
+        "model",
+        "net",
+        "server.auth",
+        "server.traffic.hangup",
+        "threads",
+        "wire",
+    ),
     "server.line": ("depot", "model", "net", "server", "store.interface", "transfer", "wire"),
     "server.maintenance": ("model", "store", "threads", "transfer", "wire"),
     "server.traffic": ("model", "net", "server", "wire"),
     # the client; its service alone knows of the unattended one
-    "client": (
-        "client",
-        "files",
-        "model",
-        "net",
-        "prompt",
-        "threads",
-        "transfer",
-        "version",
-        "wire",
-    ),
+    "client": ("client", "files", "model", "net", "threads", "transfer", "wire"),
+    "client.watch": ("watch.status",),  # a former name
+    "client.password": ("client.credentials", "model", "prompt"),
     "client.exchange": ("client", "files", "model", "signals", "twistd"),
     "client.service": ("client", "model", "twistd", "watch"),
     "watch": ("client", "files", "model", "signals", "threads", "watch"),
@@ -76,10 +91,8 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
         "net",
         "prompt",
         "threads",
-        "transfer.sender",
         "version",
         "watch.status",
-        "wire",
     ),
     "admin": ("admin", "model", "net", "prompt", "server.auth.users", "store.local", "version"),
     # the Python API: a client's
@@ -114,33 +127,14 @@ ENDPOINTS = (
 REACTOR = ("client.service", "console.session", "server.service")
 """These alone know of the one and only reactor, and import it only inside of functions."""
 
-CIRCLES = (
-    {
-        "client.batch",
-        "client.bulk",
-        "client.connection",
-        "client.download",
-        "client.factory",
-        "client.protocol",
-        "client.upload",
-        "client.writer",
-    },
-    {
-        "server.factory",
-        "server.line.claims",
-        "server.line.connection",
-        "server.line.framing",
-        "server.line.login",
-        "server.line.protocol",
-        "server.line.upload",
-        "server.traffic.stall",
-    },
-    {"store.local.resumable", "store.local.store", "store.local.upload"},
-)
-"""
-Modules that import each other in a circle, imports for types alone counted. There are no others;
-a module that is out of its circle is taken out here too, so the list only becomes shorter.
-"""
+MOST_METHODS = 25
+"""The most methods that a class has, public and private ones together."""
+
+LARGE_CLASSES = {
+    "store.local.catalogue.Catalogue",
+    "store.local.objects.Objects",
+}
+"""Classes with more methods than that; a class that has become smaller is taken out here too."""
 
 VAGUE = ("common", "engine", "handler", "helper", "manager", "misc", "util")
 """What a module is not named, be it one or several: it would say nothing of what is in it."""
@@ -282,8 +276,8 @@ class ArrowTests(SynchronousTestCase):
         self.assert_none(offences, "the arrows of ARROWS")
 
     def test_circles(self) -> None:
-        """No modules import each other in a circle, but for those that are known to."""
-        self.assertEqual(circles(graph(self.modules)), sorted(map(sorted, CIRCLES)))
+        """No modules import each other in a circle, imports for types alone counted."""
+        self.assertEqual(circles(graph(self.modules)), [])
 
     def test_ends_apart(self) -> None:
         """The table itself keeps the server and the client apart, and the inner parts from both."""
@@ -291,7 +285,8 @@ class ArrowTests(SynchronousTestCase):
             "server": ("client",),
             "client": ("server",),
             "store": ("server", "client", "depot", "transfer", "wire"),
-            "store.local": ("server", "client", "depot", "transfer", "wire"),
+            "store.local": ("server", "client", "depot", "transfer", "wire", "store.memory"),
+            "store.memory": ("server", "client", "depot", "transfer", "wire", "store.local"),
             "transfer": ("server", "client", "depot", "wire"),
             "depot": ("server", "client", "wire"),
             "wire": ("server", "client", "depot", "transfer", "store"),
@@ -351,6 +346,18 @@ class ArrowTests(SynchronousTestCase):
             ],
             "no module has a vague name",
         )
+
+    def test_class_sizes(self) -> None:
+        """No class has too many methods, but for those that are known to."""
+        found = {
+            f"{module.name}.{node.name}"
+            for module in self.modules
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.ClassDef)
+            and sum(isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) for each in node.body)
+            > MOST_METHODS
+        }
+        self.assertEqual(found, LARGE_CLASSES)
 
     def test_docstrings(self) -> None:
         """Every module of the package, the plugin and the tests says what it is for."""

@@ -158,9 +158,9 @@ class Machine(RuleBasedStateMachine):
         for session in self.sessions:
             session.lose()
         assert [file for file in self.depot.files() if file.startswith("incoming")] == []
-        assert self.depot.factory.admission._inside == set()
-        assert self.depot.factory.budget._members == 0
-        assert self.depot.factory.small._members == 0
+        assert self.depot.core.admission._inside == set()
+        assert self.depot.core.incoming._members == 0
+        assert self.depot.core.small._members == 0
         self.depot.clock.advance(5)
         assert self.depot.clock.getDelayedCalls() == []
         self.case.successResultOf(self.depot.store.close())

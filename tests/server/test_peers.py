@@ -210,7 +210,7 @@ class OpenSSLTests(PeerCase):
         self.assertEqual(self.shown(server.port), new.fingerprint)
         new.key.write_text("nothing")
         server.signal(signal.SIGHUP)
-        self.assertIn(str(new.key), server.wait_for("stays as it was"))
+        self.assertIn(str(new.key), server.wait_for("is not replaced"))
         self.assertEqual(self.shown(server.port), new.fingerprint)
         before.sendall(b"hello")
         self.assertEqual(read_line(before), md5(b"hellohello").hexdigest().encode() + b"\n")
@@ -229,7 +229,7 @@ class OpenSSLTests(PeerCase):
         _, out, _ = self.s_client(server.port, "-quiet", given=b"UPLOAD a;6\nhello\nQUIT\n")
         self.assertEqual(out, md5(b"hello\n").hexdigest().encode() + b"\n")
         server.signal(signal.SIGHUP)
-        self.assertIn("Permission denied", server.wait_for("stays as it was"))
+        self.assertIn("Permission denied", server.wait_for("is not replaced"))
         self.assertEqual(self.shown(server.port), files.fingerprint)
 
 
@@ -354,7 +354,7 @@ class ProxyTests(PeerCase):
         server = self.server("--endpoint", "haproxy:tcp:0:interface=127.0.0.1")
         connection = server.connect(self)
         connection.sendall(LIST)
-        server.wait_for("which should be a proxy: no PROXY header")
+        server.wait_for("which is not a proxy: no PROXY header")
         with self.assertRaises(ConnectionResetError):
             connection.recv(1)
 

@@ -17,6 +17,7 @@ from tests.support.executors import InlineExecutor, SteppedExecutor
 from tests.support.held import close_store
 from xferproto.model.entry import Entry
 from xferproto.model.errors import Corrupt
+from xferproto.model.identity import EVERYTHING
 from xferproto.server.maintenance.scrub import INTERVAL, PAUSE, Scrub
 from xferproto.store.local.packed import SMALL_SIZE
 from xferproto.store.local.store import LocalStore
@@ -85,7 +86,7 @@ class ScrubTestCase(SynchronousTestCase):
 
     def verified(self, entry: Entry) -> float:
         """When a content was verified, seconds by the clock that paces since it was set up."""
-        status = self.successResultOf(self.store.status(entry.id))
+        status = self.successResultOf(self.store.status(entry.id, EVERYTHING))
         verified: float = status.verified
         return verified
 
@@ -269,8 +270,8 @@ class DamageTestCase(ScrubTestCase):
 
     def assert_damaged(self, entry: Entry) -> None:
         """A content is known to be damaged."""
-        self.failureResultOf(self.store.open(entry.id), Corrupt)
-        self.failureResultOf(self.store.status(entry.id), Corrupt)
+        self.failureResultOf(self.store.open(entry.id, EVERYTHING), Corrupt)
+        self.failureResultOf(self.store.status(entry.id, EVERYTHING), Corrupt)
 
 
 class DamageTests(DamageTestCase):
@@ -326,7 +327,7 @@ class DamageTests(DamageTestCase):
         began = self.now()
         self.scrub()
         self.pass_time(5)
-        self.successResultOf(self.store.delete(one.id, None))
+        self.successResultOf(self.store.delete(one.id, None, EVERYTHING))
         self.pass_time(30)
         self.assert_good(other)
         self.assertGreater(self.verified(other), began)
@@ -337,7 +338,7 @@ class DamageTests(DamageTestCase):
         self.make_due()
         began = self.now()
         failing: Deferred[None] = fail(OSError(errno.EIO, os.strerror(errno.EIO)))
-        with patch.object(self.store, "oldest_check", lambda *told: failing):
+        with patch.object(self.store.maintenance, "oldest_check", lambda *told: failing):
             self.scrub()
         self.pass_time(int(PAUSE) + 2)
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
@@ -349,7 +350,7 @@ class DamageTests(DamageTestCase):
         self.make_due()
         began = self.now()
         failing: Deferred[bool] = fail(OSError(errno.EIO, os.strerror(errno.EIO)))
-        with patch.object(self.store, "checked", lambda *told: failing):
+        with patch.object(self.store.maintenance, "checked", lambda *told: failing):
             self.scrub()
             self.pass_time(2)
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
@@ -498,7 +499,7 @@ class StopTests(ScrubTestCase):
     def test_after_the_catalogue_failed(self) -> None:
         """A catalogue that failed does not make the stop fail."""
         failing: Deferred[None] = fail(OSError(errno.EIO, os.strerror(errno.EIO)))
-        with patch.object(self.store, "oldest_check", lambda *told: failing):
+        with patch.object(self.store.maintenance, "oldest_check", lambda *told: failing):
             scrub = Scrub(self.store, InlineExecutor(), self.clock, RATE, self.now)
             scrub.start()
         self.successResultOf(self.stop(scrub))
@@ -517,5 +518,5 @@ class StopTests(ScrubTestCase):
         self.pass_time(21)
         self.assertEqual(self.verified(first), began + 10)
         self.assertEqual(self.verified(second), began + 35)
-        oldest = self.successResultOf(self.store.oldest_check())
+        oldest = self.successResultOf(self.store.maintenance.oldest_check())
         self.assertEqual(oldest, (first.id, began + 10))

@@ -160,9 +160,9 @@ class ServerTests(SignalCase):
         """What is wrong with the users file is said again on SIGHUP, and the old ones stay."""
         server = Server(self, self.directory, "--users", self.users)
         self.users.write_text("[alice")
-        server.wait_for("the users stay what they were")
+        server.wait_for("the users are not replaced")
         server.signal(signal.SIGHUP)
-        server.wait_for("the users stay what they were")
+        server.wait_for("the users are not replaced")
         connection = server.connect(self)
         connection.sendall(f"LOGIN alice;{PASSWORD}\n".encode())
         self.assertEqual(read_line(connection), b"Welcome alice\n")

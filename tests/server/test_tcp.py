@@ -20,10 +20,12 @@ from twisted.trial.unittest import TestCase
 
 from tests.support.held import close_store, held_by_server
 from xferproto import XferClientProtocol, connect
+from xferproto.depot.depot import Depot, DepotLimits
 from xferproto.model.entry import Entry
 from xferproto.model.errors import TooLarge
 from xferproto.server.factory import GRACE, XferServerFactory
-from xferproto.server.line.connection import DISCARD_LIMIT, Connection
+from xferproto.server.line.protocol import LineProtocol
+from xferproto.server.line.session import DISCARD_LIMIT
 from xferproto.store.local.store import LocalStore
 from xferproto.threads.executor import ThreadExecutor
 from xferproto.transfer.verified import VerifiedUpload
@@ -85,8 +87,6 @@ class ServerCase(TestCase):
 
     max_file_size: int | None = None
 
-    timeout = 60
-
     def setUp(self) -> None:
         self.root = Path(self.mktemp())
         self.pools = [ThreadPool(0, threads) for threads in (8, 1, 1)]
@@ -94,9 +94,10 @@ class ServerCase(TestCase):
             pool.start()
             self.addCleanup(pool.stop)
         files, writer, reader = (ThreadExecutor(reactor, pool) for pool in self.pools)
-        self.factory = XferServerFactory(files, self.clock(), self.max_file_size)
-        self.factory.store = LocalStore(self.root, files, writer, reader, now=lambda: 1e9)
-        self.addCleanup(close_store, self, self.factory.store)
+        store = LocalStore(self.root, files, writer, reader, now=lambda: 1e9)
+        limits = DepotLimits(self.max_file_size)
+        self.factory = XferServerFactory(Depot(store, files, self.clock(), limits))
+        self.addCleanup(close_store, self, store)
         self.port = reactor.listenTCP(0, self.factory, interface="127.0.0.1")
         self.number: int = self.port.getHost().port
         self.raws: list[Raw] = []
@@ -147,7 +148,7 @@ class ServerCase(TestCase):
         closed: Deferred[None] = Deferred()
         original = XferServerFactory.closed
 
-        def told(factory: XferServerFactory, connection: Connection) -> None:
+        def told(factory: XferServerFactory, connection: LineProtocol) -> None:
             original(factory, connection)
             if not closed.called:
                 closed.callback(None)

@@ -30,8 +30,8 @@ from xferproto.model.errors import TooLarge
 from xferproto.net.certificates import Credential, make_credential, subject
 from xferproto.net.tls import failure_of
 from xferproto.server import service as server_service
-from xferproto.server.line.connection import DISCARD_LIMIT
-from xferproto.server.listen import Wrapped, parse_endpoint
+from xferproto.server.line.session import DISCARD_LIMIT
+from xferproto.server.listen import WrappedEndpoint, parse_endpoint
 from xferproto.server.tls import ServerCertificate
 
 reactor: Any = _reactor
@@ -58,7 +58,7 @@ class TLSCase(ServerCase):
         """Listen with a certificate: the port."""
         self.certificate = ServerCertificate(files.cert, files.key, client_ca)
         below = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
-        endpoint = Wrapped(reactor, below, False, self.certificate)
+        endpoint = WrappedEndpoint(reactor, below, False, self.certificate)
         listening: Any = await endpoint.listen(factory or self.factory)
         self.addCleanup(listening.stopListening)
         number: int = listening.getHost().port
@@ -202,7 +202,9 @@ class ServerTrustTests(TLSCase):
     async def test_another_authority(self) -> None:
         """One of an authority that is not trusted here is told so."""
         files = write(self.directory, "server", Authority("Another").issue("localhost"))
-        await self.assert_fails(await self.listen(files), "nobody trusted here", "--ca")
+        await self.assert_fails(
+            await self.listen(files), "not signed by a trusted authority", "--ca"
+        )
 
     async def test_another_name(self) -> None:
         """A certificate for another name, or only for the name, is not for what was asked for."""
@@ -215,7 +217,7 @@ class ServerTrustTests(TLSCase):
         number = await self.listen(self.issue("localhost", age=2 * DAY))
         await self.assert_fails(number, "it has expired on 20")
         number = await self.listen(self.issue("localhost", age=-2 * DAY))
-        await self.assert_fails(number, "it is not good before 20")
+        await self.assert_fails(number, "it is not valid before 20")
 
     async def test_pinned(self) -> None:
         """With the right fingerprint, name, time and authority do not count."""
@@ -286,7 +288,7 @@ class ServerTrustTests(TLSCase):
         failed = self.assertFailure(connect(reactor, endpoint), TLSFailed)
         await arrived
         clock.advance(HANDSHAKE_TIMEOUT)
-        self.assertIn("No TLS handshake", str(await failed))
+        self.assertIn("The TLS handshake took longer", str(await failed))
 
     async def test_given_up(self) -> None:
         """Whoever does not want to wait any longer cancels; nothing is left of it."""
@@ -407,7 +409,7 @@ class ReloadTests(TLSCase):
             path.write_bytes(kept)
             line = formatEvent(events[0])
             self.assertEqual(len(events), 1)
-            self.assertIn("stays as it was", line)
+            self.assertIn("is not replaced", line)
             self.assertIn(str(path), line)
             client = await self.over_tls(number, fingerprint=old.fingerprint)
             self.assertEqual(await client.list_files(), [])
@@ -456,9 +458,9 @@ class OptionsTests(SynchronousTestCase):
             (("--tls-cert", cert), f"no private key in {cert}"),
             (("--tls-cert", cert, "--tls-key", missing), str(missing)),
             (("--tls-cert", cert, "--tls-key", key, "--client-ca", key), str(key)),
-            (("--tls-key", key), "--tls-key goes with --tls-cert"),
-            (("--client-ca", cert), "--client-ca goes with --tls-cert"),
-            (("--endpoint", "tls+tcp:0"), "tls+ goes with --tls-cert"),
+            (("--tls-key", key), "--tls-key needs --tls-cert"),
+            (("--client-ca", cert), "--client-ca needs --tls-cert"),
+            (("--endpoint", "tls+tcp:0"), "tls+ needs --tls-cert"),
         ):
             self.assertIn(words, self.assert_refused(server_service, *arguments))
 
@@ -469,7 +471,7 @@ class OptionsTests(SynchronousTestCase):
             (("--tls", "--ca", missing), str(missing)),
             (("--tls", "--cert", self.files.cert), "no private key"),
             (("--tls", "--key", self.files.key), "--key goes with --cert"),
-            (("--tls", "--fingerprint", "ab:cd"), "ab:cd is no SHA-256 fingerprint"),
+            (("--tls", "--fingerprint", "ab:cd"), "ab:cd is not a SHA-256 fingerprint"),
             (("--ca", self.files.cert), "--ca goes with --tls"),
             (("--fingerprint", self.files.fingerprint), "--fingerprint goes with --tls"),
             (("--tls", "--endpoint", "tcp:localhost:9"), "--tls goes with --host"),

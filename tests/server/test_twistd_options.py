@@ -1,11 +1,16 @@
-"""What the options of both plugins refuse before anything is begun."""
+"""How both plugins refuse options, and report a start that fails."""
 
 from __future__ import annotations
+
+import contextlib
+import io
+import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from xferproto import twistd
 from xferproto.client import service as client
+from xferproto.model.errors import ListenFailed
 from xferproto.server import service as server
 
 
@@ -31,3 +36,30 @@ class EmptyTests(SynchronousTestCase):
         """Every option of the server that is a text."""
         for name in ("storage", "interface", "endpoint", "users", "tls-cert", "tls-key"):
             self.assert_refused(server.Options(), f"--{name}", "")
+
+
+class StartTests(SynchronousTestCase):
+    """Errors that end the start of a service."""
+
+    def report(self, error: BaseException) -> str:
+        """What is printed of an error."""
+        out = io.StringIO()
+        self.patch(sys, "excepthook", lambda kind, error, traceback: out.write("traceback\n"))
+        self.patch(sys, "__stderr__", out)
+        twistd.report_failed_start("xfer")
+        with contextlib.redirect_stderr(out):
+            sys.excepthook(type(error), error, None)
+        self.flushLoggedErrors()
+        return out.getvalue()
+
+    def test_one_line(self) -> None:
+        """The project's errors and a numeric --uid without a user are one line."""
+        self.assertEqual(self.report(ListenFailed("Can't listen.")), "xfer: Can't listen.\n")
+        line = self.report(KeyError("getpwuid(): uid not found: 65537"))
+        self.assertEqual(
+            line, "xfer: there is no user for --uid (getpwuid(): uid not found: 65537)\n"
+        )
+
+    def test_others(self) -> None:
+        """Any other error keeps its traceback."""
+        self.assertEqual(self.report(KeyError("a")), "traceback\n")

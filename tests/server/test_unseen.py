@@ -191,7 +191,7 @@ class SamePathTests(UnseenCase):
             done.append(self.work(ask))
             self.mine.lose()
             self.mine = self.visit("one")
-            self.successResultOf(self.depot.store.age_partials(10, 1))
+            self.successResultOf(self.depot.store.maintenance.age_partials(10, 1))
         self.assertEqual(*done)
 
     def test_no_inodes(self) -> None:

@@ -11,18 +11,21 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from tests.store.contract import begin, digests_of, entry_of, go_on, listed, stored_bytes
 from tests.store.test_local_store import files_in, object_path
-from tests.store.test_partials import PartialTestCase
-from tests.support.depot import make_store, small_rows
+from tests.store.test_partials import PartialTestCase, names_in
+from tests.support.depot import few_at_once, make_store, small_marks, small_rows
 from xferproto.model.entry import Entry
 from xferproto.model.errors import NoSpace
+from xferproto.model.identity import EVERYTHING
 from xferproto.store.interface import IPartial
 from xferproto.store.local.changes import add_content
 from xferproto.store.local.group_commit import CommitInDoubt, settle
 from xferproto.store.local.packed import SMALL
 from xferproto.store.local.schema import CATALOGUE, open_database
+from xferproto.store.local.spare_file import SPARE_FILE
 from xferproto.store.local.store import LocalStore
 
 CODES = {
@@ -92,14 +95,15 @@ class CommitFailureCase(PartialTestCase):
         self.put(store, "stored", b"stored before")
         return store
 
-    def assert_fails(self, commit: Deferred[Any], *kinds: type[Exception]) -> None:
+    def assert_fails(self, commit: Deferred[Any], *kinds: type[Exception]) -> Failure:
         """It has failed, and because of what was to fail."""
-        failure = self.failureResultOf(commit)
+        failure: Failure = self.failureResultOf(commit)
         self.assertTrue(failure.check(sqlite3.Error, NoSpace, CommitInDoubt), failure)
         if kinds:
             self.assertTrue(failure.check(*kinds), failure)
         self.assertGreater(FailingConnection.failed, 0)
         FailingConnection.left = 0
+        return failure
 
     def assert_as_before(self, store: LocalStore, root: Path, *files: bytes) -> None:
         """What is listed is what was stored before, and there are no files but of these."""
@@ -131,6 +135,15 @@ class FileTests(CommitFailureCase):
             self.put(store, "name", b"content")
             contents = {"stored": b"stored before", "name": b"content"}
             self.assert_holds(store, self.root, contents)
+
+    def test_full(self) -> None:
+        """Where the disk is full nothing is in doubt, however often it says so."""
+        for statement in ("BEGIN", "COMMIT", "INSERT INTO entry"):
+            store = self.start()
+            upload = self.successResultOf(begin(store, "name", b"content"))
+            FailingConnection.fail(CATALOGUE, statement, CODES["full"], 100)
+            self.assert_fails(upload.commit(digests_of(b"content")), NoSpace)
+            self.assert_as_before(store, self.root, b"stored before")
 
     def test_upload_of_stored(self) -> None:
         """A content that is stored already stays, under the names that it had."""
@@ -260,17 +273,58 @@ class FileTests(CommitFailureCase):
                 store = self.start()
                 statement = statement.replace("INSERT INTO", "DELETE FROM")
                 FailingConnection.fail(CATALOGUE, statement, code, times)
-                self.assert_fails(store.delete(id, None))
+                failure = self.assert_fails(store.delete(id, None, EVERYTHING))
+                marked = names_in(self.root, "incoming")
+                self.assertEqual(bool(marked), isinstance(failure.value, CommitInDoubt), code)
                 copy = self.copy(self.root)
                 self.assert_as_before(self.open(copy), copy, b"stored before")
-                self.successResultOf(store.delete(id, None))
+                self.successResultOf(store.delete(id, None, EVERYTHING))
                 self.assert_holds(store, self.root, {})
+
+    def test_deletion_takes_the_spare(self) -> None:
+        """A deletion that finds no room gets what is kept for it, however many names there are."""
+        few_at_once(self)
+        for names in (1, 4):
+            store = self.start()
+            for number in range(1, names):
+                self.put(store, f"{number}", b"stored before")
+            (self.root / SPARE_FILE).touch()
+            FailingConnection.fail(CATALOGUE, "COMMIT", CODES["full"])
+            self.successResultOf(store.delete(entry_of("", b"stored before").id, None, EVERYTHING))
+            self.assertEqual(FailingConnection.failed, 1)
+            self.assertFalse((self.root / SPARE_FILE).exists())
+            self.assert_holds(store, self.root, {})
+
+    def test_deletion_of_one_name(self) -> None:
+        """A content that keeps a name keeps no mark."""
+        store = self.start()
+        entry = self.put(store, "name", b"stored before")
+        self.successResultOf(store.delete(entry.id, "name", EVERYTHING))
+        self.assert_holds(store, self.root, {"stored": b"stored before"})
+
+    def test_not_taken_back(self) -> None:
+        """A file that can't be taken back does not hide the cause, and goes with the next start."""
+        store = self.start()
+        upload = self.successResultOf(begin(store, "name", b"content"))
+
+        def refuse(id: str, path: Path) -> None:
+            raise OSError(5, "it fails")
+
+        broken = self.patch(store.objects, "take_back", refuse)
+        FailingConnection.fail(CATALOGUE, "COMMIT", CODES["full"], 2)
+        self.assert_fails(upload.commit(digests_of(b"content")), NoSpace)
+        broken.restore()
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        copy = self.copy(self.root)
+        self.assert_as_before(self.open(copy), copy, b"stored before")
 
     def test_deletion_in_doubt(self) -> None:
         """A deletion that was on the disk after all leaves no file after a crash."""
         store = self.start()
         FailingConnection.fail(CATALOGUE, "COMMIT", CODES["broken"], 100)
-        self.assert_fails(store.delete(entry_of("", b"stored before").id, None), CommitInDoubt)
+        self.assert_fails(
+            store.delete(entry_of("", b"stored before").id, None, EVERYTHING), CommitInDoubt
+        )
         copy = self.copy(self.root)
         with contextlib.closing(open_database(copy / CATALOGUE)) as connection:
             connection.execute("DELETE FROM entry")
@@ -285,7 +339,7 @@ class FileTests(CommitFailureCase):
             raise OSError(5, "it fails")
 
         broken = self.patch(store.objects, "remove", refuse)
-        self.successResultOf(store.delete(entry_of("", b"stored before").id, None))
+        self.successResultOf(store.delete(entry_of("", b"stored before").id, None, EVERYTHING))
         broken.restore()
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
         self.assertEqual(self.successResultOf(listed(store)), [])
@@ -310,7 +364,7 @@ class SmallTests(CommitFailureCase):
             for name, data in (("name", b"content"), ("again", b"stored before")):
                 store = self.start()
                 FailingConnection.fail(*failure)
-                self.assert_fails(store.put(name, data, digests_of(data)))
+                self.assert_fails(store.put(name, data, digests_of(data), EVERYTHING))
                 self.assert_as_before(store, self.root)
                 rows = [id for _, id in small_rows(self.root)]
                 self.assertEqual(rows, [entry_of("", b"stored before").id], failure)
@@ -321,11 +375,35 @@ class SmallTests(CommitFailureCase):
                 self.assertEqual(sorted(names), sorted(["stored", name]))
                 self.assertEqual(len(small_rows(self.root)), len({data, b"stored before"}))
 
+    def test_tidied_up_later(self) -> None:
+        """What could not be tidied up when a commit failed goes with the next one."""
+        for data in (b"content", b"stored before"):  # a new row, and one in place of another
+            store = self.start()
+            FailingConnection.fail(CATALOGUE, "COMMIT", CODES["broken"], 100)
+            self.assert_fails(store.put("name", data, digests_of(data), EVERYTHING), CommitInDoubt)
+            self.put(store, "other", b"another")
+            ids = [id for _, id in small_rows(self.root)]
+            self.assertEqual(
+                sorted(ids),
+                sorted(entry_of("", each).id for each in (b"stored before", b"another")),
+            )
+            bytes_of = self.successResultOf(stored_bytes(store, entry_of("", b"stored before").id))
+            self.assertEqual(bytes_of, b"stored before")
+
+    def test_marks(self) -> None:
+        """Marks do not gather: those of a commit go with the next one."""
+        store = self.start()
+        for number in range(5):
+            self.put(store, "name", b"%d" % number)
+            self.assertEqual(len(small_marks(self.root)), 1)
+
     def test_put_in_doubt(self) -> None:
         """A commit that was on the disk after all has its bytes after a crash."""
         store = self.start()
         FailingConnection.fail(CATALOGUE, "COMMIT", CODES["broken"], 100)
-        self.assert_fails(store.put("name", b"content", digests_of(b"content")), CommitInDoubt)
+        self.assert_fails(
+            store.put("name", b"content", digests_of(b"content"), EVERYTHING), CommitInDoubt
+        )
         ((_, _), (number, id)) = small_rows(self.root)
         copy = self.copy(self.root)
         with contextlib.closing(open_database(copy / CATALOGUE)) as connection:

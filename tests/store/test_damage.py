@@ -81,7 +81,7 @@ class ProtocolTests(DamageCase):
                 self.assertEqual(self.ask("LIST_FILES"), NOTHING)
             self.successResultOf(self.depot.store.close())
             self.depot.store = make_store(self, self.depot.root, small=self.small)
-            self.depot.factory.store = self.depot.store
+            self.depot.core.store = self.depot.store
             self.session = self.depot.connect()
 
     def test_command(self) -> None:
@@ -233,7 +233,7 @@ class LogTests(DamageCase):
                 level,
                 lambda text, **fields: events.append(formatEvent({"log_format": text, **fields})),
             )
-        self.successResultOf(Deferred.fromCoroutine(report_damage(self.depot.store)))
+        self.successResultOf(Deferred.fromCoroutine(report_damage(self.depot.store.maintenance)))
         return events
 
     def test_none(self) -> None:
@@ -247,10 +247,10 @@ class LogTests(DamageCase):
         self.damage()
         for _ in range(2):
             (said,) = self.logged()
-            self.assertTrue(said.startswith('2 files are damaged: "a", "b\\u202e"; each '), said)
+            self.assertTrue(said.startswith('2 files are damaged: "a", "b\\u202e"; '), said)
         self.ask(f"DELETE {ID};a")
         (said,) = self.logged()
-        self.assertTrue(said.startswith('1 file is damaged: "b\\u202e"; each '), said)
+        self.assertTrue(said.startswith('1 file is damaged: "b\\u202e"; '), said)
         self.put("c")
         self.assertEqual(self.logged(), [])
 
@@ -270,7 +270,7 @@ class LogTests(DamageCase):
         database = SteppedExecutor()
         depot = Depot(self, database=database)
         self.depot = depot
-        report = Deferred.fromCoroutine(report_damage(depot.store))
+        report = Deferred.fromCoroutine(report_damage(depot.store.maintenance))
         self.assertNoResult(report)
         report.cancel()
         self.assertIsNone(self.successResultOf(report))
@@ -320,7 +320,7 @@ class IndexTests(DamageCase):
 
     def reopen(self) -> None:
         self.depot.store = make_store(self, self.depot.root)
-        self.depot.factory.store = self.depot.store
+        self.depot.core.store = self.depot.store
         self.session = self.depot.connect()
 
     def test_by_index(self) -> None:

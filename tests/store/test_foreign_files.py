@@ -114,7 +114,7 @@ class ForeignTests(SynchronousTestCase):
         session.send(b"UPLOAD a;5\n", CONTENT)
         session.send(b"RESUME b;5;token\n", b"0\n", b"by")
         session.send(b"UPLOAD c;5\n", b"by")
-        self.successResultOf(store.backup())
+        self.successResultOf(store.maintenance.backup())
         self.assertEqual([str(path) for path in foreign(self.root)], names)
 
     def test_directory_in_place_of_object(self) -> None:

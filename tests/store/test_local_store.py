@@ -10,6 +10,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from hashlib import md5
+from itertools import permutations
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 from unittest.mock import patch
@@ -17,7 +18,7 @@ from unittest.mock import patch
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.python.threadpool import ThreadPool
-from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.store.contract import (
     StoreContract,
@@ -31,10 +32,12 @@ from tests.store.contract import (
 )
 from tests.support.collision import FIRST, SECOND
 from tests.support.depot import NO_SMALL, few_at_once
-from tests.support.executors import InlineExecutor, SteppedExecutor
+from tests.support.executors import GatedExecutor, InlineExecutor, SteppedExecutor
+from tests.support.file_modes import obey_in
 from tests.support.held import close_store, held_by_store
 from xferproto.model.entry import Entry
 from xferproto.model.errors import Collision, Corrupt, NoSpace, StorageUnavailable
+from xferproto.model.identity import EVERYTHING
 from xferproto.store.local import catalogue, content_names, schema
 from xferproto.store.local.catalogue import Catalogue
 from xferproto.store.local.packed import SMALL_SIZE
@@ -208,11 +211,11 @@ class PersistenceTests(LocalStoreTestCase):
         for name, data in contents.items():
             self.put(store, name, data)
         id = entry_of("", b"content").id
-        status = self.successResultOf(store.status(id))
+        status = self.successResultOf(store.status(id, EVERYTHING))
         self.close(store)
         store = self.open()
         self.assert_holds(store, self.root, contents)
-        self.assertEqual(self.successResultOf(store.status(id)), status)
+        self.assertEqual(self.successResultOf(store.status(id, EVERYTHING)), status)
 
     def test_unfinished_upload(self) -> None:
         """What an upload had written when the store was closed is gone when it is opened again."""
@@ -293,8 +296,7 @@ class UnavailableTests(LocalStoreTestCase):
 
     def test_directory_not_writable(self) -> None:
         """A directory that can't be written to is told."""
-        if os.geteuid() == 0:
-            raise SkipTest("root can write everywhere")
+        obey_in(self)
         self.root.mkdir(mode=0o500)
         self.assert_unavailable(self.root, "Permission denied")
         self.assert_unavailable(self.root / "storage", "Permission denied")
@@ -572,7 +574,7 @@ class CrashTests(LocalStoreTestCase):
         """A commit is not acknowledged while the directory or the row is not on the disk."""
         files, writer = SteppedExecutor(), SteppedExecutor()
         store = self.open(files=files, writer=writer)
-        creating = store.create("name", 7)
+        creating = store.create("name", 7, EVERYTHING)
         files.run_all()
         upload = self.successResultOf(creating)
         upload.write([b"content"])
@@ -601,20 +603,20 @@ class DamageTests(LocalStoreTestCase):
     def test_missing(self) -> None:
         """An object whose file is gone is Corrupt when it is opened, and stays listed."""
         self.object.unlink()
-        self.failureResultOf(self.store.open(self.entry.id), Corrupt)
+        self.failureResultOf(self.store.open(self.entry.id, EVERYTHING), Corrupt)
         self.assertEqual(self.successResultOf(listed(self.store)), [self.entry])
 
     def test_other_length(self) -> None:
         """An object whose file is shorter or longer is Corrupt when it is opened."""
         for data in (b"", b"conten", b"content."):
             self.object.write_bytes(data)
-            error = self.failureResultOf(self.store.open(self.entry.id), Corrupt).value
+            error = self.failureResultOf(self.store.open(self.entry.id, EVERYTHING), Corrupt).value
             self.assertIn(str(len(data)), str(error))
             self.assertNotIn(str(self.root), str(error))
 
     def test_cut_while_open(self) -> None:
         """A file that is cut off while it is read is Corrupt, not a short read."""
-        content = self.successResultOf(self.store.open(self.entry.id))
+        content = self.successResultOf(self.store.open(self.entry.id, EVERYTHING))
         self.addCleanup(content.close)
         os.truncate(self.object, 3)
         self.assertEqual(self.successResultOf(content.read(0, 3)), b"con")
@@ -641,7 +643,7 @@ class DamageTests(LocalStoreTestCase):
         before = os.dup(0)
         os.close(before)
         for _ in range(3):
-            self.failureResultOf(self.store.open(self.entry.id), Corrupt)
+            self.failureResultOf(self.store.open(self.entry.id, EVERYTHING), Corrupt)
         after = os.dup(0)
         os.close(after)
         self.assertEqual(after, before)
@@ -669,7 +671,7 @@ class FailingDiskTests(LocalStoreTestCase):
 
         async def upload() -> Entry:
             # As the receiver does: what can't be written is aborted.
-            upload = await self.store.create("name", 7)
+            upload = await self.store.create("name", 7, EVERYTHING)
             try:
                 upload.write([b"content"])
             except Exception:
@@ -740,6 +742,24 @@ class FailingDiskTests(LocalStoreTestCase):
             self.put(self.store, "name", b"content")
             contents = {"stored": b"stored before", "name": b"content"}
             self.assert_holds(self.store, self.root, contents)
+
+    def test_put(self) -> None:
+        """So it is with what is put at once: what fails leaves nothing, and is stored later."""
+        for step in STEPS:
+            self.start()
+
+            def fail(called: str, failing: str = step) -> None:
+                if called == failing:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+            for fails in (True, False):
+                with watched_calls(self.root, fail if fails else lambda called: None):
+                    stored = self.store.put("name", b"content", digests_of(b"content"), EVERYTHING)
+                if fails:
+                    self.failureResultOf(stored, NoSpace)
+                    self.assert_holds(self.store, self.root, {"stored": b"stored before"})
+                    self.assertEqual(held_by_store(self.store), {})
+            self.successResultOf(stored)
 
     def test_folder_synced_again(self) -> None:
         """A folder whose name could not be synced is synced by the next upload that needs it."""
@@ -909,7 +929,7 @@ class CloseTests(LocalStoreTestCase):
             root = Path(self.mktemp()).absolute()
             work = SteppedExecutor()
             store = open_store(root, files=work, writer=work)
-            creating = store.create("name", 7)
+            creating = store.create("name", 7, EVERYTHING)
             work.run_all()
             upload = self.successResultOf(creating)
             upload.write([b"content"])
@@ -923,3 +943,32 @@ class CloseTests(LocalStoreTestCase):
             self.successResultOf(closed)
             reopened = self.open(root)
             self.assert_holds(reopened, root, {"name": b"content"})
+
+    def test_small(self) -> None:
+        """Small contents that are on their way in are stored first, those on their way out read."""
+        for order in permutations(range(3)):
+            writer, reader, scans = GatedExecutor(), GatedExecutor(), SteppedExecutor()
+            root = Path(self.mktemp()).absolute()
+            store = LocalStore(root, InlineExecutor(), writer, reader, lambda: 1e9, scans=scans)
+            entries = [entry_of(name, name.encode()) for name in "abcdef"]
+            for entry in entries[:3]:
+                self.successResultOf(self.put_at_once(store, entry.name))
+            writer.open = reader.open = False
+            putting = [self.put_at_once(store, entry.name) for entry in entries[3:]]
+            getting = [store.get(entry.id, EVERYTHING) for entry in entries[:3]]
+            closed = store.close()
+            executors = (writer, reader, scans)
+            while not closed.called:
+                next(executors[place] for place in order if len(executors[place])).step()
+            self.assertEqual([self.successResultOf(one) for one in putting], entries[3:])
+            read = [(entry, entry.name.encode()) for entry in entries[:3]]
+            self.assertEqual([self.successResultOf(one) for one in getting], read)
+            self.successResultOf(closed)
+            reopened = open_store(root, small=SMALL_SIZE)
+            self.assertEqual(self.successResultOf(listed(reopened)), entries)
+            self.close(reopened)
+
+    def put_at_once(self, store: LocalStore, name: str) -> Deferred[Entry]:
+        """Put a content that is its name."""
+        data = name.encode()
+        return store.put(name, data, digests_of(data), EVERYTHING)

@@ -20,6 +20,7 @@ from tests.support.depot import Depot, make_store, overwrite
 from tests.support.executors import InlineExecutor
 from tests.support.processes import Server, new_directory, run
 from xferproto.admin.main import main
+from xferproto.depot.depot import NO_LIMITS
 from xferproto.model.entry import Entry
 from xferproto.model.errors import StorageUnavailable
 from xferproto.server.limits import DEFAULTS
@@ -175,7 +176,7 @@ class MissingTests(LostCase):
     def test_copy_only(self) -> None:
         """A copy of the catalogue tells that there were files, though nothing else is left."""
         store = make_store(self, self.root)
-        self.assertGreater(self.successResultOf(store.backup()), 0)
+        self.assertGreater(self.successResultOf(store.maintenance.backup()), 0)
         self.successResultOf(store.close())
         for path in self.root.iterdir():
             if path.name != BACKUP:
@@ -282,7 +283,7 @@ class WholeTests(LostCase):
             id = session.send(b"UPLOAD %s;%d\n" % (name.encode(), len(content)), content)
             session.send(b"DELETE " + id)
         self.assertEqual(entries(self, store), [])
-        self.successResultOf(store.backup())
+        self.successResultOf(store.maintenance.backup())
         self.successResultOf(store.close())
         self.assertEqual(self.names(self.root), [])
         large.write_bytes(LARGE_CONTENT)
@@ -327,7 +328,7 @@ class BackupTests(SynchronousTestCase):
         self.root = Path(self.mktemp()).absolute()
         self.reactor = MemoryReactorClock()
         self.service = InlineService(
-            self.reactor, self.root, [], None, 3600.0, 0, ExitStatus(), DEFAULTS
+            self.reactor, self.root, [], NO_LIMITS, 3600.0, 0, ExitStatus(), DEFAULTS
         )
         self.service.startService()
         self.addCleanup(self.stop)
@@ -337,7 +338,7 @@ class BackupTests(SynchronousTestCase):
             self.successResultOf(self.service.stopService())
 
     def put(self, name: str) -> None:
-        store = self.service._factory.store
+        store = self.service._depot.store
         assert isinstance(store, LocalStore)
         put(self, store, name, name.encode())
 
@@ -363,8 +364,10 @@ class BackupTests(SynchronousTestCase):
 
     def test_full(self) -> None:
         """Upkeep that fails keeps no other from being done, and is one line of the log."""
-        store = self.service._factory.store
-        self.patch(store, "age_partials", lambda *_: fail(sqlite3.OperationalError("full")))
+        store = self.service._depot.store
+        self.patch(
+            store.maintenance, "age_partials", lambda *_: fail(sqlite3.OperationalError("full"))
+        )
         self.put("a")
         with capturedLogs() as events:
             self.reactor.advance(UPKEEP_INTERVAL)
@@ -394,10 +397,11 @@ class BackupTests(SynchronousTestCase):
         """Damage of a catalogue does not get into its copy."""
         self.put("a")
         self.reactor.advance(UPKEEP_INTERVAL)
-        for number in range(200):
-            self.put(f"{number:03}" * 60)
-        store = self.service._factory.store
+        store = self.service._depot.store
         assert isinstance(store, LocalStore)
+        session = Depot.over(self, store).connect()
+        for name in (b"%03d" % number * 60 for number in range(200)):
+            session.send(b"UPLOAD %s;%d\n" % (name, len(name)), name)
         store._catalogue.writing.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         path = self.root / CATALOGUE
         data = bytearray(path.read_bytes())
@@ -442,7 +446,7 @@ class LockTests(LostCase):
             )
             with contextlib.redirect_stderr(None):
                 self.assertEqual(self.rebuild(self.root), 1)
-            self.successResultOf(store.check())
+            self.successResultOf(store.maintenance.check())
         self.successResultOf(store.close())
         self.assertEqual(self.names(self.root), ["large", "small"])
 
@@ -460,7 +464,7 @@ class LockTests(LostCase):
         store = make_store(self, self.root)
         self.assertRaises(BlockingIOError, self.lock_as_before)
         (self.root / "lock").unlink()
-        self.successResultOf(store.check())
+        self.successResultOf(store.maintenance.check())
         self.assertRaises(BlockingIOError, self.lock_as_before)
         self.successResultOf(store.close())
         self.lock_as_before()

@@ -14,12 +14,12 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.store.contract import digests_of, listed, put, status_of, stored_bytes
-from tests.support.depot import Depot, Session, Transport, make_store, small_rows
+from tests.support.depot import Depot, Session, Transport, few_at_once, make_store, small_rows
 from tests.support.executors import GatedExecutor, SteppedExecutor
 from tests.support.visitors import PASSWORD, peer, user
 from xferproto.model.entry import Entry
-from xferproto.model.identity import ALL_RIGHTS
-from xferproto.store.interface import IListing
+from xferproto.model.identity import ALL_RIGHTS, EVERYTHING
+from xferproto.store.interface import ITextListing
 from xferproto.store.local import changes, page_length, visible
 from xferproto.store.local.packed import SMALL_SIZE
 from xferproto.store.local.schema import CATALOGUE
@@ -109,7 +109,7 @@ class StatTests(ManyNamesCase):
         session.send(b"STAT %s\n" % HELLO)
         session.lose()
         self.assertEqual(depot.timers(), [])
-        self.assertEqual(len(depot.factory._work), 0)
+        self.assertEqual(len(depot.core._work), 0)
 
     def test_in_turn(self) -> None:
         """What is sent behind it waits for its end."""
@@ -126,13 +126,13 @@ class StatTests(ManyNamesCase):
         """A content that goes between the two questions is one that is not there."""
         depot = Depot(self)
         self.name(depot.store, ["a"])
-        names = depot.store.names
+        names = depot.store.names_text
 
-        def gone(*arguments: Any) -> IListing:
-            self.successResultOf(depot.store.delete(HELLO.decode(), None))
+        def gone(*arguments: Any) -> ITextListing:
+            self.successResultOf(depot.store.delete(HELLO.decode(), None, EVERYTHING))
             return names(*arguments)
 
-        self.patch(depot.store, "names", gone)
+        self.patch(depot.store, "names_text", gone)
         answer = depot.connect().send(b"STAT %s\n" % HELLO)
         self.assertTrue(answer.startswith(b"ERROR no-such-file "))
 
@@ -154,7 +154,7 @@ class StatTests(ManyNamesCase):
 class PageTests(ManyNamesCase):
     """How long a page is."""
 
-    def assert_pages(self, listing: IListing, most: int, entries: int) -> None:
+    def assert_pages(self, listing: ITextListing, most: int, entries: int) -> None:
         read = []
         while page := self.successResultOf(listing.read()):
             read.append(page)
@@ -166,16 +166,19 @@ class PageTests(ManyNamesCase):
         store = make_store(self)
         names = in_order(1500) + ["x" + name for name in in_order(600, 250)]
         entry = self.name(store, [name + f"/{'y' * 255}" * 3 * (len(name) > 9) for name in names])
-        for listing in (store.list(""), store.names(entry.id)):
+        for listing in (store.list_text("", EVERYTHING), store.names_text(entry.id, EVERYTHING)):
             self.assert_pages(listing, page_length.LARGEST_PAGE, 2100)
 
     def test_many_listings(self) -> None:
         """Where many are read at once, by whichever command, all of them together are bounded."""
         store = make_store(self)
         entry = self.name(store, [f"{'y' * 240}/" * 3 + name for name in in_order(300)])
-        others = [(store.list(""), store.names(entry.id)) for _ in range(50)]
+        others = [
+            (store.list_text("", EVERYTHING), store.names_text(entry.id, EVERYTHING))
+            for _ in range(50)
+        ]
         share = page_length.FULL_PAGES * page_length.LARGEST_PAGE // 100
-        for listing in (store.list(""), store.names(entry.id)):
+        for listing in (store.list_text("", EVERYTHING), store.names_text(entry.id, EVERYTHING)):
             self.assert_pages(listing, share, 300)
         del others
 
@@ -216,7 +219,8 @@ class DeleteTests(ManyNamesCase):
             self.patch(module, "STEP", 40)
         self.root = Path(self.mktemp())
         self.database = GatedExecutor()
-        self.store = make_store(self, self.root, database=self.database)
+        self.time = 1e9
+        self.store = make_store(self, self.root, database=self.database, now=lambda: self.time)
 
     def step_until(self, what: Callable[[], bool]) -> None:
         while not what():
@@ -230,7 +234,9 @@ class DeleteTests(ManyNamesCase):
         """Store a content under a new name, in one of the ways that there are."""
         if way == "token":
             sha256 = digests_of(data).sha256
-            resumed = await self.store.resume("new", len(data), f"sha256:{sha256}", sha256)
+            resumed = await self.store.resume(
+                "new", len(data), f"sha256:{sha256}", sha256, EVERYTHING
+            )
             self.assertEqual(resumed.known, digests_of(data))
             await resumed.commit(digests_of(data))
         else:
@@ -247,7 +253,7 @@ class DeleteTests(ManyNamesCase):
         """Begin to delete a content of 500 names, up to the first that are gone."""
         entry = self.name(self.store, in_order(500), data)
         self.database.open = False
-        deleting = self.store.delete(entry.id, None)
+        deleting = self.store.delete(entry.id, None, EVERYTHING)
         self.step_until(lambda: self.left() < 500)
         return entry, deleting
 
@@ -256,9 +262,9 @@ class DeleteTests(ManyNamesCase):
         for data in (b"hello", LARGE):
             _, deleting = self.begin(data)
             others: list[Deferred[Any]] = [
-                self.store.put("row", b"row", digests_of(b"row")),
+                self.store.put("row", b"row", digests_of(b"row"), EVERYTHING),
                 self.store._catalogue.usage(None),
-                self.store.delete("0" * 32, None),
+                self.store.delete("0" * 32, None, EVERYTHING),
             ]
             self.finish(*others)
             self.failureResultOf(others[-1])
@@ -284,7 +290,7 @@ class DeleteTests(ManyNamesCase):
                 counts.append(count)
                 if count:
                     self.assertEqual(self.successResultOf(stored_bytes(store, entry.id)), data)
-                    self.successResultOf(store.delete(entry.id, None))
+                    self.successResultOf(store.delete(entry.id, None, EVERYTHING))
                 self.assertEqual(self.left(store), 0)
                 self.assertEqual(small_rows(copy), [])
                 self.assertEqual(list((copy / "incoming").iterdir()), [])
@@ -300,6 +306,7 @@ class DeleteTests(ManyNamesCase):
         """A name that comes meanwhile stays, with the bytes, whichever way it came."""
         for data, way in ((b"hello", "put"), (LARGE, "upload"), (LARGE, "token")):
             entry, deleting = self.begin(data)
+            self.time += 1
             storing = Deferred.fromCoroutine(self.store_as(way, data))
             self.finish(storing)
             self.successResultOf(storing)
@@ -307,12 +314,40 @@ class DeleteTests(ManyNamesCase):
             self.database.run_all()
             self.successResultOf(deleting)
             self.database.open = True
-            # all in one instant of this clock: it may have been among those that were removed
             names = self.successResultOf(listed(self.store))
-            if names:
-                self.assertEqual([entry.name for entry in names], ["new"])
-                self.assertEqual(self.successResultOf(stored_bytes(self.store, entry.id)), data)
-                self.successResultOf(self.store.delete(entry.id, None))
+            self.assertEqual([entry.name for entry in names], ["new"])
+            self.assertEqual(self.successResultOf(stored_bytes(self.store, entry.id)), data)
+            self.successResultOf(self.store.delete(entry.id, None, EVERYTHING))
+
+    def test_few(self) -> None:
+        """However many there are, the last of them goes with the content, in one commit."""
+        few_at_once(self)
+        for count in range(1, 8):
+            entry = self.name(self.store, in_order(count))
+            self.database.open = False
+            deleting = self.store.delete(entry.id, None, EVERYTHING)
+            while not deleting.called:
+                self.database.step()
+                with closing(sqlite3.connect(self.root / CATALOGUE)) as connection:
+                    found = connection.execute(
+                        "SELECT (SELECT count(*) FROM entry) > 0, (SELECT count(*) FROM content)"
+                    ).fetchone()
+                self.assertEqual(found[0], found[1], count)
+            self.successResultOf(deleting)
+            self.assertEqual(found, (0, 0))
+            self.database.open = True
+
+    def test_at_once(self) -> None:
+        """Two that delete the same names at once have both done it."""
+        few_at_once(self)
+        entry = self.name(self.store, in_order(9))
+        self.database.open = False
+        deleting = [self.store.delete(entry.id, None, EVERYTHING) for _ in range(2)]
+        self.database.run_all()
+        for one in deleting:
+            self.successResultOf(one)
+        self.database.open = True
+        self.assertEqual(self.left(), 0)
 
     def test_lost(self) -> None:
         """The answer comes when all are gone, and they go when nobody waits for it any more."""
@@ -331,7 +366,7 @@ class DeleteTests(ManyNamesCase):
             if stays:
                 self.assertEqual(session.answer(), b"%s\n" % HELLO)
             self.assertEqual(self.left(), 0)
-            self.assertEqual(len(depot.factory._work), 0)
+            self.assertEqual(len(depot.core._work), 0)
 
 
 class CostTests(ManyNamesCase):
@@ -373,7 +408,7 @@ class CostTests(ManyNamesCase):
     def test_deleted(self) -> None:
         """To remove one of many names."""
         names = iter(["0020", "0021"])
-        self.assert_flat(lambda store, entry: store.delete(entry.id, next(names)))
+        self.assert_flat(lambda store, entry: store.delete(entry.id, next(names), EVERYTHING))
 
     def test_stored(self) -> None:
         """To store a content of many names once more, as a row or as a file."""
@@ -384,9 +419,11 @@ class CostTests(ManyNamesCase):
 
     def test_read(self) -> None:
         """To read and verify it."""
-        self.assert_flat(lambda store, entry: store.get(entry.id))
-        self.assert_flat(lambda store, entry: store.status(entry.id))
-        self.assert_flat(lambda store, entry: store.checked(entry.id, digests_of(b"hello")))
+        self.assert_flat(lambda store, entry: store.get(entry.id, EVERYTHING))
+        self.assert_flat(lambda store, entry: store.status(entry.id, EVERYTHING))
+        self.assert_flat(
+            lambda store, entry: store.maintenance.checked(entry.id, digests_of(b"hello"))
+        )
 
     def test_deletion(self) -> None:
         """To remove all: twice as many take twice the work."""
@@ -394,7 +431,7 @@ class CostTests(ManyNamesCase):
         for count in (1000, 2000):
             store = make_store(self)
             entry = self.name(store, in_order(count))
-            steps.append(self.steps(store, partial(store.delete, entry.id, None)))
+            steps.append(self.steps(store, partial(store.delete, entry.id, None, EVERYTHING)))
         self.assertLess(steps[1], 2.2 * steps[0])
 
     def test_told(self) -> None:
@@ -403,7 +440,7 @@ class CostTests(ManyNamesCase):
         for count in (1000, 2000):
             store = make_store(self)
             entry = self.name(store, in_order(count))
-            others = [store.list("") for _ in range(100)]
+            others = [store.list_text("", EVERYTHING) for _ in range(100)]
             steps.append(self.told(store, entry))
             del others
         self.assertLess(steps[1], 2.5 * steps[0])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
-from tests.store.owner_contract import OwnerContract
+from tests.store.contract.owners import OwnerContract
 from tests.support.depot import few_at_once, make_store
 from xferproto.store.local import content_names
 from xferproto.store.local.packed import SMALL_SIZE

@@ -18,9 +18,10 @@ from tests.support.collision import COLLISION_ID, FIRST, SECOND
 from tests.support.depot import make_store, overwrite, small_marks, small_rows
 from tests.support.executors import GatedExecutor
 from tests.support.held import close_store
-from xferproto.files.staged_file import IncomingFile
+from xferproto.files.staged_file import StagedFile
 from xferproto.model.entry import Entry
 from xferproto.model.errors import Collision, Corrupt, NoSpace, StorageLost, StorageUnavailable
+from xferproto.model.identity import EVERYTHING
 from xferproto.store.local.catalogue import Catalogue
 from xferproto.store.local.packed import SMALL, SmallObjects, insert
 from xferproto.store.local.schema import CATALOGUE
@@ -169,6 +170,13 @@ class SmallObjectsTests(SynchronousTestCase):
         self.small.remove([(3, c), (2, b)])
         self.assertEqual((small_rows(self.root), small_marks(self.root)), ([], []))
 
+    def test_remove_first_of_many(self) -> None:
+        """A mark of several rows stays when the first of them is removed."""
+        (a, _), (b, _) = rows_of(b"a", b"b")
+        self.small.add(rows_of(b"a", b"b"))
+        self.small.remove([(1, a)])
+        self.assertEqual((small_rows(self.root), small_marks(self.root)), ([(2, b)], [(1, 2)]))
+
     def test_marks(self) -> None:
         """What is added is marked, and what it replaces; confirmed marks go with a later change."""
         self.small.add(rows_of(b"a", b"b"))
@@ -251,7 +259,7 @@ class SmallStoreCase(SynchronousTestCase):
         return make_store(self, root or self.root, database=database)
 
     def put(self, store: LocalStore, name: str, data: bytes) -> Entry:
-        entry: Entry = self.successResultOf(store.put(name, data, digests_of(data)))
+        entry: Entry = self.successResultOf(store.put(name, data, digests_of(data), EVERYTHING))
         return entry
 
     def commit(self, store: LocalStore, name: str, data: bytes) -> Entry:
@@ -377,7 +385,9 @@ class CrashTests(SmallStoreCase):
         self.put(store, "kept", b"kept")
         self.put(store, "name", b"content")
         id = digests_of(b"content").md5
-        copies = self.crashes(lambda store: self.successResultOf(store.delete(id, None)))
+        copies = self.crashes(
+            lambda store: self.successResultOf(store.delete(id, None, EVERYTHING))
+        )
         self.assert_moments(copies, {"kept": b"kept", "name": b"content"}, {"kept": b"kept"})
 
     def test_becomes_file(self) -> None:
@@ -407,7 +417,7 @@ class CrashTests(SmallStoreCase):
         def both(store: LocalStore) -> None:
             publish = store.objects.publish
 
-            def put_first(incoming: IncomingFile, id: str) -> None:
+            def put_first(incoming: StagedFile, id: str) -> None:
                 self.put(store, "row", b"content")
                 self.put(store, "kept", b"kept")  # the mark of the row before goes with it
                 publish(incoming, id)
@@ -432,7 +442,7 @@ class CrashTests(SmallStoreCase):
                 return delete(*arguments)
 
             self.patch(store._catalogue, "delete", put_first)
-            self.successResultOf(store.delete(digests_of(b"content").md5, None))
+            self.successResultOf(store.delete(digests_of(b"content").md5, None, EVERYTHING))
 
         self.assert_no_litter(self.crashes(both))
 
@@ -443,9 +453,9 @@ class CrashTests(SmallStoreCase):
         overwrite(self.root, digests_of(b"content").md5, b"context")
 
         def check(store: LocalStore) -> None:
-            content = self.successResultOf(store.open(digests_of(b"content").md5))
+            content = self.successResultOf(store.open(digests_of(b"content").md5, EVERYTHING))
             found = digests_of(b"context")
-            checked = store.checked(digests_of(b"content").md5, found, content)
+            checked = store.maintenance.checked(digests_of(b"content").md5, found, content)
             self.assertIs(self.successResultOf(checked), False)
 
         for copy in self.crashes(check):
@@ -465,9 +475,9 @@ class CrashTests(SmallStoreCase):
             "CREATE TEMP TRIGGER t BEFORE INSERT ON entry BEGIN SELECT raise(FAIL, 'x'); END"
         )
         for name in ("a", "b"):
-            put = store.put(name, name.encode(), digests_of(name.encode()))
+            put = store.put(name, name.encode(), digests_of(name.encode()), EVERYTHING)
             self.failureResultOf(put, sqlite3.Error)
-        again = store.put("kept", b"kept", digests_of(b"kept"))
+        again = store.put("kept", b"kept", digests_of(b"kept"), EVERYTHING)
         self.failureResultOf(again, sqlite3.Error)
         self.assertEqual(len(small_rows(self.root)), 1)  # the kept one
         copy = self.copy()
@@ -485,13 +495,13 @@ class CrashTests(SmallStoreCase):
         connection.execute(
             "CREATE TEMP TRIGGER t BEFORE INSERT ON entry BEGIN SELECT raise(FAIL, 'x'); END"
         )
-        self.failureResultOf(store.put("a", b"a", digests_of(b"a")), sqlite3.Error)
+        self.failureResultOf(store.put("a", b"a", digests_of(b"a"), EVERYTHING), sqlite3.Error)
         connection.execute("DROP TRIGGER t")
         database.open = False
-        deleting = store.delete(digests_of(b"content").md5, None)
+        deleting = store.delete(digests_of(b"content").md5, None, EVERYTHING)
         while (1, 1) not in small_marks(self.root):
             database.step()
-        putting = store.put("b", b"b", digests_of(b"b"))
+        putting = store.put("b", b"b", digests_of(b"b"), EVERYTHING)
         while (2, 2) in small_marks(self.root):
             database.step()
         copies = [self.copy()]
@@ -563,7 +573,7 @@ class PlaceTests(SmallStoreCase):
         self.put(store, "first", FIRST)
         database.open = False
         puts = [
-            store.put(name, data, digests_of(data))
+            store.put(name, data, digests_of(data), EVERYTHING)
             for name, data in (
                 ("alone", b"alone"),
                 ("new", b"new"),
@@ -604,19 +614,19 @@ class PlaceTests(SmallStoreCase):
         self.successResultOf(store.close())
         store = make_store(self, self.root, small=-1)
         self.assert_holds(store, self.root, {"name": b"content"})
-        got = self.successResultOf(store.get(entry.id))
+        got = self.successResultOf(store.get(entry.id, EVERYTHING))
         self.assertEqual(got, (entry, b"content"))
         self.put(store, "name", b"content")
         self.assert_holds(store, self.root, {"name": b"content"}, (b"content",))
-        self.successResultOf(store.delete(entry.id, None))
+        self.successResultOf(store.delete(entry.id, None, EVERYTHING))
         self.assert_holds(store, self.root, {})
 
     def test_modes(self) -> None:
         """Nobody but the owner may read the database, its journal or what is put aside."""
         store = self.open()
         entry = self.put(store, "name", b"content")
-        content = self.successResultOf(store.open(entry.id))
-        self.successResultOf(store.checked(entry.id, None, content))
+        content = self.successResultOf(store.open(entry.id, EVERYTHING))
+        self.successResultOf(store.maintenance.checked(entry.id, None, content))
         paths = [*self.root.glob("small.sqlite*"), *(self.root / "quarantine").iterdir()]
         self.assertGreaterEqual(len(paths), 3)
         for path in paths:
@@ -642,12 +652,12 @@ class LostTests(SmallStoreCase):
         store = self.open()
         new = self.put(store, "new", b"33333")  # has the number that the other one had
         for entry in (old, other):
-            self.failureResultOf(store.get(entry.id), Corrupt)
-            self.failureResultOf(store.open(entry.id), Corrupt)
+            self.failureResultOf(store.get(entry.id, EVERYTHING), Corrupt)
+            self.failureResultOf(store.open(entry.id, EVERYTHING), Corrupt)
         self.assertEqual(self.successResultOf(stored_bytes(store, new.id)), b"33333")
-        self.assertIs(self.successResultOf(store.missed(old.id)), False)
+        self.assertIs(self.successResultOf(store.maintenance.missed(old.id)), False)
         self.put(store, "old", b"11111")
-        self.successResultOf(store.delete(other.id, None))
+        self.successResultOf(store.delete(other.id, None, EVERYTHING))
         self.assert_holds(store, self.root, {"old": b"11111", "new": b"33333"})
 
     def test_deleted_when_lost(self) -> None:
@@ -658,7 +668,7 @@ class LostTests(SmallStoreCase):
         self.lose()
         store = self.open()
         self.put(store, "new", b"33333")
-        self.successResultOf(store.delete(old.id, None))
+        self.successResultOf(store.delete(old.id, None, EVERYTHING))
         self.assert_holds(store, self.root, {"new": b"33333"})
         self.successResultOf(store.close())
         self.assert_holds(self.open(), self.root, {"new": b"33333"})
@@ -678,7 +688,7 @@ class LostTests(SmallStoreCase):
             self.assertEqual(self.successResultOf(stored_bytes(store, id)), b"%d" % number)
             for name, data in contents.items():
                 self.put(store, name, data)
-            self.successResultOf(store.delete(id, "again"))
+            self.successResultOf(store.delete(id, "again", EVERYTHING))
             self.assert_holds(store, self.root, contents)
             self.successResultOf(store.close())
 
@@ -706,8 +716,10 @@ class LostTests(SmallStoreCase):
         store = self.open()
         entry = self.put(store, "name", b"content")
         away = self.root.rename(self.root.with_name("away"))
-        self.failureResultOf(store.put("other", b"other", digests_of(b"other")), StorageLost)
-        self.failureResultOf(store.delete(entry.id, None), StorageLost)
+        self.failureResultOf(
+            store.put("other", b"other", digests_of(b"other"), EVERYTHING), StorageLost
+        )
+        self.failureResultOf(store.delete(entry.id, None, EVERYTHING), StorageLost)
         self.assertEqual(self.successResultOf(stored_bytes(store, entry.id)), b"content")
         self.assertFalse(self.root.exists())
         away.rename(self.root)
@@ -727,10 +739,12 @@ class SpaceTests(SmallStoreCase):
         self.addCleanup(close_store, self, store)
         entry = self.put(store, "name", b"content")
         free = 1000
-        self.failureResultOf(store.put("a", b"a", digests_of(b"a")), NoSpace)
-        self.failureResultOf(store.put("name", b"content", digests_of(b"content")), NoSpace)
+        self.failureResultOf(store.put("a", b"a", digests_of(b"a"), EVERYTHING), NoSpace)
+        self.failureResultOf(
+            store.put("name", b"content", digests_of(b"content"), EVERYTHING), NoSpace
+        )
         self.assert_holds(store, self.root, {"name": b"content"})
-        self.successResultOf(store.delete(entry.id, None))
+        self.successResultOf(store.delete(entry.id, None, EVERYTHING))
         free = 10**9
         self.put(store, "a", b"a")
         self.assert_holds(store, self.root, {"a": b"a"})
@@ -744,7 +758,9 @@ class SpaceTests(SmallStoreCase):
             raise NoSpace()
 
         broken = self.patch(store.objects, "new", refuse)
-        self.failureResultOf(store.put("other", b"content", digests_of(b"content")), NoSpace)
+        self.failureResultOf(
+            store.put("other", b"content", digests_of(b"content"), EVERYTHING), NoSpace
+        )
         broken.restore()
         self.assert_holds(store, self.root, {"name": b"content"}, (b"content",))
 
@@ -772,8 +788,8 @@ class MigrationTests(SmallStoreCase):
         store = make_store(self, self.root, small=-1)
         self.old = self.commit(store, "old", b"old")
         self.damaged = self.commit(store, "damaged", b"damaged")
-        content = self.successResultOf(store.open(self.damaged.id))
-        self.successResultOf(store.checked(self.damaged.id, None, content))
+        content = self.successResultOf(store.open(self.damaged.id, EVERYTHING))
+        self.successResultOf(store.maintenance.checked(self.damaged.id, None, content))
         self.successResultOf(store.close())
         with contextlib.closing(sqlite3.connect(self.root / CATALOGUE)) as connection:
             columns = "id, sha256, size, stored, verified, damaged"
@@ -810,8 +826,8 @@ class MigrationTests(SmallStoreCase):
         """All that was stored is there; new small contents get rows, old ones keep their files."""
         store = self.open()
         self.assert_holds(store, self.root, {"old": b"old"}, (b"old",))
-        self.failureResultOf(store.open(self.damaged.id), Corrupt)
-        (partial,) = self.successResultOf(store.partials())
+        self.failureResultOf(store.open(self.damaged.id, EVERYTHING), Corrupt)
+        (partial,) = self.successResultOf(store.maintenance.partials())
         self.assertEqual((partial.token, partial.idle), ("t", 5.0))
         self.put(store, "new", b"new")
         self.put(store, "old again", b"old")

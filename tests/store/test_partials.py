@@ -34,7 +34,7 @@ from xferproto.model.errors import (
     QuotaExceeded,
     RequestError,
 )
-from xferproto.model.identity import View
+from xferproto.model.identity import EVERYTHING, View
 from xferproto.store.interface import FLAT_COST, IPartial, IUpload
 from xferproto.store.local import catalogue
 from xferproto.store.local.objects import Objects
@@ -69,7 +69,9 @@ class PartialTestCase(LocalStoreTestCase):
         name: str = "name",
     ) -> IPartial:
         """An upload under a token that was let in."""
-        partial: IPartial = self.successResultOf(store.resume(name, size, token, sha256))
+        partial: IPartial = self.successResultOf(
+            store.resume(name, size, token, sha256, EVERYTHING)
+        )
         return partial
 
     def hold(self, store: LocalStore, data: bytes, size: int = 7, token: str = "token") -> None:
@@ -86,7 +88,7 @@ class PartialTestCase(LocalStoreTestCase):
 
     def assert_no_litter(self, store: LocalStore, root: Path) -> None:
         """Every file in C{partial/} is of an unfinished upload that the operator can see."""
-        partials = self.successResultOf(store.partials())
+        partials = self.successResultOf(store.maintenance.partials())
         self.assertLessEqual(len(names_in(root, "partial")), len(partials))
 
 
@@ -97,11 +99,11 @@ class PersistenceTests(PartialTestCase):
         """An unfinished upload survives a restart: its bytes, its start and its idle time."""
         store = open_store(self.root)
         self.hold(store, b"cont")
-        self.successResultOf(store.age_partials(10, 100))
+        self.successResultOf(store.maintenance.age_partials(10, 100))
         self.close(store)
         store = self.open()
         self.assertEqual(
-            self.successResultOf(store.partials()),
+            self.successResultOf(store.maintenance.partials()),
             [PartialStatus("token", "name", 7, held=4, started=1e9, idle=10.0)],
         )
         self.assert_holds_partial(store, b"cont")
@@ -172,7 +174,7 @@ class PersistenceTests(PartialTestCase):
         self.assertEqual(len(names_in(copy, "partial")), 1)
         store = self.open(copy)
         self.assertEqual(names_in(copy, "partial"), [])
-        self.assertEqual(self.successResultOf(store.partials()), [])
+        self.assertEqual(self.successResultOf(store.maintenance.partials()), [])
         self.assert_holds_partial(store, b"")
         self.successResultOf(partial.abort())
 
@@ -184,7 +186,7 @@ class PersistenceTests(PartialTestCase):
         (name,) = names_in(self.root, "partial")
         (self.root / "partial" / name).unlink()
         store = self.open()
-        (status,) = self.successResultOf(store.partials())
+        (status,) = self.successResultOf(store.maintenance.partials())
         self.assertEqual((status.token, status.held), ("token", 0))
         self.assert_holds_partial(store, b"")
         self.successResultOf(go_on(self.resume(store), b"content"))
@@ -194,11 +196,11 @@ class PersistenceTests(PartialTestCase):
         """What an expired upload held is removed from the disk, once its time is up."""
         store = self.open()
         self.hold(store, b"cont")
-        self.successResultOf(store.age_partials(100, 100))
+        self.successResultOf(store.maintenance.age_partials(100, 100))
         self.assertEqual(len(names_in(self.root, "partial")), 1)
-        self.successResultOf(store.age_partials(1, 100))
+        self.successResultOf(store.maintenance.age_partials(1, 100))
         self.assertEqual(names_in(self.root, "partial"), [])
-        self.assertEqual(self.successResultOf(store.partials()), [])
+        self.assertEqual(self.successResultOf(store.maintenance.partials()), [])
 
     def test_restart_is_one_file(self) -> None:
         """Starting over leaves no file of what was held."""
@@ -254,7 +256,7 @@ class PersistenceTests(PartialTestCase):
         self.put(store, "stored", FIRST)
         partial = self.resume(store, len(FIRST), sha256=digests_of(FIRST).sha256)
         self.assertEqual(partial.known, digests_of(FIRST))
-        self.successResultOf(store.delete(entry_of("", FIRST).id, None))
+        self.successResultOf(store.delete(entry_of("", FIRST).id, None, EVERYTHING))
         self.put(store, "stored", SECOND)
         self.failureResultOf(partial.commit(digests_of(FIRST)), NoSuchFile)
         self.assertEqual(self.successResultOf(listed(store)), [entry_of("stored", SECOND)])
@@ -278,11 +280,11 @@ class PersistenceTests(PartialTestCase):
         for _ in range(3):
             self.hold(store, b"cont")
             partial = self.resume(store)
-            self.failureResultOf(store.resume("name", 7, "token", None), Busy)
+            self.failureResultOf(store.resume("name", 7, "token", None, EVERYTHING), Busy)
             self.successResultOf(partial.restart())
             self.successResultOf(go_on(partial, b"content"))
             self.failureResultOf(go_on(self.resume(store, len(SECOND)), SECOND), Collision)
-            self.successResultOf(store.delete(entry_of("", b"content").id, None))
+            self.successResultOf(store.delete(entry_of("", b"content").id, None, EVERYTHING))
         after = os.dup(0)
         os.close(after)
         self.assertEqual(after, before)
@@ -304,19 +306,19 @@ class ExpiryTests(PartialTestCase):
         self.root = Path(self.mktemp()).absolute()
         store = open_store(self.root)
         self.hold(store, b"cont")
-        self.successResultOf(store.age_partials(101, 1000))
+        self.successResultOf(store.maintenance.age_partials(101, 1000))
         self.close(store)
         store = self.open(files=executor)
-        expiring = store.age_partials(0, 100)
+        expiring = store.maintenance.age_partials(0, 100)
         for _ in range(min(steps, len(executor))):
             executor.step()
         outcomes: list[IPartial] = []
-        resuming = store.resume("name", 7, "token", None)
+        resuming = store.resume("name", 7, "token", None, EVERYTHING)
         resuming.addCallbacks(outcomes.append, lambda failure: failure.trap(Busy))
         executor.run_all()
         self.successResultOf(expiring)
         if not outcomes:  # for the moment
-            store.resume("name", 7, "token", None).addCallback(outcomes.append)
+            store.resume("name", 7, "token", None, EVERYTHING).addCallback(outcomes.append)
             executor.run_all()
         (partial,) = outcomes
         commit = Deferred.fromCoroutine(go_on(partial, b"content"))
@@ -339,17 +341,17 @@ class ExpiryTests(PartialTestCase):
         """Uploads that end while time is passing do not disturb the passing of time."""
         writer = SteppedExecutor()
         store = self.open(writer=writer)
-        resuming = [store.resume("name", 7, token, None) for token in ("a", "b")]
+        resuming = [store.resume("name", 7, token, None, EVERYTHING) for token in ("a", "b")]
         writer.run_all()
         partials = [self.successResultOf(each) for each in resuming]
         for partial in partials:
             partial.write([b"c"])
-        ageing = store.age_partials(1000, 100)
+        ageing = store.maintenance.age_partials(1000, 100)
         for partial in partials:  # they were active when the time had passed
             self.successResultOf(partial.abort())
         writer.run_all()
         self.successResultOf(ageing)
-        idle = [partial.idle for partial in self.successResultOf(store.partials())]
+        idle = [partial.idle for partial in self.successResultOf(store.maintenance.partials())]
         self.assertEqual(idle, [0.0, 0.0])
 
 
@@ -387,7 +389,7 @@ class CrashTests(PartialTestCase):
                 self.put(store, each, b"content")
 
         def change(store: LocalStore) -> None:
-            self.successResultOf(store.delete(entry_of("", b"content").id, name))
+            self.successResultOf(store.delete(entry_of("", b"content").id, name, EVERYTHING))
 
         return self.crashes(prepare, change)
 
@@ -433,7 +435,7 @@ class CrashTests(PartialTestCase):
         store = self.open()
         entry = self.put(store, "name", b"content")
         for id, name in ((entry.id, "other"), ("0" * 32, None)):
-            self.failureResultOf(store.delete(id, name), NoSuchFile)
+            self.failureResultOf(store.delete(id, name, EVERYTHING), NoSuchFile)
             self.assert_holds(store, self.root, {"name": b"content"})
 
     def test_deletion_of_missing_bytes(self) -> None:
@@ -441,7 +443,7 @@ class CrashTests(PartialTestCase):
         store = self.open()
         entry = self.put(store, "name", b"content")
         (self.root / object_path(b"content")).unlink()
-        self.successResultOf(store.delete(entry.id, None))
+        self.successResultOf(store.delete(entry.id, None, EVERYTHING))
         self.assert_holds(store, self.root, {})
 
     def commit_of_partial(self, stored: bool) -> list[tuple[str, Path]]:
@@ -502,8 +504,8 @@ class CrashTests(PartialTestCase):
             (self.root / object_path(b"content")).write_bytes(b"context")
 
         def tell(store: LocalStore) -> None:
-            content = self.successResultOf(store.open(id))
-            checking = store.checked(id, digests_of(b"context"), content)
+            content = self.successResultOf(store.open(id, EVERYTHING))
+            checking = store.maintenance.checked(id, digests_of(b"context"), content)
             self.assertIs(self.successResultOf(checking), False)
             content.close()
 
@@ -513,8 +515,8 @@ class CrashTests(PartialTestCase):
             entries = self.successResultOf(listed(store))
             self.assertEqual(len(entries), 0 if committed else 1, step)
             if committed:
-                self.failureResultOf(store.open(id), Corrupt)
-                self.assertIs(self.successResultOf(store.missed(id)), False, step)
+                self.failureResultOf(store.open(id, EVERYTHING), Corrupt)
+                self.assertIs(self.successResultOf(store.maintenance.missed(id)), False, step)
             else:
                 tell(store)
             self.put(store, "name", b"content")
@@ -598,11 +600,13 @@ class QuarantineTests(PartialTestCase):
     def verify(self, executor: Executor | None = None) -> Deferred[bool]:
         """Hash the stored bytes again."""
 
-        async def pace(done: int) -> None:
+        async def checkpoint(done: int) -> None:
             pass
 
         used = InlineExecutor() if executor is None else executor
-        return Deferred.fromCoroutine(verify(self.store, self.entry.id, used, pace))
+        return Deferred.fromCoroutine(
+            verify(self.store, self.entry.id, used, checkpoint, EVERYTHING)
+        )
 
     def quarantined(self) -> dict[str, bytes]:
         """What lies in the quarantine, by name."""
@@ -627,6 +631,23 @@ class QuarantineTests(PartialTestCase):
         self.assert_holds(self.store, self.root, contents)
         self.assertEqual(self.quarantined(), aside)
 
+    def test_not_put_aside(self) -> None:
+        """What is damaged and could not be put aside is not taken for the content either."""
+        self.object.write_bytes(b"context")
+
+        def refuse(step: str) -> None:
+            if step == "rename folder":
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        with watched_calls(self.root, refuse):
+            self.failureResultOf(self.verify(), OSError)
+        self.assertTrue(self.object.exists())
+        self.failureResultOf(self.store.status(self.entry.id, EVERYTHING), Corrupt)
+        partial = self.resume(self.store, sha256=digests_of(b"content").sha256)
+        self.assertIsNone(partial.known)
+        self.successResultOf(go_on(partial, b"content"))
+        self.assert_holds(self.store, self.root, {"name": b"content"})
+
     def test_other_length(self) -> None:
         """A file that is too short or too long is put aside as well."""
         self.object.write_bytes(b"conten")
@@ -638,7 +659,7 @@ class QuarantineTests(PartialTestCase):
         self.object.unlink()
         self.assertIs(self.successResultOf(self.verify()), False)
         self.assertEqual(self.quarantined(), {})
-        self.failureResultOf(self.store.open(self.entry.id), Corrupt)
+        self.failureResultOf(self.store.open(self.entry.id, EVERYTHING), Corrupt)
         self.put(self.store, "name", b"content")
         self.assert_holds(self.store, self.root, {"name": b"content"})
 
@@ -663,7 +684,7 @@ class QuarantineTests(PartialTestCase):
         self.close(self.store)
         store = self.open()
         self.assertEqual(self.successResultOf(listed(store)), [])
-        self.failureResultOf(store.open(self.entry.id), Corrupt)
+        self.failureResultOf(store.open(self.entry.id, EVERYTHING), Corrupt)
         self.put(store, "name", b"content")
         self.assert_holds(store, self.root, {"name": b"content"})
 
@@ -728,7 +749,7 @@ class SpaceTests(PartialTestCase):
         for upload in self.uploads:
             self.successResultOf(upload.abort())
         self.assertEqual(self.store._space.held, set())
-        self.assertEqual(self.store.tokens._active, {})
+        self.assertEqual(self.store._resumable.leases.taken(), ())
 
     def resume(self, *args: Any, **kwargs: Any) -> IPartial:
         """As for all partials; it is ended with the test."""
@@ -748,7 +769,7 @@ class SpaceTests(PartialTestCase):
 
     def create(self, size: int) -> IUpload:
         """An upload that there is room for."""
-        upload: IUpload = self.successResultOf(self.store.create("name", size))
+        upload: IUpload = self.successResultOf(self.store.create("name", size, EVERYTHING))
         self.uploads.append(upload)
         return upload
 
@@ -759,13 +780,13 @@ class SpaceTests(PartialTestCase):
 
     def assert_room(self, size: int) -> None:
         """There is room for so many bytes, and not for one more."""
-        self.failureResultOf(self.store.create("name", size + 1), NoSpace)
+        self.failureResultOf(self.store.create("name", size + 1, EVERYTHING), NoSpace)
         upload = self.create(size)
         self.successResultOf(upload.abort())
 
     def test_before_the_first_byte(self) -> None:
         """An upload that does not fit is NoSpace when it begins, and leaves nothing."""
-        self.failureResultOf(self.store.create("name", 1001), NoSpace)
+        self.failureResultOf(self.store.create("name", 1001, EVERYTHING), NoSpace)
         self.assert_holds(self.store, self.root, {})
         self.assert_room(1000)
 
@@ -839,7 +860,7 @@ class SpaceTests(PartialTestCase):
     def test_failed_create(self) -> None:
         """An upload that could not begin for any reason is promised nothing."""
         self.disk.broken = OSError(errno.EIO, os.strerror(errno.EIO))
-        self.failureResultOf(self.store.create("name", 600), OSError)
+        self.failureResultOf(self.store.create("name", 600, EVERYTHING), OSError)
         self.disk.broken = None
         self.assert_room(1000)
 
@@ -848,7 +869,7 @@ class SpaceTests(PartialTestCase):
         files = SteppedExecutor()
         store = self.open_on_disk(files)
         for sizes in ((600, 600), (400, 400, 400), (1000, 1), (500, 500)):
-            begun = [store.create("name", size) for size in sizes]
+            begun = [store.create("name", size, EVERYTHING) for size in sizes]
             files.run_all()
             let_in: list[IUpload] = []
             for each in begun:
@@ -860,7 +881,7 @@ class SpaceTests(PartialTestCase):
             files.run_all()
             for each_aborted in aborted:
                 self.successResultOf(each_aborted)
-        all_of_it = store.create("name", 1000)
+        all_of_it = store.create("name", 1000, EVERYTHING)
         files.run_all()
         upload: IUpload = self.successResultOf(all_of_it)
         upload.abort()
@@ -915,15 +936,15 @@ class SpaceTests(PartialTestCase):
             self.assertEqual(space.held, set())
         known = self.resume(self.store, sha256=digests_of(b"content").sha256)
         self.successResultOf(known.commit(digests_of(b"content")))
-        self.successResultOf(self.store.delete(digests_of(b"content").md5, None))
+        self.successResultOf(self.store.delete(digests_of(b"content").md5, None, EVERYTHING))
         restarted = self.resume(self.store)
         self.successResultOf(restarted.restart())
         self.assertEqual(len(space.held), 1)
         self.successResultOf(restarted.abort())
         for broken in (None, OSError(errno.EIO, os.strerror(errno.EIO))):
             self.disk.free, self.disk.broken = 0, broken
-            self.failureResultOf(self.store.create("name", 7))
-            self.failureResultOf(self.store.resume("name", 7, "new", None))
+            self.failureResultOf(self.store.create("name", 7, EVERYTHING))
+            self.failureResultOf(self.store.resume("name", 7, "new", None, EVERYTHING))
         self.assertEqual(space.held, set())
 
     def test_restart_without_room(self) -> None:
@@ -940,9 +961,9 @@ class SpaceTests(PartialTestCase):
     def test_refused_partial(self) -> None:
         """A new upload under a token that does not fit is NoSpace, and leaves nothing."""
         for token in ("a", "b", "b"):
-            self.failureResultOf(self.store.resume("name", 1001, token, None), NoSpace)
+            self.failureResultOf(self.store.resume("name", 1001, token, None, EVERYTHING), NoSpace)
         self.assert_room(1000)
-        self.assertEqual(self.successResultOf(self.store.partials()), [])
+        self.assertEqual(self.successResultOf(self.store.maintenance.partials()), [])
         self.assertEqual(names_in(self.root, "partial"), [])
         self.successResultOf(self.resume(self.store, 1000, "a").abort())
 
@@ -950,8 +971,8 @@ class SpaceTests(PartialTestCase):
         """An upload that has no room to go on keeps what it holds, and goes on when there is."""
         self.hold(self.store, b"cont")
         self.disk.free = Disk.spare
-        self.failureResultOf(self.store.resume("name", 7, "token", None), NoSpace)
-        (status,) = self.successResultOf(self.store.partials())
+        self.failureResultOf(self.store.resume("name", 7, "token", None, EVERYTHING), NoSpace)
+        (status,) = self.successResultOf(self.store.maintenance.partials())
         self.assertEqual(status.held, 4)
         self.disk.free += 3
         self.successResultOf(go_on(self.resume(self.store), b"content"))
@@ -971,15 +992,15 @@ class SpaceTests(PartialTestCase):
         self.disk.free = Disk.spare
         self.successResultOf(self.create(0).abort())
         self.disk.free -= 1
-        self.failureResultOf(self.store.create("name", 0), NoSpace)
+        self.failureResultOf(self.store.create("name", 0, EVERYTHING), NoSpace)
 
     def test_everything_is_read(self) -> None:
         """On a full disk all that is stored is listed, read and deleted."""
         entry = self.put(self.store, "name", b"content")
         self.disk.free = 0
-        self.failureResultOf(self.store.create("other", 1), RequestError)
+        self.failureResultOf(self.store.create("other", 1, EVERYTHING), RequestError)
         self.assert_holds(self.store, self.root, {"name": b"content"})
-        self.successResultOf(self.store.delete(entry.id, None))
+        self.successResultOf(self.store.delete(entry.id, None, EVERYTHING))
 
     def test_spare(self) -> None:
         """Of a large disk a fixed number of bytes is spare, of a small one a 32nd."""
@@ -1027,7 +1048,7 @@ class SpaceTests(PartialTestCase):
         other = self.create(996 - partial_room)
         self.assertRaises(NoSpace, partial.write, [bytes(996)])
         self.successResultOf(partial.abort())
-        (status,) = self.successResultOf(self.store.partials())
+        (status,) = self.successResultOf(self.store.maintenance.partials())
         self.assertEqual(status.held, 4)
         self.successResultOf(other.abort())
 
@@ -1036,8 +1057,8 @@ class SpaceTests(PartialTestCase):
         self.hold(self.store, b"cont")
         for left, total in ((SPARE_FILES, 10**6), (31, 1000)):
             self.inodes = (left, total)
-            self.failureResultOf(self.store.create("name", 5), NoSpace)
-            self.failureResultOf(self.store.resume("name", 0, "other", None), NoSpace)
+            self.failureResultOf(self.store.create("name", 5, EVERYTHING), NoSpace)
+            self.failureResultOf(self.store.resume("name", 0, "other", None, EVERYTHING), NoSpace)
         self.assertEqual(len(names_in(self.root, "partial")), 1)
         self.successResultOf(go_on(self.resume(self.store), b"content"))
         self.inodes = (0, 0)  # as on file systems without such a limit
@@ -1083,14 +1104,14 @@ class MostTokensTests(PartialTestCase):
         self.successResultOf(go_on(self.resume(self.store, 7, "a"), b"content"))
         self.successResultOf(self.begin("d"))
         self.failureResultOf(self.begin("e"), QuotaExceeded)
-        self.assertEqual(self.store.tokens._active, {})
+        self.assertEqual(self.store._resumable.leases.taken(), ())
         self.assertEqual(self.store._space.held, set())
 
     def test_finished(self) -> None:
         """One more takes the place of the longest unused that stands for a content."""
         for token in ("a", "b", "c"):
             self.successResultOf(go_on(self.resume(self.store, 7, token), b"content"))
-            self.successResultOf(self.store.age_partials(10, 100))
+            self.successResultOf(self.store.maintenance.age_partials(10, 100))
         self.successResultOf(go_on(self.resume(self.store, 7, "d"), b"content"))
         for token, known in (("b", True), ("d", True), ("c", True), ("a", False)):
             partial = self.resume(self.store, 7, token)

@@ -18,7 +18,7 @@ from tests.store.contract import digests_of
 from tests.support.depot import Depot, make_store, overwrite
 from xferproto.admin.main import main
 from xferproto.model.errors import StorageUnavailable
-from xferproto.model.identity import View
+from xferproto.model.identity import EVERYTHING, View
 from xferproto.store.local.packed import SMALL, SMALL_SIZE
 from xferproto.store.local.schema import BACKUP, CATALOGUE, open_database
 from xferproto.store.local.store import LocalStore
@@ -218,7 +218,7 @@ class NamesTests(RebuildCase):
         self.assertEqual(status, 0, out)
         self.assert_restored(self.root)
         store = make_store(self, self.root)
-        self.successResultOf(store.backup())
+        self.successResultOf(store.maintenance.backup())
         self.successResultOf(store.close())
         for path in self.root.glob("catalogue.*"):
             if path.name != BACKUP:
@@ -230,8 +230,8 @@ class NamesTests(RebuildCase):
     def test_deleted(self) -> None:
         """A file that was deleted since the last copy is not missed, and does not come back."""
         store = make_store(self, self.root)
-        self.successResultOf(store.backup())
-        self.successResultOf(store.delete(id_of(LARGE_CONTENT), None))
+        self.successResultOf(store.maintenance.backup())
+        self.successResultOf(store.delete(id_of(LARGE_CONTENT), None, EVERYTHING))
         self.successResultOf(store.close())
         status, out = self.rebuild(self.root)
         self.assertEqual(status, 0, out)
@@ -266,7 +266,7 @@ class NamesTests(RebuildCase):
         for _ in range(2):
             status, out = self.rebuild(self.root)
             self.assertEqual(status, 1)
-            self.assertIn(f"the bytes of {id_of(LARGE_CONTENT)} are not there", out)
+            self.assertIn(f"the bytes of {id_of(LARGE_CONTENT)} are missing", out)
             self.assertEqual(self.entries(self.root), [])
         store = make_store(self, self.root)
         for content in (LARGE_CONTENT, SMALL_CONTENT):
@@ -354,5 +354,5 @@ class ForeignTests(RebuildCase):
             status, out = self.rebuild(root)
             self.assertEqual(status, 1)
             self.assertEqual(out.count("\n"), 1)
-            self.assertIn("no depot", out)
+            self.assertIn("not a storage directory", out)
             self.assertEqual(sorted(root.rglob("*")), before)

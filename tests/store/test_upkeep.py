@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -14,8 +16,12 @@ from tests.store.test_local_store import LocalStoreTestCase, object_path, open_s
 from tests.store.test_partials import names_in
 from tests.support.executors import GatedExecutor, SteppedExecutor
 from tests.support.held import close_store
+from xferproto.model.errors import StorageUnavailable
+from xferproto.model.identity import EVERYTHING
 from xferproto.store.local import orphans
-from xferproto.store.local.packed import SmallObjects
+from xferproto.store.local.objects import Objects
+from xferproto.store.local.packed import SMALL, SmallObjects
+from xferproto.store.local.schema import CATALOGUE
 from xferproto.store.local.spare_file import SPARE_FILE, SPARE_SIZE, Spare
 
 WEEK = 7 * 86400
@@ -39,7 +45,7 @@ class UnnamedTests(LocalStoreTestCase):
         store = self.open()
         self.put(store, "name", b"content")
         self.litter(b"litter", b"more")
-        self.successResultOf(store.tend())
+        self.successResultOf(store.maintenance.tend())
         self.assert_holds(store, self.root, {"name": b"content"})
         names = [f"{digests_of(data).md5}.1000000000.unnamed" for data in (b"litter", b"more")]
         self.assertEqual(self.aside(), sorted(names))
@@ -48,9 +54,9 @@ class UnnamedTests(LocalStoreTestCase):
         """A file whose content is a small one by now has no name."""
         store = open_store(self.root, small=100)
         self.addCleanup(close_store, self, store)
-        self.successResultOf(store.put("name", b"content", digests_of(b"content")))
+        self.successResultOf(store.put("name", b"content", digests_of(b"content"), EVERYTHING))
         self.litter(b"content")
-        self.successResultOf(store.tend())
+        self.successResultOf(store.maintenance.tend())
         self.assertEqual(len(self.aside()), 1)
 
     def test_removed(self) -> None:
@@ -61,7 +67,7 @@ class UnnamedTests(LocalStoreTestCase):
                 self.litter(b"litter")
                 for name in ("0" * 32 + ".1", "0" * 32 + ".unnamed", "notes.1.unnamed"):
                     (self.root / "quarantine" / name).touch()
-            self.successResultOf(store.tend())
+            self.successResultOf(store.maintenance.tend())
             self.assertEqual(len(self.aside()), 3 + left, when)
             self.close(store)
 
@@ -77,7 +83,7 @@ class UnnamedTests(LocalStoreTestCase):
         (self.root / "objects" / "lost+found").mkdir()
         (self.root / "objects" / "zz").touch()
         before = len(list(folder.iterdir()))
-        self.successResultOf(store.tend())
+        self.successResultOf(store.maintenance.tend())
         self.assertEqual(len(list(folder.iterdir())), before - 1)
 
     def test_foreign_folders(self) -> None:
@@ -89,7 +95,7 @@ class UnnamedTests(LocalStoreTestCase):
         (folder.parent / others[0]).symlink_to("/nowhere")
         (folder.parent / others[1]).touch()
         os.mkfifo(folder.parent / others[2])
-        self.successResultOf(store.tend())
+        self.successResultOf(store.maintenance.tend())
         self.assertEqual(len(self.aside()), 1)
         self.assertEqual(names_in(self.root, "objects"), sorted([*others, folder.name]))
 
@@ -101,7 +107,7 @@ class UnnamedTests(LocalStoreTestCase):
             store = self.open()
             contents = [b"%d" % number for number in range(count)]
             self.litter(*contents)
-            self.successResultOf(store.tend())
+            self.successResultOf(store.maintenance.tend())
             there = [data for data in contents if (self.root / object_path(data)).exists()]
             self.assertEqual(len(there), left)
 
@@ -114,7 +120,7 @@ class UnnamedTests(LocalStoreTestCase):
             self.litter(b"other")
             upload = self.successResultOf(begin(store, "name", b"content"))
             files.open = False
-            tending = store.tend()
+            tending = store.maintenance.tend()
             for _ in range(min(steps, len(files))):
                 files.step()
             committing: Deferred[object] = upload.commit(digests_of(b"content"))
@@ -125,16 +131,39 @@ class UnnamedTests(LocalStoreTestCase):
             self.assert_holds(store, self.root, {"name": b"content"})
             self.assertEqual(len(self.aside()), 1)
 
+    def test_published_meanwhile(self) -> None:
+        """What has its file, and waits for the commit of its row, is not put aside."""
+        writer = GatedExecutor()
+        store = self.open(writer=writer)
+        upload = self.successResultOf(begin(store, "name", b"content"))
+        writer.open = False
+        tending = store.maintenance.tend()
+        committing: Deferred[object] = upload.commit(digests_of(b"content"))
+        self.assertTrue((self.root / object_path(b"content")).exists())
+        writer.step()
+        self.assertNoResult(tending)
+        writer.run_all()
+        self.successResultOf(committing)
+        self.successResultOf(tending)
+        writer.open = True
+        self.assert_holds(store, self.root, {"name": b"content"})
+        self.assertEqual(self.aside(), [])
+
     def test_closed(self) -> None:
         """Closing does not wait for all folders, and closes nothing under it."""
         files = SteppedExecutor()
         store = self.open(files=files)
         self.litter(*(b"%d" % number for number in range(30)))
-        tending = store.tend()
+        tending = store.maintenance.tend()
         for _ in range(5):
             files.step()
         closing = store.close()
         self.assertNoResult(closing)
+        steps = 0
+        while not tending.called:
+            files.step()
+            steps += 1
+        self.assertLess(steps, 5)
         files.run_all()
         self.successResultOf(tending)
         self.successResultOf(closing)
@@ -144,12 +173,58 @@ class UnnamedTests(LocalStoreTestCase):
         store = open_store(self.root)
         entry = self.put(store, "name", b"content")
         data = (self.root / object_path(b"content")).read_bytes()
-        self.successResultOf(store.delete(entry.id, None))
+        self.successResultOf(store.delete(entry.id, None, EVERYTHING))
         self.close(store)
         (self.root / object_path(b"content")).write_bytes(data)
         store = self.open()
-        self.successResultOf(store.tend())
+        self.successResultOf(store.maintenance.tend())
         self.assert_holds(store, self.root, {})
+
+
+class TendTests(LocalStoreTestCase):
+    """What is done now and then."""
+
+    def test_logs(self) -> None:
+        """What is stored is in the databases then, and no more in their write-ahead logs alone."""
+        store = open_store(self.root, small=10)
+        self.addCleanup(close_store, self, store)
+        contents = (b"small", b"as a file of its own")
+        for data in contents:
+            self.successResultOf(store.put("name", data, digests_of(data), EVERYTHING))
+        self.successResultOf(store.maintenance.tend())
+        for name, table, count in ((CATALOGUE, "entry", 2), (SMALL, "small", 1)):
+            copy = Path(self.mktemp())
+            shutil.copyfile(self.root / name, copy)
+            with contextlib.closing(sqlite3.connect(copy)) as connection:
+                found = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+                self.assertEqual(found, (count,), name)
+
+    def test_spare(self) -> None:
+        """Room is kept, each time that there is none kept."""
+        made: list[Path] = []
+        self.patch(Spare, "make", lambda spare: made.append(self.root))
+        store = self.open()
+        for times in (1, 2):
+            self.successResultOf(store.maintenance.tend())
+            self.assertEqual(len(made), times)
+
+    def test_objects_once(self) -> None:
+        """The objects are looked through once, since nothing loses its name while it runs."""
+        store = self.open()
+        self.successResultOf(store.maintenance.tend())
+        self.put(store, "name", b"content")
+        looked: list[str] = []
+
+        def ids_in(objects: Objects, folder: str) -> set[str]:
+            looked.append(folder)
+            return set()
+
+        self.patch(Objects, "ids_in", ids_in)
+        self.successResultOf(store.maintenance.tend())
+        self.assertEqual(looked, [])
+        self.close(store)
+        self.successResultOf(self.open().maintenance.tend())
+        self.assertEqual(len(looked), 1)
 
 
 class SpareTests(LocalStoreTestCase):
@@ -198,6 +273,30 @@ class SpareTests(LocalStoreTestCase):
         self.assertEqual(self.path.stat().st_size, 1 << 16)
 
 
+class StartTests(LocalStoreTestCase):
+    """What is kept is given up at a start that may need it."""
+
+    def test_given_up(self) -> None:
+        """So it is where the disk has hardly a byte left, or not a single file."""
+        blocks, files = 100 * SPARE_SIZE // 4096, 1000
+        few = SPARE_SIZE // 4096 - 1
+        for free, total, left, kept in (
+            (blocks, files, files, True),
+            (few + 1, files, 1, True),
+            (few, files, files, False),
+            (blocks, files, 0, False),
+            (blocks, 0, 0, True),  # a file system that counts no files
+        ):
+            status = os.statvfs_result((4096, 4096, blocks, free, free, total, left, left, 0, 255))
+            self.root = Path(self.mktemp()).absolute()
+            self.root.mkdir()
+            (self.root / SPARE_FILE).touch()
+            statvfs = self.patch(os, "statvfs", lambda path, status=status: status)
+            Spare(self.root).give_up_if_full()
+            statvfs.restore()
+            self.assertEqual((self.root / SPARE_FILE).exists(), kept, status)
+
+
 class FullTests(LocalStoreTestCase):
     """Deletions where there is no room, and what a start needs room for."""
 
@@ -214,14 +313,14 @@ class FullTests(LocalStoreTestCase):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
             with watched_calls(self.root, fail):
-                self.successResultOf(store.delete(entry.id, None))
+                self.successResultOf(store.delete(entry.id, None, EVERYTHING))
             self.assert_holds(store, self.root, {})
             self.assertFalse((self.root / SPARE_FILE).exists())
 
     def test_start(self) -> None:
         """A start goes on where what a crash has left can't be removed for lack of room."""
         store = open_store(self.root, small=100)
-        self.successResultOf(store.put("name", b"content", digests_of(b"content")))
+        self.successResultOf(store.put("name", b"content", digests_of(b"content"), EVERYTHING))
         copy = self.copy(self.root)  # with a mark
         self.close(store)
         full = sqlite3.OperationalError("full")
@@ -231,6 +330,9 @@ class FullTests(LocalStoreTestCase):
             raise full
 
         broken = self.patch(SmallObjects, "tidy_up", refuse)
+        full.sqlite_errorcode = sqlite3.SQLITE_IOERR
+        self.assertRaises(StorageUnavailable, self.open, copy)  # for lack of room, and else not
+        full.sqlite_errorcode = sqlite3.SQLITE_FULL
         store = self.open(copy)
         broken.restore()
         self.assertEqual(self.successResultOf(listed(store)), [entry_of("name", b"content")])

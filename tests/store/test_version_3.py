@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.store.contract import digests_of, listed
 from tests.support.depot import make_store
-from xferproto.model.identity import View
+from xferproto.model.identity import EVERYTHING, View
 from xferproto.store.interface import FLAT_COST
 from xferproto.store.local.schema import CATALOGUE, SCHEMA_VERSION
 
@@ -70,7 +70,7 @@ class MigrationTests(SynchronousTestCase):
         self.root = Path(self.mktemp()).absolute()
         store = make_store(self, self.root, small=-1)
         digests = digests_of(b"content")
-        self.successResultOf(store.put("x", b"content", digests))
+        self.successResultOf(store.put("x", b"content", digests, EVERYTHING))
         self.successResultOf(store.close())
         for path in self.root.glob(f"{CATALOGUE}*"):
             path.unlink()
@@ -115,7 +115,7 @@ class MigrationTests(SynchronousTestCase):
             usage = [self.successResultOf(store.usage(owner)) for owner in ("kim", "", None)]
             kim, stranger = 14 + 4 * FLAT_COST, 7 + 2 * FLAT_COST
             self.assertEqual(usage, [kim, stranger, kim + stranger])
-            self.assertEqual(len(self.successResultOf(store.partials())), 2)
+            self.assertEqual(len(self.successResultOf(store.maintenance.partials())), 2)
             self.successResultOf(store.close())
         store = make_store(self, self.root, small=-1)
         self.successResultOf(store.delete(self.md5, "a", View("kim", all=False)))

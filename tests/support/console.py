@@ -10,8 +10,6 @@ import pty
 import re
 import signal
 import struct
-import subprocess
-import sys
 import termios
 import threading
 import time
@@ -21,10 +19,8 @@ from typing import Any, NamedTuple
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support.forked import XFER, run, start
 from tests.support.processes import PATIENCE
-
-XFER = Path(sys.executable).parent / "xfer"
-"""As it was installed with the package."""
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -64,17 +60,21 @@ def xfer(
     *arguments: str | Path,
     input: bytes | None = None,
     variables: Mapping[str, str] | None = None,
+    fresh: bool = False,
 ) -> Ended:
-    """Run C{xfer} in a directory, which is its home too, without a terminal, until it ends."""
-    ended = subprocess.run(
+    """
+    Run C{xfer} in a directory, which is its home too, without a terminal, until it ends.
+
+    @param fresh: whether it is the installed script in an interpreter of its own.
+    """
+    ended = run(
         [XFER, *arguments],
-        cwd=directory,
-        env=environment(directory, **(variables or {})),
-        input=b"" if input is None else input,
-        capture_output=True,
-        timeout=PATIENCE,
-        check=False,
-        start_new_session=True,  # without a terminal to ask anything on
+        directory,
+        environment(directory, **(variables or {})),
+        PATIENCE,
+        b"" if input is None else input,
+        session=True,  # without a terminal to ask anything on
+        fresh=fresh,
     )
     return Ended(
         ended.returncode,
@@ -109,20 +109,15 @@ class Running:
             ours, theirs = os.pipe()
         self._fd = ours
 
-        def take_terminal() -> None:
-            if terminal:
-                fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-        self._process = subprocess.Popen(
-            [*command, *arguments],
-            cwd=directory,
-            env=environment(directory, **(variables or {})),
-            stdin=theirs if terminal else subprocess.DEVNULL,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-            preexec_fn=take_terminal,
-        )
+        with Path(os.devnull).open("rb") as nothing:
+            self._process = start(
+                [*command, *arguments],
+                directory,
+                environment(directory, **(variables or {})),
+                *(theirs if terminal else nothing.fileno(), theirs, theirs),
+                session=True,
+                terminal=terminal,
+            )
         os.close(theirs)
         self._news = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)

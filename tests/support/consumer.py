@@ -13,13 +13,13 @@ from xferproto import (
     ConnectError,
     DNSLookupError,
     Entry,
+    OnResult,
+    OnWait,
     Outcomes,
     Progress,
     RequestError,
     RetryingClient,
     Status,
-    Told,
-    Waited,
     XferClientProtocol,
     XferError,
     connect,
@@ -40,12 +40,12 @@ def told(name: str, outcome: Entry | Exception) -> None:
     print(name, outcome.id if isinstance(outcome, Entry) else outcome)
 
 
-CALLBACKS: tuple[Progress, Waited, Told] = (shown, waited, told)
+CALLBACKS: tuple[Progress, OnWait, OnResult] = (shown, waited, told)
 
 
 def blocking(ca: Path) -> bytes:
-    with BlockingClient("tcp:127.0.0.1:9000", credentials=("alice", "x"), say=print) as depot:
-        entry: Entry = depot.upload(Path("x"), progress=shown, waited=waited)
+    with BlockingClient("tcp:127.0.0.1:9000", credentials=("alice", "x"), notify=print) as depot:
+        entry: Entry = depot.upload(Path("x"), progress=shown, on_wait=waited)
         size: int = depot.upload(b"x", "x").size
         status: Status = depot.stat(entry.id)
         names: list[str] = [found.name for found in depot.list_files("x")]

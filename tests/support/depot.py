@@ -16,12 +16,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.executors import InlineExecutor
 from tests.support.held import assert_nothing_held, close_store, end_sessions, run_out
-from tests.support.visitors import make_guard
+from tests.support.visitors import make_authenticator
+from xferproto.depot import depot
 from xferproto.model.identity import NOBODY, Identity
 from xferproto.server.auth.users import User
 from xferproto.server.factory import XferServerFactory
 from xferproto.server.limits import DEFAULTS, Limits
-from xferproto.server.line.protocol import XferServerProtocol
+from xferproto.server.line.protocol import LineProtocol
 from xferproto.store.local import changes, content_names, page_length, visible
 from xferproto.store.local.packed import SMALL, SMALL_SIZE
 from xferproto.store.local.store import LocalStore
@@ -142,8 +143,8 @@ class Session:
         transport: Transport | None = None,
     ) -> None:
         protocol = factory.buildProtocol(None)
-        assert isinstance(protocol, XferServerProtocol)
-        self.protocol: XferServerProtocol = protocol
+        assert isinstance(protocol, LineProtocol)
+        self.protocol: LineProtocol = protocol
         self.transport = Transport(peerAddress=peer) if transport is None else transport
         self.transport.protocol = self.protocol
         self.protocol.makeConnection(self.transport)
@@ -181,8 +182,11 @@ class Depot:
     @param database: runs the store's commits and queries; at once where it is None.
     @param small: the most bytes of a small content.
     @param users: who may log in; where it is None, strangers may do everything.
-    @param strangers: what strangers may do beside them.
+    @param anonymous: what strangers may do beside them.
     @param limits: what no connection may exceed.
+    @param quota: the most bytes of all files together.
+    @ivar core: what its connections share.
+    @param store: one that is there already, which is not closed; a new one where it is None.
     @ivar clock: turned by hand.
     """
 
@@ -194,22 +198,28 @@ class Depot:
         database: Executor | None = None,
         small: int = SMALL_SIZE,
         users: Sequence[User] | None = None,
-        strangers: Identity = NOBODY,
+        anonymous: Identity = NOBODY,
         limits: Limits = DEFAULTS,
+        quota: int | None = None,
+        store: LocalStore | None = None,
     ) -> None:
-        self.root = Path(case.mktemp())
         self.clock = Clock()
-        self.store = make_store(case, self.root, executor, database, small)
-        self.factory = XferServerFactory(
+        if store is None:
+            store = make_store(case, Path(case.mktemp()), executor, database, small)
+        self.store = store
+        self.root = store._root
+        self.core = depot.Depot(
+            self.store,
             InlineExecutor() if executor is None else executor,
             self.clock,
-            max_file_size,
-            guard=None
-            if users is None
-            else make_guard(self.clock, *users, strangers=strangers, executor=executor),
-            limits=limits,
+            depot.DepotLimits(max_file_size, quota),
         )
-        self.factory.store = self.store
+        authenticator = None
+        if users is not None:
+            authenticator = make_authenticator(
+                self.core, *users, anonymous=anonymous, executor=executor
+            )
+        self.factory = XferServerFactory(self.core, authenticator, limits)
         self._case = case
         self._executors = executor, database
         case.addCleanup(self.close)
@@ -219,9 +229,7 @@ class Depot:
         cls, case: SynchronousTestCase, store: LocalStore, users: Sequence[User] | None = None
     ) -> Depot:
         """A server over a store that is there already."""
-        depot = cls(case, users=users)
-        depot.store = depot.factory.store = store
-        return depot
+        return cls(case, users=users, store=store)
 
     def connect(self, peer: IAddress | None = None) -> Session:
         return Session(self.factory, peer)
@@ -229,8 +237,8 @@ class Depot:
     def close(self) -> None:
         """Every connection is lost, its work ends: nothing is held for anybody then."""
         end_sessions(self.factory)
-        run_out(*self._executors, self.factory.guard._executor)
-        assert_nothing_held(self._case, self.factory.store, self.factory)
+        run_out(*self._executors, self.factory.authenticator._executor)
+        assert_nothing_held(self._case, self.core.store, self.factory)
 
     def timers(self) -> list[IDelayedCall]:
         """What waits for the clock, beside the watch that looks at all connections."""

@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support import forked
+
 TWISTD = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
 
 MEASURED = (
@@ -27,7 +29,15 @@ MEASURED = (
 )
 """Goes before L{TWISTD}: the process prints its own /proc status when it ends."""
 
-PATIENCE = 120
+PROJECT = Path(__file__).resolve().parents[2]
+
+OBEYING = (
+    f"import sys; sys.path.insert(0, {str(PROJECT)!r}); "
+    "from tests.support.file_modes import obey; obey(); "
+)
+"""Goes before L{TWISTD}: file modes bind the process, even where it is root's."""
+
+PATIENCE = 300
 """Seconds after which a process that hangs is killed, so that its test fails instead of hanging."""
 
 WATCHDOG = 900
@@ -44,10 +54,13 @@ class Outcome(NamedTuple):
     err: list[str]
 
 
-def command(*arguments: str | Path, measured: bool = False) -> list[str]:
-    """The command line of a twistd with these arguments, run by this Python."""
-    code = MEASURED + TWISTD if measured else TWISTD
-    return [sys.executable, "-c", code, *map(str, arguments)]
+def command(*arguments: str | Path, before: str = "") -> list[str]:
+    """
+    The command line of a twistd with these arguments, run by this Python.
+
+    @param before: code that runs first.
+    """
+    return [sys.executable, "-c", before + TWISTD, *map(str, arguments)]
 
 
 def new_directory(case: SynchronousTestCase) -> Path:
@@ -57,18 +70,19 @@ def new_directory(case: SynchronousTestCase) -> Path:
     return directory
 
 
-def run(directory: Path, *arguments: str | Path, measured: bool = False) -> Outcome:
-    """Run a twistd in a directory until it ends."""
-    ended = subprocess.run(
-        command(*arguments, measured=measured),
-        cwd=directory,
-        capture_output=True,
-        encoding="utf-8",
-        errors="surrogateescape",
-        timeout=PATIENCE,
-        check=False,
-    )
-    return Outcome(ended.returncode, ended.stdout.splitlines(), ended.stderr.splitlines())
+def run(
+    directory: Path, *arguments: str | Path, measured: bool = False, obeying: bool = False
+) -> Outcome:
+    """
+    Run a twistd in a directory until it ends.
+
+    @param measured: whether it prints its own /proc status when it ends.
+    @param obeying: whether file modes bind it, even where it is root's.
+    """
+    line = command(*arguments, before=MEASURED * measured + OBEYING * obeying)
+    ended = forked.run(line, directory, os.environ, PATIENCE, fresh=measured)
+    out, err = (side.decode("utf-8", "surrogateescape") for side in (ended.stdout, ended.stderr))
+    return Outcome(ended.returncode, out.splitlines(), err.splitlines())
 
 
 class Child:
@@ -79,6 +93,7 @@ class Child:
     @param directory: its working directory.
     @param stderr: the file that gets its standard error.
     @param environment: variables that it gets beside the test's own.
+    @param fresh: whether it has to be an interpreter of its own, as where its memory is measured.
     @ivar out: the lines that it has written so far, as far as L{wait_for} has looked at them.
     """
 
@@ -89,20 +104,21 @@ class Child:
         directory: Path,
         stderr: Path,
         environment: Mapping[str, str] | None = None,
+        fresh: bool = False,
     ) -> None:
         self.out: list[str] = []
         self._stderr = stderr
-        with stderr.open("wb") as errors:
-            self._process = subprocess.Popen(
+        ours, theirs = os.pipe()
+        with stderr.open("wb") as errors, Path(os.devnull).open("rb") as nothing:
+            self._process = forked.start(
                 line,
-                cwd=directory,
-                env={**os.environ, **(environment or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                encoding="utf-8",
-                errors="surrogateescape",
+                directory,
+                {**os.environ, **(environment or {})},
+                *(nothing.fileno(), theirs, errors.fileno()),
+                fresh=fresh,
             )
+        os.close(theirs)
+        self._stdout = os.fdopen(ours, encoding="utf-8", errors="surrogateescape")
         self._watchdog = threading.Timer(WATCHDOG, self._process.kill)
         self._watchdog.daemon = True
         self._watchdog.start()
@@ -113,8 +129,7 @@ class Child:
         self._watchdog.join()
         self._process.kill()
         self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._stdout.close()
 
     @property
     def pid(self) -> int:
@@ -126,8 +141,7 @@ class Child:
 
         @raise AssertionError: it ended without one.
         """
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in self._stdout:
             self.out.append(line.rstrip("\n"))
             if text in line:
                 return self.out[-1]
@@ -135,8 +149,7 @@ class Child:
 
     def drain(self) -> None:
         """From now on drop what it writes, so that a full pipe does not hold it up."""
-        assert self._process.stdout is not None
-        threading.Thread(target=self._process.stdout.read, daemon=True).start()
+        threading.Thread(target=self._stdout.read, daemon=True).start()
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
@@ -148,8 +161,7 @@ class Child:
 
     def wait(self) -> Outcome:
         """Wait until it has ended by itself."""
-        assert self._process.stdout is not None
-        self.out += self._process.stdout.read().splitlines()
+        self.out += self._stdout.read().splitlines()
         return Outcome(self._process.wait(), self.out, self._stderr.read_text().splitlines())
 
     def peak(self) -> int:
@@ -175,9 +187,10 @@ class Process(Child):
         *arguments: str | Path,
         under: Sequence[str | Path] = (),
         environment: Mapping[str, str] | None = None,
+        fresh: bool = False,
     ) -> None:
         line = [*under, *command("-n", *arguments)]
-        super().__init__(case, line, directory, directory / "stderr", environment)
+        super().__init__(case, line, directory, directory / "stderr", environment, fresh)
 
 
 class Server(Process):
@@ -197,6 +210,7 @@ class Server(Process):
         under: Sequence[str | Path] = (),
         environment: Mapping[str, str] | None = None,
         before: Sequence[str | Path] = (),
+        fresh: bool = False,
     ) -> None:
         self.storage = directory / "storage"
         where = () if "--endpoint" in options else ("--port", "0")
@@ -206,6 +220,7 @@ class Server(Process):
             *("--pidfile=", *before, "xfer", "--storage", self.storage, *where, *options),
             under=under,
             environment=environment,
+            fresh=fresh,
         )
         self.port = listening_port(self.wait_for("listening on"))
 

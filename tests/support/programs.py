@@ -34,7 +34,7 @@ class Program(Child):
     ) -> None:
         line = [sys.executable, "-W", "error", "-u", "-c", code, *map(str, arguments)]
         variables = {"PYTHONPATH": str(PROJECT), **(environment or {})}
-        super().__init__(case, line, directory, directory / "program.stderr", variables)
+        super().__init__(case, line, directory, directory / "program.stderr", variables, fresh=True)
 
     def interrupt(self) -> None:
         """As by Ctrl-C."""

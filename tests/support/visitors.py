@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +15,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from OpenSSL.crypto import X509
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.interfaces import IAddress, IReactorTime
-from zope.interface import implementer
+from twisted.internet.interfaces import IAddress
 
 from tests.support.executors import InlineExecutor
+from xferproto.depot.account import Account
+from xferproto.depot.depot import Depot
 from xferproto.model.identity import ALL_RIGHTS, NOBODY, Identity, Right
-from xferproto.server.auth.authenticator import Guard, IVisitor
+from xferproto.server.auth.authenticator import Authenticator
 from xferproto.server.auth.users import User, Users
 from xferproto.threads.executor import Executor
 
@@ -56,16 +56,18 @@ def user(
     return User.make(name, _HASH, frozenset(rights), all, quota)
 
 
-def make_guard(
-    clock: IReactorTime,
+def make_authenticator(
+    depot: Depot,
     *users: User,
-    strangers: Identity = NOBODY,
+    anonymous: Identity = NOBODY,
     executor: Executor | None = None,
-) -> Guard:
-    """A guard who knows these users."""
+) -> Authenticator:
+    """An authenticator that knows these users."""
     known = Users()
     known.by_name = {user.identity.name: user for user in users}
-    return Guard(InlineExecutor() if executor is None else executor, clock, known, strangers)
+    return Authenticator(
+        depot, known, anonymous, InlineExecutor() if executor is None else executor
+    )
 
 
 def peer(host: str) -> IAddress:
@@ -93,18 +95,7 @@ def certificate(*names: str) -> X509:
     return X509.from_cryptography(made)
 
 
-@implementer(IVisitor)
-@dataclass
-class Known:
-    """A visitor who is whoever a test says."""
-
-    identity: Identity
-
-    @property
-    def name(self) -> str:
-        return self.identity.name
-
-
 def be(session: Session, identity: Identity) -> None:
     """Let the peer of a connection be somebody who has come in."""
-    session.protocol._visitor = Known(identity)
+    served = session.protocol.session
+    served.client._account = Account(served.depot, identity.name, lambda: identity)

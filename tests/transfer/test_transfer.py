@@ -20,9 +20,10 @@ from zope.interface.verify import verifyObject
 from tests.store.contract import entries_of
 from tests.support.depot import make_store
 from tests.support.executors import InlineExecutor, SteppedExecutor
-from xferproto.files.staged_file import IncomingFile, read_exactly, sync_path
+from xferproto.files.staged_file import StagedFile, read_exactly, sync_path
 from xferproto.model.entry import Digests, Entry
 from xferproto.model.errors import Collision, ConnectionCut, Corrupt
+from xferproto.model.identity import EVERYTHING
 from xferproto.store.interface import IUpload
 from xferproto.threads.batcher import Batcher
 from xferproto.threads.executor import Executor
@@ -750,13 +751,15 @@ class VerifiedUploadTests(SynchronousTestCase):
     def test_into_store(self) -> None:
         """In a real store, a finished upload is listed under the hash of what came."""
         store = make_store(self)
-        upload = self.successResultOf(store.create("name", len(self.DATA)))
+        upload = self.successResultOf(store.create("name", len(self.DATA), EVERYTHING))
         verified = self.verify(upload, InlineExecutor())
         self.write(verified)
         entry = self.successResultOf(Deferred.fromCoroutine(verified.finish()))
         self.assertEqual(entry, Entry(self.digests().md5, "name", len(self.DATA)))
-        self.assertEqual(entries_of(self.successResultOf(store.list("").read())), [entry])
-        status = self.successResultOf(store.status(entry.id))
+        self.assertEqual(
+            entries_of(self.successResultOf(store.list_text("", EVERYTHING).read())), [entry]
+        )
+        status = self.successResultOf(store.status(entry.id, EVERYTHING))
         self.assertEqual(status.sha256, self.digests().sha256)
 
 
@@ -950,7 +953,7 @@ class IncomingFileTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.path = Path(self.mktemp())
-        self.file = IncomingFile.new(self.path)
+        self.file = StagedFile.new(self.path)
         self.addCleanup(self.file.close)
 
     def test_write(self) -> None:
@@ -991,7 +994,7 @@ class IncomingFileTests(SynchronousTestCase):
 
     def test_exclusive(self) -> None:
         """A file that is there already is not written to."""
-        self.assertRaises(FileExistsError, IncomingFile.new, self.path)
+        self.assertRaises(FileExistsError, StagedFile.new, self.path)
 
     def test_discard(self) -> None:
         """A discarded file is closed and gone; doing it again does nothing."""

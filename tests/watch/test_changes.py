@@ -237,7 +237,7 @@ class LimitTests(InotifyCase):
         self.write("a")
         self.advance(8)
         self.assertEqual(self.names(), ["a"])
-        self.assertEqual(len(self.logged("does not tell of changes (Too many open files)")), 1)
+        self.assertEqual(len(self.logged("does not report changes (Too many open files)")), 1)
         self.assertFalse(self.status()["inotify"])
 
 

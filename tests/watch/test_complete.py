@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 from tests.support.watched import WatchCase, id_of, tree
-from xferproto.watch import open_writers
+from xferproto.watch import moves, open_writers, recheck
 from xferproto.watch.open_writers import Writing
 from xferproto.watch.reason_file import REASON
 from xferproto.watch.recheck import LONGEST, PERIOD
+from xferproto.watch.rename import rename
 
 ROW = b"a row of it\n"
 
@@ -208,6 +210,56 @@ class SentTests(CompleteCase):
         self.assertEqual(tree(self.root), ["sent/d"])
         self.assertEqual(self.ids(), {id_of(b"hello")})
 
+    def test_by_itself(self) -> None:
+        """Each is sent again, though nothing else looks at the directory for hours."""
+        self.patch(recheck, "SLICE", 1)
+        self.configure(poll=36000.0)
+        for name in "abc":
+            self.write(name)
+        self.start()
+        self.advance(60)
+        for name in "abc":
+            self.append(self.root / "sent" / name, name.encode())
+        self.advance(2 * PERIOD + 60)
+        self.assertEqual(self.ids(), {id_of(b"hello" + end) for end in (b"", b"a", b"b", b"c")})
+        self.assertEqual(tree(self.root), ["sent/a", "sent/b", "sent/c"])
+
+    def test_not_brought_back(self) -> None:
+        """One that can't be moved back is reported, once; all else goes on."""
+        self.write("d")
+        self.advance(60)
+        self.append(self.root / "sent/d")
+
+        def refuse(source: Path, target: Path) -> None:
+            if source == self.root / "sent/d":
+                raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+            rename(source, target)
+
+        self.patch(moves, "rename", refuse)
+        self.advance(4 * PERIOD)
+        (line,) = self.logged("can't be moved back")
+        self.assertIn("Operation not permitted", line)
+        self.assertEqual(tree(self.root), ["sent/d"])
+        self.write("e")
+        self.advance(120)
+        self.assertEqual(self.names(), ["d", "e"])
+
+    def test_directory_gone(self) -> None:
+        """A directory that is gone when they are looked at is waited for, and nothing forgotten."""
+        self.configure(poll=36000.0, settle=1.0, settle_unclosed=5.0)
+        self.write("d")
+        self.start()
+        self.advance(PERIOD - 10)
+        self.assertEqual(tree(self.root), ["sent/d"])
+        aside = self.root.with_name("aside")
+        self.root.rename(aside)
+        self.advance(3 * PERIOD)
+        self.assertEqual(len(self.logged("Waiting until it is back")), 1)
+        self.append(aside / "sent/d")
+        aside.rename(self.root)
+        self.advance(2 * PERIOD + 60)
+        self.assertEqual(self.ids(), {id_of(b"hello"), id_of(b"hello" + ROW)})
+
     def test_known(self) -> None:
         """Of a file that nobody had open nothing is kept."""
         self.patch(open_writers, "writers_of", lambda path: Writing.NOBODY)
@@ -216,6 +268,29 @@ class SentTests(CompleteCase):
         self.append(self.root / "sent/d")
         self.advance(2 * PERIOD + 60)
         self.assertEqual(self.ids(), {id_of(b"hello")})
+
+
+class SentEventTests(CompleteCase):
+    """The same, where the system reports that they were moved back."""
+
+    inotify = True
+
+    def test_settles(self) -> None:
+        """A file that is moved back is not taken for whole: somebody may still write to it."""
+        self.configure(poll=36000.0)
+        self.start()
+        self.write("d")
+        self.advance(PERIOD - 5)
+        self.assertEqual(tree(self.root), ["sent/d"])
+        for _ in range(3):
+            self.append(self.root / "sent/d")
+            while not (self.root / "d").exists():
+                self.advance(1)
+            self.advance(5)
+            self.assertEqual(tree(self.root), ["d"])
+            self.advance(60)
+            self.assertEqual(tree(self.root), ["sent/d"])
+        self.assertIn(id_of(b"hello" + 3 * ROW), self.ids())
 
 
 class ReasonTests(WatchCase):

@@ -103,8 +103,8 @@ class CrashTests(WatchCase):
         service = self.services.pop()
         session = service._session
         assert session is not None
-        session.place.journal.close()
-        session.place.directory.close()
+        session.context.journal.close()
+        session.context.directory.close()
         for call in self.reactor.getDelayedCalls():
             call.cancel()
         for wire in self.endpoint.wires:

@@ -13,6 +13,7 @@ from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.depot import Depot
+from tests.support.file_modes import obey_in
 from tests.support.watched import Done, WatchCase, tree
 from xferproto.watch import directory as module
 from xferproto.watch.directory import (
@@ -80,14 +81,14 @@ class OpenTests(MountCase):
     def test_missing(self) -> None:
         """A directory that is not there is not made."""
         path = self.root / "none"
-        self.assert_unusable(self.directory(path), f"{path} is not there.")
+        self.assert_unusable(self.directory(path), f"{path} does not exist.")
         self.assertFalse(path.exists())
 
     def test_no_directory(self) -> None:
         """A file is none."""
         path = self.root / "file"
         path.write_bytes(b"")
-        self.assert_unusable(self.directory(path), f"{path} is no directory.")
+        self.assert_unusable(self.directory(path), f"{path} is not a directory.")
         self.assert_unusable(self.directory(path / "below"), "Not a directory")
 
     def test_in_use(self) -> None:
@@ -102,8 +103,7 @@ class OpenTests(MountCase):
 
     def test_not_writable(self) -> None:
         """Where files are to be moved it has to be writable."""
-        if os.geteuid() == 0:
-            self.skipTest("root may write everywhere")
+        obey_in(self)
         self.root.chmod(0o500)
         self.addCleanup(self.root.chmod, 0o700)
         self.assert_unusable(self.directory(), "can't be written to: Permission denied")

@@ -1,4 +1,4 @@
-"""The parts of the unattended client: settling, the journal, moves, verdicts, reach, options."""
+"""The parts of the unattended client: settling, journal, moves, failures, breaker, options."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from xferproto.model.errors import (
 )
 from xferproto.watch import moves as moves_module
 from xferproto.watch import rename as rename_module
-from xferproto.watch.circuit_breaker import SLOW, Reach
+from xferproto.watch.circuit_breaker import SLOW, CircuitBreaker
 from xferproto.watch.directory import DirectoryUnusable
-from xferproto.watch.failure_policy import MISMATCHES, Judgement, Verdict, judge
+from xferproto.watch.failure_policy import MISMATCHES, Decision, FailureKind, decide
 from xferproto.watch.journal import Journal, Row, State
 from xferproto.watch.moves import End, Mover
-from xferproto.watch.open_writers import GIVEN, Writers, Writing, writers_of
+from xferproto.watch.open_writers import GIVEN, OpenWriters, Writing, writers_of
 from xferproto.watch.options import WatchSettings
 from xferproto.watch.queue import LARGE, Queue, Stage
 from xferproto.watch.reason_file import BEGIN, REASON, reason_text
 from xferproto.watch.rename import NAME_MAX, fitted, names, rename
 from xferproto.watch.sender import fingerprint_token
-from xferproto.watch.settle_time import LONG_AGO, Settling
+from xferproto.watch.settle_time import LONG_AGO, SettleTimer
 from xferproto.watch.walk import SLICE, Found, Identity, Ignored, Walk, look
 from xferproto.wire.codec import parse_resume
 
@@ -53,7 +53,7 @@ class SettlingTests(SynchronousTestCase):
     """Which files have stopped changing."""
 
     def setUp(self) -> None:
-        self.settling = Settling(2.0)
+        self.settling = SettleTimer(2.0)
 
     def seen(self, now: float, identity: Identity = NOW, path: str = "a") -> bool:
         return self.settling.settled(Found(path, identity), now, 1e9 + now)
@@ -87,7 +87,7 @@ class SettlingTests(SynchronousTestCase):
 
     def test_at_once(self) -> None:
         """With no time to settle, every file is, at the first sight."""
-        self.assertTrue(Settling(0.0).settled(Found("a", NOW), 0, 1e9))
+        self.assertTrue(SettleTimer(0.0).settled(Found("a", NOW), 0, 1e9))
 
     def test_due(self) -> None:
         """Files are to be looked at again in the order in which they were seen or changed."""
@@ -244,6 +244,12 @@ class JournalTests(SynchronousTestCase):
         self.assertTrue(self.journal.was_sent(identity))
         self.assertFalse(self.journal.was_sent(NOW))
 
+    def test_sent(self) -> None:
+        """A file of which no answer is known, or a refusal, was not sent."""
+        for state in State:
+            self.journal.write([("a", self.row(state))])
+            self.assertEqual(self.journal.was_sent(NOW), state is State.SENT)
+
     def test_restart(self) -> None:
         """A restart tries again what was refused, or has failed and could not be moved."""
         self.journal.write(
@@ -369,7 +375,7 @@ class MoverTests(SynchronousTestCase):
         self.file = found(self.root, "sub/a")
 
     def mover(self, done: Done = Done.MOVE) -> Mover:
-        return Mover(self.root, done, Writers(lambda: 0.0))
+        return Mover(self.root, done, OpenWriters(lambda: 0.0))
 
     def replace_at(self, name: str) -> None:
         """Just before the file is renamed, another one takes its place."""
@@ -418,7 +424,7 @@ class MoverTests(SynchronousTestCase):
     def test_back(self) -> None:
         """What is moved back is noted, so that its new name is no sign that it is whole."""
         returned: set[tuple[int, int]] = set()
-        mover = Mover(self.root, Done.MOVE, Writers(lambda: 0.0), returned)
+        mover = Mover(self.root, Done.MOVE, OpenWriters(lambda: 0.0), returned)
         moved = mover.sent(self.file, "id")
         self.assertEqual(mover.bring_back(moved.where, "sub/a"), "sub/a")
         self.assertEqual(returned, {(self.path.stat().st_dev, self.path.stat().st_ino)})
@@ -534,42 +540,42 @@ class WritersTests(SynchronousTestCase):
         changed = max(identity.modified, identity.changed) / 1e9
         with self.path.open("ab"):
             for seconds, writing in ((GIVEN - 1, Writing.SOMEBODY), (GIVEN + 1, Writing.UNKNOWN)):
-                writers = Writers(lambda seconds=seconds: changed + seconds)  # type: ignore[misc]
+                writers = OpenWriters(lambda seconds=seconds: changed + seconds)  # type: ignore[misc]
                 self.assertIs(writers.of(self.path, identity), writing)
 
 
 class VerdictTests(SynchronousTestCase):
     """What failures mean."""
 
-    def assert_verdict(self, verdict: Verdict, *errors: Exception) -> None:
+    def assert_kind(self, kind: FailureKind, *errors: Exception) -> None:
         for error in errors:
-            judgement = judge(error)
-            self.assertIs(judgement.verdict, verdict, repr(error))
-            self.assertTrue(judgement.cause.isprintable(), judgement.cause)
-            self.assertNotIn("None", judgement.cause)
-            if verdict is Verdict.FAILED:
-                self.assertTrue(judgement.advice, repr(error))
+            decision = decide(error)
+            self.assertIs(decision.kind, kind, repr(error))
+            self.assertTrue(decision.cause.isprintable(), decision.cause)
+            self.assertNotIn("None", decision.cause)
+            if kind is FailureKind.PERMANENT:
+                self.assertTrue(decision.advice, repr(error))
 
     def test_symbols(self) -> None:
-        """Every refusal of the protocol has its verdict."""
+        """Every refusal of the protocol has its kind."""
         failed = {"bad-name", "bad-details", "bad-token", "line-too-long", "too-large", "collision"}
         mistakes = {"login-required", "denied", "insecure", "bad-command"}
         for symbol, error in REQUEST_ERRORS.items():
-            self.assert_verdict(
-                Verdict.FAILED
+            self.assert_kind(
+                FailureKind.PERMANENT
                 if symbol in failed
-                else Verdict.MISTAKE
+                else FailureKind.MISCONFIGURED
                 if symbol in mistakes
-                else Verdict.LATER,
+                else FailureKind.TEMPORARY,
                 error(),
             )
-            self.assertIn(symbol, judge(error()).cause)
-        self.assert_verdict(Verdict.LATER, UnknownRequestError("brand-new", "\x1b[31m"))
+            self.assertIn(symbol, decide(error()).cause)
+        self.assert_kind(FailureKind.TEMPORARY, UnknownRequestError("brand-new", "\x1b[31m"))
 
     def test_depot(self) -> None:
         """Who can't reach the depot waits, as does who is not trusted."""
-        self.assert_verdict(
-            Verdict.AWAY,
+        self.assert_kind(
+            FailureKind.UNREACHABLE,
             ConnectError(),
             ConnectError(errno.ECONNREFUSED),
             TimeoutError_(),
@@ -578,36 +584,39 @@ class VerdictTests(SynchronousTestCase):
             ConnectionLost(),
             UnexpectedReply("\x1b"),
         )
-        self.assert_verdict(
-            Verdict.MISTAKE, TLSFailed("expired"), CertificateError("none"), ValueError("a..b")
+        self.assert_kind(
+            FailureKind.MISCONFIGURED,
+            TLSFailed("expired"),
+            CertificateError("none"),
+            ValueError("a..b"),
         )
 
     def test_files(self) -> None:
         """Files may change, vanish, be unreadable; or this machine has too little for now."""
-        self.assert_verdict(Verdict.CHANGED, SourceChanged("changed"))
-        self.assert_verdict(Verdict.VANISHED, FileNotFoundError(errno.ENOENT, "none", "a"))
-        self.assert_verdict(
-            Verdict.FAILED,
+        self.assert_kind(FailureKind.CHANGED, SourceChanged("changed"))
+        self.assert_kind(FailureKind.VANISHED, FileNotFoundError(errno.ENOENT, "none", "a"))
+        self.assert_kind(
+            FailureKind.PERMANENT,
             PermissionError(errno.EACCES, "Permission denied", "a"),
             OSError(errno.EIO, "I/O error", "a"),
             OSError(None, "not a regular file", "a"),
         )
-        self.assert_verdict(
-            Verdict.LATER, OSError(errno.EMFILE, "Too many"), OSError(errno.ESTALE, "Stale")
+        self.assert_kind(
+            FailureKind.TEMPORARY, OSError(errno.EMFILE, "Too many"), OSError(errno.ESTALE, "Stale")
         )
 
     def test_mismatches(self) -> None:
         """Hashes that differ are tried again, but not for ever."""
         error = HashMismatch("Upload", "0", "1")
         for count in range(MISMATCHES - 1):
-            self.assertIs(judge(error, count).verdict, Verdict.LATER)
-        self.assertIs(judge(error, MISMATCHES - 1).verdict, Verdict.FAILED)
+            self.assertIs(decide(error, count).kind, FailureKind.TEMPORARY)
+        self.assertIs(decide(error, MISMATCHES - 1).kind, FailureKind.PERMANENT)
 
     def test_unexpected(self) -> None:
         """What nobody thought of loses no file."""
-        judgement = judge(RuntimeError("\x1b"))
-        self.assertIs(judgement.verdict, Verdict.LATER)
-        self.assertTrue(judgement.unexpected)
+        decision = decide(RuntimeError("\x1b"))
+        self.assertIs(decision.kind, FailureKind.TEMPORARY)
+        self.assertTrue(decision.unexpected)
 
 
 class TimeoutError_(ConnectError):
@@ -619,12 +628,12 @@ class ReachTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.reach = Reach(self.clock, "the depot", delay=lambda failed: 10.0 * failed)
+        self.breaker = CircuitBreaker(self.clock, "the depot", delay=lambda failed: 10.0 * failed)
         self.tried: list[int] = []
 
     def attempt(self, number: int, ended: Deferred[None]) -> Deferred[None]:
         async def attempt() -> None:
-            async with self.reach.attempt():
+            async with self.breaker.attempt():
                 self.tried.append(number)
                 await ended
 
@@ -632,32 +641,32 @@ class ReachTests(SynchronousTestCase):
 
     def test_one_tries(self) -> None:
         """While it is away one tries, and the others wait for what comes of that."""
-        away = Judgement(Verdict.AWAY, "refused")
-        self.reach.failed(away)
-        self.reach.failed(away)  # another one that has found it out
+        away = Decision(FailureKind.UNREACHABLE, "refused")
+        self.breaker.failed(away)
+        self.breaker.failed(away)  # another one that has found it out
         ends: list[Deferred[None]] = [Deferred() for _ in range(3)]
         attempts = [self.attempt(number, end) for number, end in enumerate(ends)]
         self.clock.advance(9)
         self.assertEqual(self.tried, [])
         self.clock.advance(1)
         self.assertEqual(self.tried, [0])
-        self.reach.failed(away)
+        self.breaker.failed(away)
         ends[0].callback(None)
         self.clock.advance(19)
         self.assertEqual(self.tried, [0])
         self.clock.advance(1)
         self.assertEqual(self.tried, [0, 1])
-        self.reach.worked()
+        self.breaker.worked()
         self.assertEqual(self.tried, [0, 1, 2])
         for end in ends[1:]:
             end.callback(None)
         for attempt in attempts:
             self.successResultOf(attempt)
-        self.assertTrue(self.reach.up)
+        self.assertTrue(self.breaker.up)
 
     def test_tried_nothing(self) -> None:
         """Who had its turn, and then nothing to ask, leaves it to the next one."""
-        self.reach.failed(Judgement(Verdict.AWAY, "refused"))
+        self.breaker.failed(Decision(FailureKind.UNREACHABLE, "refused"))
         ends: list[Deferred[None]] = [Deferred() for _ in range(2)]
         attempts = [self.attempt(number, end) for number, end in enumerate(ends)]
         self.clock.advance(10)
@@ -666,12 +675,12 @@ class ReachTests(SynchronousTestCase):
         self.successResultOf(attempts[0])
         attempts[1].cancel()
         self.failureResultOf(attempts[1])
-        self.reach.stop()
+        self.breaker.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_cancelled(self) -> None:
         """Who waits can be cancelled."""
-        self.reach.failed(Judgement(Verdict.MISTAKE, "denied"))
+        self.breaker.failed(Decision(FailureKind.MISCONFIGURED, "denied"))
         attempt = self.attempt(0, Deferred())
         attempt.cancel()
         self.failureResultOf(attempt)

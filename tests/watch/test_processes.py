@@ -64,8 +64,7 @@ class Depot:
             *self._options,
         )
         self.server.wait_for("socket")  # it listens there too
-        stdout = self.server._process.stdout
-        assert stdout is not None
+        stdout = self.server._stdout
         self._reader = threading.Thread(target=lambda: self.log.extend(stdout), daemon=True)
         self._reader.start()
 
@@ -105,19 +104,24 @@ class Watcher(Process):
     """A C{twistd -n xfer-client --watch}."""
 
     def __init__(
-        self, case: SynchronousTestCase, root: Path, endpoint: str, *options: str | Path
+        self,
+        case: SynchronousTestCase,
+        root: Path,
+        endpoint: str,
+        *options: str | Path,
+        fresh: bool = False,
     ) -> None:
         directory = new_directory(case)
         super().__init__(
             case,
             directory,
             *("--pidfile=", "xfer-client", "--watch", root, "--endpoint", endpoint, *options),
+            fresh=fresh,
         )
 
     def lines(self) -> Iterator[str]:
         """The lines of its log from now on, until it ends."""
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in self._stdout:
             self.out.append(line.rstrip("\n"))
             yield self.out[-1]
 
@@ -153,11 +157,11 @@ class StartTests(Case):
     def test_unusable(self) -> None:
         """What can't be watched is one line, and nothing is made."""
         missing = self.directory / "none"
-        self.assert_one_line(self.watch("--watch", missing), f"{missing} is not there")
+        self.assert_one_line(self.watch("--watch", missing), f"{missing} does not exist")
         self.assertFalse(missing.exists())
         file = self.directory / "file"
         file.write_bytes(b"")
-        self.assert_one_line(self.watch("--watch", file), f"{file} is no directory")
+        self.assert_one_line(self.watch("--watch", file), f"{file} is not a directory")
         state = self.directory / "none" / "state"
         outcome = self.watch("--watch", self.root, "--state", state)
         self.assert_one_line(outcome, str(state))
@@ -363,7 +367,7 @@ class LoadTests(Case):
             (self.root / f"{number}").mkdir()
         for name in names:
             (self.root / name).write_bytes(name.encode())
-        watcher = Watcher(self, self.root, depot.endpoint, "--settle", "1")
+        watcher = Watcher(self, self.root, depot.endpoint, "--settle", "1", fresh=True)
         left = len(names)
         for line in watcher.lines():
             left -= "; moved to " in line

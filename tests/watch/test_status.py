@@ -126,8 +126,8 @@ class DescribeTests(WatchCase):
         self.advance(100)
         lines = self.lines()
         self.assertTrue(lines[0].startswith(f"{self.root}: watched since 2001-"), lines[0])
-        self.assertIn("looked at from time to time", lines[0])
-        self.assertEqual(lines[1], "depot: the depot, in reach")
+        self.assertIn("scanned from time to time", lines[0])
+        self.assertEqual(lines[1], "depot: the depot, reachable")
         self.assertEqual(lines[2], "waiting: nothing")
         self.assertIn('sent: 1 file, 5 bytes, the last "a\\u202eb" 2001-', lines[3])
         self.assertIn("(1 min ago)", lines[3])
@@ -148,7 +148,7 @@ class DescribeTests(WatchCase):
             self.write(f"{number}")
         self.advance(100)
         text = "\n".join(self.lines())
-        self.assertIn("depot: the depot, OUT OF REACH since 2001-", text)
+        self.assertIn("depot: the depot, UNREACHABLE since 2001-", text)
         self.assertIn("refused", text)
         self.assertIn("waiting: 3 files, 15 bytes", text)
         self.assertIn('failed: 1 file, the last "large" 2001-', text)
@@ -163,7 +163,7 @@ class DescribeTests(WatchCase):
         self.stop()
         self.assertIn("not watched; stopped 2001-", self.lines()[0])
         (self.root / STATUS).write_text(json.dumps(fields))
-        self.assertIn("NOT WATCHED: the process ended without a word", self.lines()[0])
+        self.assertIn("NOT WATCHED: the process was killed", self.lines()[0])
         Path(fields["lock"]).unlink()
         self.assertIn("NOT WATCHED", self.lines()[0])
 
@@ -203,12 +203,12 @@ class NoStatusTests(SynchronousTestCase):
         root = Path(self.mktemp())
         root.mkdir(parents=True)
         self.assert_none(root, "no xfer-client has watched this directory yet")
-        self.assert_none(root / "none", "is not there")
+        self.assert_none(root / "none", "does not exist")
         path = root / STATUS
         contents: list[Any] = [b"", b"{", b"[]", b"null", b"\xff", b"{}", b'{"format": 1}']
         for content in contents:
             path.write_bytes(content)
-            self.assert_none(root, "is no status file")
+            self.assert_none(root, "is not a status file")
         path.write_bytes(b'{"format": 2, "lock": "x"}')
         self.assert_none(root, "another version")
         path.unlink()

@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from xferproto.model import names as model_names
 from xferproto.model.entry import Entry
 from xferproto.model.errors import (
     REQUEST_ERRORS,
@@ -634,7 +635,8 @@ class AnyBytesTests(SynchronousTestCase):
 
     def test_all_parsers_are_asked(self) -> None:
         """The list of parsers is the grammar's."""
-        found = {name for name in vars(codec) if name.startswith("parse_")}
+        modules = (codec, model_names)
+        found = {name for module in modules for name in vars(module) if name.startswith("parse_")}
         self.assertEqual(
             {parse.__name__ for parse in PARSERS} - {"payload_size"}, found | {"parse_command"}
         )

@@ -19,15 +19,16 @@ from tests.support.depot import Depot, Session, overwrite
 from tests.support.executors import InlineExecutor
 from tests.support.held import close_store
 from tests.support.visitors import hashed, peer
-from xferproto.model.errors import REQUEST_ERRORS, BadToken
-from xferproto.model.identity import ANYONE
+from xferproto.depot import opening
+from xferproto.model.errors import REQUEST_ERRORS, BadToken, Scope
+from xferproto.model.identity import ANYONE, EVERYTHING
 from xferproto.model.names import MAX_COMPONENT, MAX_NAME, MAX_PASSWORD, MAX_USER
 from xferproto.model.units import SIZE_LIMIT
 from xferproto.server import factory
 from xferproto.server.auth import credential_cache, login_throttle
 from xferproto.server.auth.users import User
 from xferproto.server.limits import DEFAULTS
-from xferproto.server.line import connection, framing, keepalive, upload
+from xferproto.server.line import closing, keepalive, protocol, session
 from xferproto.server.service import Options
 from xferproto.store.local.store import LocalStore
 from xferproto.wire import codec
@@ -93,7 +94,7 @@ class SessionTests(SynchronousTestCase):
 
     def damage(self, id: str) -> None:
         """Change the first of the stored bytes of a content."""
-        _, data = self.successResultOf(self.store.get(id))
+        _, data = self.successResultOf(self.store.get(id, EVERYTHING))
         assert data is not None
         overwrite(self.root, id, bytes([data[0] ^ 1]) + data[1:])
 
@@ -123,10 +124,10 @@ class SessionTests(SynchronousTestCase):
     def test_sessions(self) -> None:
         """Every session goes as it is written, one after the other with the same depot."""
         alice = User.make("alice", hashed("correct horse;battery"))
-        depot = Depot(self, max_file_size=MAX_FILE_SIZE, users=[alice], strangers=ANYONE)
+        depot = Depot(self, max_file_size=MAX_FILE_SIZE, users=[alice], anonymous=ANYONE)
         inline, seconds = InlineExecutor(), count(1_000_000_000)
         self.root = Path(self.mktemp())
-        depot.factory.store = self.store = LocalStore(
+        depot.core.store = self.store = LocalStore(
             self.root,
             files=inline,
             writer=inline,
@@ -160,6 +161,17 @@ class TableTests(SynchronousTestCase):
         )
         self.assertEqual(len(rows(section(7))), len(REQUEST_ERRORS))
 
+    def test_error_scopes(self) -> None:
+        """The table says which errors close the connection, and which are worth another try."""
+        for symbol, _, end, who, _ in rows(section(7)):
+            error = REQUEST_ERRORS[symbol.strip("`")]
+            self.assertEqual(end == "closed", error.scope is Scope.CONNECTION, symbol)
+            self.assertEqual(
+                re.search("another try later|trying again later|connecting again", who) is not None,
+                error.retryable,
+                symbol,
+            )
+
     def test_errors_of_commands(self) -> None:
         """The tables of the commands name no symbol that the table of errors lacks."""
         named = set(re.findall(r"`ERROR ([a-z-]+)", section(6)))
@@ -192,7 +204,7 @@ class TableTests(SynchronousTestCase):
                 "user name": MAX_USER,
                 "password": MAX_PASSWORD,
                 "size, offset, length": SIZE_LIMIT,
-                "refused payload that is taken away": connection.DISCARD_LIMIT,
+                "refused payload that is taken away": session.DISCARD_LIMIT,
                 "errors in a row": DEFAULTS.errors,
                 "waiting for the next line": DEFAULTS.idle,
                 "waiting for a byte of a payload": DEFAULTS.stall,
@@ -203,22 +215,22 @@ class TableTests(SynchronousTestCase):
                 "connections of one address, or of one /64 of IPv6; loopback and UNIX sockets are "
                 "not counted": DEFAULTS.per_peer,
                 "small files whose answers are owed to one connection": (
-                    Depot(self).factory.small.share
+                    Depot(self).factory.depot.small.share
                 ),
                 "waiting for a WAIT line, in `RESUME` and `VERIFY`": keepalive.INTERVAL,
-                "waiting for a connection that has the token": upload.PROBE,
+                "waiting for a connection that has the token": opening.PROBE,
                 "waiting of a login, for wrong ones before it": login_throttle.LONGEST_DELAY,
                 "logins that wait, of one address": login_throttle.MOST_WAITING,
-                "a password that was right is known": credential_cache.KNOWN_FOR,
+                "a password that was right is known": credential_cache.LIFETIME,
                 "silence of a machine, before the system asks whether it is there": (
-                    framing.KEEP_ALIVE[0]
+                    protocol.KEEP_ALIVE[0]
                 ),
                 "partial that no connection has, while the server runs": (
                     Options()["partial-ttl"] / 86400
                 ),
                 "tokens of a user, and of all strangers together": Options()["max-tokens"],
-                "reading on while closing": framing.LINGER,
-                "reading what a closing server has sent": framing.CLOSE_TIMEOUT,
+                "reading on while closing": closing.LINGER,
+                "reading what a closing server has sent": closing.CLOSE_TIMEOUT,
                 "running transfers when the server stops": factory.GRACE,
             },
         )
@@ -264,8 +276,6 @@ class TableTests(SynchronousTestCase):
 
 class ClientTests(TestCase):
     """The minimal client at the end of the document."""
-
-    timeout = 60
 
     def test_client(self) -> Deferred[None]:
         """It runs as it stands: stores, lists, fetches back and verifies."""

@@ -1,1 +1,1 @@
-"""The operator's command, C{xfer-depot}."""
+"""Serve operators on the command line: C{xfer-depot}."""

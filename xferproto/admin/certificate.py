@@ -1,4 +1,4 @@
-"""C{xfer-depot certificate}: a self-signed certificate for a start."""
+"""Make a self-signed certificate: C{xfer-depot certificate}."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from xferproto.net.certificates import (
     make_credential,
     write_credential,
 )
+from xferproto.net.peer import is_loopback
 
 CERTIFICATE_FILE = "cert.pem"
 KEY_FILE = "key.pem"
@@ -22,22 +23,26 @@ KEY_FILE = "key.pem"
 
 def add_certificate_command(commands: Any) -> None:
     """Add the command to the subparsers of C{xfer-depot}."""
-    what = "make a self-signed certificate for a start, good for a year"
+    what = "make a self-signed certificate that is valid for a year"
     command = commands.add_parser("certificate", help=what, description=what.capitalize() + ".")
     command.add_argument(
         "directory",
         type=Path,
         nargs="?",
         metavar="DIR",
-        help=f"where to write {CERTIFICATE_FILE} and {KEY_FILE}; made if it is not there",
+        help=f"directory for {CERTIFICATE_FILE} and {KEY_FILE}; created if it does not exist",
     )
-    command.add_argument("--cert", type=Path, metavar="FILE", help="the certificate, in PEM")
-    command.add_argument("--key", type=Path, metavar="FILE", help="its private key, in PEM")
+    command.add_argument(
+        "--cert", type=Path, metavar="FILE", help="file to write the certificate to, as PEM"
+    )
+    command.add_argument(
+        "--key", type=Path, metavar="FILE", help="file to write its private key to, as PEM"
+    )
     command.add_argument(
         "--name",
         action="append",
         metavar="HOST",
-        help="host name or IP address that clients connect to; may be repeated "
+        help="host name or IP address that clients connect to; can be repeated "
         f"(default: {', '.join(LOCAL_NAMES)})",
     )
     command.set_defaults(command=_certificate, parser=command)
@@ -67,11 +72,15 @@ def _make(options: argparse.Namespace) -> None:
         certificate, key = options.directory / CERTIFICATE_FILE, options.directory / KEY_FILE
     write_credential(credential, certificate, key)
     good = credential.certificate.not_valid_after_utc
-    print(f"{certificate}: for {', '.join(names)}, good until {good:%Y-%m-%d}")
-    print(f"{key}: its private key; keep it from others")
+    print(f"{certificate}: certificate of {', '.join(names)}, valid until {good:%Y-%m-%d}")
+    print(f"{key}: its private key; keep it secret")
     print(f"SHA-256 fingerprint: {fingerprint(credential.certificate)}")
     server = f"twistd -n xfer --tls-cert {_quoted(certificate)} --tls-key {_quoted(key)}"
     client = f"twistd -n xfer-client --tls --host {shlex.quote(names[0])}"
+    if not all(map(is_loopback, names)):  # other machines need the network, and a login
+        server += " --interface 0.0.0.0 --users users.toml"
+        client += " --user NAME"
+        print("user:   xfer-depot users add users.toml NAME")
     print(f"server: {server}")
     print(f"client: {client} --fingerprint {fingerprint(credential.certificate)}")
     print(f"    or: {client} --ca {_quoted(certificate)}")

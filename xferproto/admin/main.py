@@ -1,4 +1,4 @@
-"""The operator's command, C{xfer-depot}: looks into a storage directory, mends it; the users."""
+"""Run C{xfer-depot}: inspect and repair a storage directory, manage users and certificates."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from xferproto.version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command: its exit status."""
+    """Run the command, and return its exit status."""
     options = _parser().parse_args(arguments)
-    if "command" in options:  # one that is not about a storage directory
+    if "command" in options:  # needs no storage directory
         return int(options.command(options))
     if "run_users" in options:
         return users.run(options)
@@ -49,14 +49,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="xfer-depot",
-        description="Look into the storage directory of an xfer server, and prepare one.",
+        description="Inspect and repair the storage directory of an xfer server; manage its users.",
     )
     parser.add_argument("--version", action="version", version=f"xfer {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, what in (
-        ("partials", _partials, "list the unfinished uploads; also while the server runs"),
-        ("damaged", _damaged, "list the files whose bytes are damaged; also while the server runs"),
-        ("rebuild", _rebuild, "make a new catalogue from the contents; not while the server runs"),
+        ("partials", _partials, "list unfinished uploads; the server may run"),
+        (
+            "damaged",
+            _damaged,
+            "list damaged files, exit status 1 if there are any; the server may run",
+        ),
+        (
+            "rebuild",
+            _rebuild,
+            "rebuild the catalogue from the stored files; the server must be stopped",
+        ),
     ):
         command = commands.add_parser(name, help=what, description=what.capitalize() + ".")
         command.add_argument("storage", type=Path, metavar="DIR", help="the storage directory")
@@ -76,7 +84,7 @@ def _partials(storage: Path) -> int:
 
 
 def _damaged(storage: Path) -> int:
-    """The exit status is 1 where there are any: then a timer that runs this has somebody told."""
+    """List the damaged files; the exit status is 1 if there are any, so that a timer can alert."""
     status = 0
     for one in damaged_entries(storage):
         owner = f" of {quoted(one.owner)}" if one.owner else ""
@@ -88,7 +96,9 @@ def _damaged(storage: Path) -> int:
 
 def _rebuild(storage: Path) -> int:
     if not is_depot(storage):
-        raise StorageUnavailable(f"The directory {storage} is no depot's: nothing is changed.")
+        raise StorageUnavailable(
+            f"{storage} is not a storage directory of xfer; nothing is changed."
+        )
     lock = lock_directory(storage)
     try:
         result = rebuild(storage, print)

@@ -1,4 +1,4 @@
-"""The operator's command for the users file: C{xfer-depot users}."""
+"""Manage the users file: C{xfer-depot users}."""
 
 from __future__ import annotations
 
@@ -23,14 +23,24 @@ def add_commands(commands: Any) -> None:
     """
     Add C{users} to the commands of C{xfer-depot}.
 
-    @param commands: what C{add_subparsers} of the parser gave.
+    @param commands: what C{add_subparsers} of the parser returned.
     """
-    users = commands.add_parser("users", help="who may log in", description="Who may log in.")
+    users = commands.add_parser(
+        "users", help="manage the users file", description="Manage the users file."
+    )
     each = users.add_subparsers(required=True, metavar="COMMAND")
     for name, run, what in (
-        ("add", _add, "add a user; the password is asked for, or a line of standard input"),
-        ("passwd", _passwd, "change a user's password; what they have open is closed to them"),
-        ("remove", _remove, "remove a user; their files stay"),
+        (
+            "add",
+            _add,
+            "add a user; the password is typed twice, or is the first line of standard input",
+        ),
+        (
+            "passwd",
+            _passwd,
+            "change a user's password; open connections of the user lose their rights",
+        ),
+        ("remove", _remove, "remove a user; the user's files stay"),
         ("list", _list, "list the users"),
     ):
         command = each.add_parser(name, help=what, description=what.capitalize() + ".")
@@ -44,24 +54,24 @@ def add_commands(commands: Any) -> None:
         type=_rights,
         default=ALL_RIGHTS,
         metavar="WORDS",
-        help="what they may do, of list,read,write,delete; all of it, if not given",
+        help="rights, from list,read,write,delete (default: all of them)",
     )
     add.add_argument(
         "--sees",
         choices=("all", "own"),
         default="all",
-        help="whether they see everybody's files or their own; all, if not given",
+        help="see the files of all users, or only the user's own (default: all)",
     )
     add.add_argument(
         "--quota",
         type=_size,
         metavar="SIZE",
-        help="how much they may store, as in 10G; any, if not given",
+        help="limit of what the user stores, as in 10G (default: no limit)",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run what L{add_commands} has parsed: the exit status."""
+    """Run the command that L{add_commands} parsed, and return the exit status."""
     command: Callable[[argparse.Namespace], None] = options.run_users
     try:
         command(options)
@@ -99,10 +109,10 @@ def _size(text: str) -> int:
 def _add(options: argparse.Namespace) -> None:
     hashed = ""
     if not options.file.exists() or options.name not in read_users(options.file)[0]:
-        hashed = PasswordHasher().hash(_ask_password())  # before others would wait for the file
+        hashed = PasswordHasher().hash(_ask_password())  # slow, so before the file is locked
     with changed_users(options.file) as users:
         if options.name in users or not hashed:
-            raise UsersUnreadable(f"There is a user {quoted(options.name)} already.")
+            raise UsersUnreadable(f"There is already a user {quoted(options.name)}.")
         users[options.name] = User.make(
             options.name, hashed, options.rights, options.sees == "all", options.quota
         )
@@ -116,7 +126,7 @@ def _passwd(options: argparse.Namespace) -> None:
 
 
 def _remove(options: argparse.Namespace) -> None:
-    read_users(options.file)  # or it would be made
+    read_users(options.file)  # fails if there is no file, which would be created below
     with changed_users(options.file) as users:
         _known(users, options.name)
         del users[options.name]
@@ -138,12 +148,12 @@ def _known(users: dict[str, User], name: str) -> User:
 
 
 def _ask_password() -> str:
-    """A new password: typed twice at a terminal, else a line of standard input."""
+    """Read a new password: typed twice at a terminal, else a line of standard input."""
     try:
         if sys.stdin.isatty():
             password = prompt.ask("New password: ", shown=False)
             if prompt.ask("Again: ", shown=False) != password:
-                raise UsersUnreadable("The two are not the same; nothing was changed.")
+                raise UsersUnreadable("The passwords differ; nothing was changed.")
         else:
             line = sys.stdin.readline(MAX_PASSWORD + 3)
             password = line.removesuffix("\n").removesuffix("\r")

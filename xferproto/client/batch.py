@@ -1,4 +1,4 @@
-"""Small files, many to a handoff: read for uploads, checked and written for downloads."""
+"""Batches of small files: read for uploads, checked and written for downloads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xferproto.client.connection import to_wire
+from xferproto.client.commands import to_wire
 from xferproto.client.pipeline import BATCH_BYTES, Batch
 from xferproto.client.source import ONE_LINE, read_small
 from xferproto.client.target import PartFile, check_target
@@ -23,15 +23,15 @@ UPLOAD = Command.UPLOAD.spellings[0].encode() + b" "
 DOWNLOAD = Command.DOWNLOAD.spellings[0].encode() + b" "
 
 OF_ONE_FILE = (OSError, ValueError, XferError)
-"""What may be wrong with one file; ValueError is what Python says to a path with a NUL in it."""
+"""Failures of one file; Python raises ValueError for a path with a NUL."""
 
 
 @dataclass(slots=True)
 class Upload:
     """
-    A file on its way to the depot; a L{Request<xferproto.client.pipeline.Request>}.
+    An upload of a file; a L{Request<xferproto.client.pipeline.Request>}.
 
-    @ivar outcome: what it will be when the server agrees, or why it is not sent; None where it is
+    @ivar outcome: its entry, if the server confirms the id; or why it is not sent; None if it is
         too large to be sent without asking.
     """
 
@@ -45,10 +45,10 @@ class Upload:
 @dataclass(slots=True)
 class Download:
     """
-    A file on its way from the depot; a L{Request<xferproto.client.pipeline.Request>}.
+    A download of a file; a L{Request<xferproto.client.pipeline.Request>}.
 
-    @ivar outcome: what the server announced, or why there is nothing to be had.
-    @ivar content: what came, where it is to be written with others.
+    @ivar outcome: the entry that the server announced, or why there is none.
+    @ivar content: the bytes that came, if they are to be written in a batch.
     """
 
     id: str
@@ -60,7 +60,7 @@ class Download:
 
 
 def read_batch(files: Sequence[tuple[Path | str | bytes, str]]) -> Batch[Upload]:
-    """The uploads of the first of some files. Blocks."""
+    """Read the first of some files, as many as make a batch. Blocks."""
     uploads: list[Upload] = []
     wire: list[bytes] = []
     size = 0
@@ -82,7 +82,7 @@ def read_batch(files: Sequence[tuple[Path | str | bytes, str]]) -> Batch[Upload]
 
 
 def _read(upload: Upload) -> bytes | None:
-    """What follows the line of an upload, which is filled in; None where it is too much."""
+    """Read the content of an upload, and fill in its line; None if the content is too large."""
     name = to_wire(upload.name)
     parse_name(name)
     source = upload.source
@@ -103,7 +103,7 @@ def _md5(content: bytes) -> str:
 
 
 def ask_batch(files: Sequence[tuple[str, Path | str]], replace: bool) -> Batch[Download]:
-    """The downloads of some files, those aside whose targets are there already. Blocks."""
+    """Prepare the downloads of some files; those whose targets exist fail. Blocks."""
     downloads: list[Download] = []
     wire: list[bytes] = []
     for id, target in files:
@@ -123,9 +123,9 @@ def ask_batch(files: Sequence[tuple[str, Path | str]], replace: bool) -> Batch[D
 
 def write_batch(downloads: Sequence[Download], replace: bool) -> None:
     """
-    Check the contents that came, and write them to their targets, all durable together. Blocks.
+    Check the contents that came, write them to their targets, and sync them together. Blocks.
 
-    The outcome of each is what came of it.
+    The outcome of each is set.
     """
     parts: list[tuple[Download, PartFile]] = []
 
@@ -167,7 +167,7 @@ def check_md5(md5: str, entry: Entry) -> None:
 
 
 def _sync_directories(downloads: Sequence[Download]) -> None:
-    """Make the names of files durable: one sync for each directory, whose failure is theirs."""
+    """Sync each directory of some files once; if that fails, its files fail."""
     failures: dict[Path, OSError | None] = {}
     for download in downloads:
         directory = download.target.parent

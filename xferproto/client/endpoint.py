@@ -1,4 +1,4 @@
-"""Where a depot is, made into a Twisted endpoint: a host and a port, with TLS or without."""
+"""Make the Twisted endpoint of a depot: from host and port, with TLS or without."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xferproto.client.tls import tls_endpoint
 
 
 class BadEndpoint(ValueError):
-    """The text describes no client endpoint; it says why."""
+    """A text does not describe a client endpoint; the message says why."""
 
 
 def depot_endpoint(
@@ -27,14 +27,14 @@ def depot_endpoint(
     key: Path | str | None = None,
 ) -> IStreamClientEndpoint:
     """
-    The endpoint of a depot.
+    Make the endpoint of a depot.
 
-    @param endpoint: describes it instead of host and port.
+    @param endpoint: an endpoint string, instead of host and port.
     @param tls: whether to connect with TLS; only with host and port.
     @param ca: as for L{tls_endpoint}, like those behind it.
-    @raise BadEndpoint: C{endpoint} describes none.
+    @raise BadEndpoint: C{endpoint} is malformed.
     @raise CertificateError: a file can't be used.
-    @raise ValueError: the host's name is none.
+    @raise ValueError: the host name is malformed.
     """
     if endpoint is not None:
         try:

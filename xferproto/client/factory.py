@@ -1,9 +1,8 @@
-"""How a client is made and connected."""
+"""Make and connect clients."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import clientFromString
@@ -12,6 +11,7 @@ from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEnd
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
+from xferproto.client.callbacks import Trace
 from xferproto.client.protocol import XferClientProtocol
 from xferproto.threads.executor import Executor, ThreadExecutor
 from xferproto.threads.worker_pool import WorkerPool
@@ -19,32 +19,29 @@ from xferproto.transfer.budget import MemoryBudget
 
 DEFAULT_PORT = 9000
 
-Trace = Callable[[Literal["<", ">"], bytes], None]
-"""Told each line without its end: C{>} for those that the client sends, C{<} for the server's."""
-
 
 class Connects(Protocol):
-    """An endpoint for type checkers that know nothing of zope.interface: it can connect."""
+    """An endpoint, for type checkers that do not know zope.interface."""
 
     def connect(self, protocolFactory: Any) -> Any: ...
 
 
 Endpoint = str | IStreamClientEndpoint | Connects
-"""Where a depot is: any Twisted client endpoint, or its description, as in C{tcp:depot:9000}."""
+"""A depot's endpoint: any Twisted client endpoint, or its string, as in C{tcp:depot:9000}."""
 
 
 PATIENCE = 60.0
-"""Seconds without progress after which L{connect} gives a connection up."""
+"""Seconds without progress after which a connection of L{connect} is given up."""
 
 
 class XferClientFactory(ClientFactory):
     """
-    Makes an L{XferClientProtocol} for each connection; fits every client endpoint's C{connect}.
+    Make an L{XferClientProtocol} for each connection, with any client endpoint's C{connect}.
 
     @param executor: the threads that read, hash and write files.
-    @param prompted: ask for each command's prompt, as a person would, instead of sending its
-        argument on the same line.
-    @param trace: told each line that goes over the wire.
+    @param prompted: whether to wait for each command's prompt, as a person would, instead of
+        sending the argument on the same line.
+    @param trace: called with each line that goes over the wire.
     @param patience: seconds without progress, while an answer is awaited, after which the
         connection is given up (L{Patience<xferproto.client.patience.Patience>}); None for no limit.
     @param clock: counts them.
@@ -70,7 +67,7 @@ class XferClientFactory(ClientFactory):
         self.workers = WorkerPool(executor)
         self.budget = MemoryBudget()
 
-    def buildProtocol(self, addr: IAddress | None) -> XferClientProtocol:  # type: ignore[override]
+    def buildProtocol(self, addr: IAddress | None) -> XferClientProtocol:
         return XferClientProtocol(self)
 
 
@@ -90,9 +87,9 @@ def connect(
     @param trace: as for L{XferClientFactory}.
     @param patience: as for L{XferClientFactory}.
     @return: fires with the connected client.
-    @raise ConnectError: it can't be reached (L{twisted.internet.error}).
+    @raise ConnectError: the depot can't be reached (L{twisted.internet.error}).
     @raise CancelledError: this was cancelled.
-    @raise ValueError: C{endpoint} does not describe one.
+    @raise ValueError: C{endpoint} is malformed.
     """
     executor = ThreadExecutor(reactor, reactor.getThreadPool())
     factory = XferClientFactory(executor, prompted, trace, patience, reactor)
@@ -102,7 +99,7 @@ def connect(
 
 
 def _cancelled(failure: Failure) -> Failure:
-    """What an endpoint says of a connection that it was not to make any more, as all others do."""
+    """Turn an endpoint's own error for a cancelled connection into C{CancelledError}."""
     if failure.check(ConnectingCancelledError):
         return Failure(CancelledError())
     return failure

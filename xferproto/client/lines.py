@@ -1,4 +1,4 @@
-"""The lines of a long answer, taken as they come: a coroutine is not woken for each."""
+"""Receive the lines of a long answer without waking a coroutine for each."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from xferproto.model.errors import AnswerTooLong, UnexpectedReply
 from xferproto.wire import codec
 
 KEPT = 256 * 1024 * 1024
-"""Memory that the entries of one answer may take up, in bytes: about a million of usual names."""
+"""The most memory for the entries of one answer, in bytes: about a million usual names."""
 
 ENTRY_COST = 200
-"""What an entry takes up beside the text of its line, in bytes (CPython 3.11)."""
+"""The memory of an entry beside the text of its line, in bytes (CPython 3.11)."""
 
 
 class KeptEntries:
     """
-    Entries of an answer that are kept until it is complete.
+    Keep the entries of an answer until it is complete, within a limit.
 
-    @ivar entries: those that came.
+    @ivar entries: the entries so far.
     """
 
     def __init__(self) -> None:
@@ -29,9 +29,9 @@ class KeptEntries:
 
     def add(self, entry: Entry) -> None:
         """
-        Keep one more.
+        Keep one more entry.
 
-        @raise AnswerTooLong: they would take up more than L{KEPT}.
+        @raise AnswerTooLong: the entries would need more memory than L{KEPT}.
         """
         self._room -= len(entry.name) + ENTRY_COST
         if self._room < 0:
@@ -41,11 +41,11 @@ class KeptEntries:
 
 class Lines:
     """
-    What comes up to the line C{DONE}; a L{Payload<xferproto.client.connection.Payload>}.
+    Split what comes into lines, up to C{DONE}; a L{Payload<xferproto.client.connection.Payload>}.
 
-    @param line: told each line before that, up to one that it raises L{UnexpectedReply} for.
-    @param failed: told what is wrong with what came.
-    @ivar rest: what came behind it.
+    @param line: called with each line before that, up to one that it raises L{UnexpectedReply} for.
+    @param failed: called with what is wrong with what came.
+    @ivar rest: the bytes that came after it.
     """
 
     full = False
@@ -59,7 +59,7 @@ class Lines:
         self._failed = failed
 
     def write(self, data: bytes) -> None:
-        """Take what came."""
+        """Take the next bytes."""
         try:
             self._take(data)
         except UnexpectedReply as error:

@@ -1,4 +1,4 @@
-"""The files of a request for many that are not told of yet: no end of a connection loses them."""
+"""The files of a bulk request that have no outcome yet: a connection's end loses none of them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from xferproto.client.writer import Told
+from xferproto.client.callbacks import OnResult
 from xferproto.model.entry import Entry
 
 MOST_AGAIN = 1024
-"""So many files wait for another try; then they get it before others are taken."""
+"""The most files that wait for another try before others are taken."""
 
 F = TypeVar("F", bound=tuple[Any, Any])
 
@@ -21,7 +21,7 @@ class _Taken(Generic[F]):
     """
     A file that was taken from the caller.
 
-    @ivar failed: how many tries have.
+    @ivar failed: how many tries have failed.
     """
 
     file: F
@@ -30,20 +30,24 @@ class _Taken(Generic[F]):
 
 class Outstanding(Generic[F]):
     """
-    Takes files from the caller, and gives each to connections until its outcome is told.
+    Take files from the caller, and give each to connections until it has an outcome.
 
     @param files: the caller's; taken as they are needed.
-    @param told: told of each file once.
-    @param tries: how often a file is tried before its last failure is told.
+    @param on_result: called once for each file.
+    @param tries: how often a file is tried before its last failure is reported.
     @param worth: whether a failure may go well the next time.
-    @ivar raised: what C{files} or C{told} did; nothing is tried any more then.
+    @ivar raised: what C{files} or C{on_result} raised; then nothing is tried any more.
     """
 
     def __init__(
-        self, files: Iterable[F], told: Told, tries: int, worth: Callable[[Exception], bool]
+        self,
+        files: Iterable[F],
+        on_result: OnResult,
+        tries: int,
+        worth: Callable[[Exception], bool],
     ) -> None:
         self._files = iter(files)
-        self._told = told
+        self._on_result = on_result
         self._tries = tries
         self._worth = worth
         self._left: deque[_Taken[F]] = deque()
@@ -56,9 +60,10 @@ class Outstanding(Generic[F]):
 
     def files(self) -> Iterator[F]:
         """
-        What to ask a connection for: first what was under way on one before, then what is new.
+        Generate the files for a connection: first those that were under way on one before, then
+        new ones.
 
-        It ends when all is taken, or too much of it waits for another try.
+        It ends when all are taken, or too many wait for another try.
         """
         self._left.extendleft(reversed(self._under_way))
         self._under_way.clear()
@@ -81,7 +86,7 @@ class Outstanding(Generic[F]):
             raise
 
     def heard(self, name: str, outcome: Entry | Exception) -> None:
-        """What came of the file that is longest under way: it is told, or tried again later."""
+        """Report the outcome of the file that is longest under way, or try it again later."""
         taken = self._under_way.popleft()
         self._heard = True
         if isinstance(outcome, Exception) and self._worth(outcome):
@@ -91,22 +96,22 @@ class Outstanding(Generic[F]):
                 self._last = outcome
                 return
         try:
-            self._told(name, outcome)
+            self._on_result(name, outcome)
         except Exception as error:
             self.raised = error
             raise
 
     def came_along(self) -> bool:
-        """Whether anything was heard since this was asked before."""
+        """Whether there was any outcome since the last call."""
         heard, self._heard = self._heard, False
         return heard
 
     def try_again(self) -> tuple[int, str]:
         """
-        Let those that wait for another try be the next.
+        Let the files that wait for another try be the next.
 
-        @return: how many tries have failed, of the one that failed most often, 0 where none waits;
-            and in words how many they are, and why the last of them failed.
+        @return: the number of failed tries of the file that failed most often, 0 if none waits; and
+            a text with their number and the last failure.
         """
         count = len(self._again)
         failed = max((taken.failed for taken in self._again), default=0)

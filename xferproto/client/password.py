@@ -1,4 +1,4 @@
-"""Where the client has its password from: never from the command line, which others can see."""
+"""The sources of the client's password; not the command line, which other users can read."""
 
 from __future__ import annotations
 
@@ -8,32 +8,31 @@ import sys
 from pathlib import Path
 
 from xferproto import prompt
+from xferproto.client.credentials import check_credentials
 from xferproto.model.errors import BadDetails
 from xferproto.model.escape import printable
 from xferproto.model.names import MAX_PASSWORD
-from xferproto.wire import codec
-from xferproto.wire.requests import Login
 
 VARIABLE = "XFER_PASSWORD"
 
 
 def credentials(user: str | None, password_file: str | None) -> tuple[str, str] | None:
     """
-    Who logs in, and with which password: the first line of the file, or what is in L{VARIABLE}, or
-    what is typed. None where nobody logs in.
+    Return the user and the password: the first line of the file, else the variable L{VARIABLE},
+    else what is typed. None without a user.
 
-    @raise SystemExit: there is no password, or it can't be one; told in one line.
+    @raise SystemExit: there is no password, or it is malformed; the text is one line.
     """
     if user is None:
         if password_file is not None:
             raise SystemExit("xfer-client: --password-file takes --user")
         return None
-    login = Login(user, _password(user, password_file))
+    password = _password(user, password_file)
     try:
-        codec.check_login(login)
+        check_credentials(user, password)
     except BadDetails as error:
         raise SystemExit(f"xfer-client: {error.text}") from None
-    return login.user, login.password
+    return user, password
 
 
 def _password(user: str, password_file: str | None) -> str:

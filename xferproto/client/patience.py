@@ -1,4 +1,4 @@
-"""How long a client waits for a server: as long as its answer makes progress."""
+"""Give a connection up when the server makes no progress."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 class Terms(Protocol):
     """
-    What a client has to say of it.
+    The settings of L{Patience}.
 
-    @ivar patience: seconds without progress, after which a connection is given up; None for any.
+    @ivar patience: seconds without progress after which a connection is given up; None for no
+        limit.
     @ivar clock: counts them.
     """
 
@@ -22,23 +23,23 @@ class Terms(Protocol):
 
 MIN_RATE = 100
 """
-Bytes a second, over the time of patience, that are progress; fewer are not, so that a server which
-sends a byte now and then holds nobody. The server asks the same of its clients (C{--min-rate}).
+The least bytes a second, over the time of patience, that count as progress, so that a server which
+sends a byte now and then does not hold a client. The server has the same rule (C{--min-rate}).
 """
 
 LONGEST_WAIT = 1800.0
-"""Seconds for which WAIT lines count as progress though none tells of more percent than before."""
+"""Seconds for which WAIT lines count as progress although their percentage does not grow."""
 
 
 class Patience:
     """
-    Gives a connection up when the server makes no progress.
+    Watch the progress of a server while an answer is awaited.
 
     Progress is a line of an answer, L{MIN_RATE} bytes a second in either direction, or a WAIT line,
     as long as the percentage grows at least every L{LONGEST_WAIT} seconds.
 
-    @param terms: looked at when an answer is awaited.
-    @param given_up: called when there was none for so long.
+    @param terms: read when an answer is awaited.
+    @param given_up: called when there was no progress for too long.
     """
 
     def __init__(self, terms: Terms, given_up: Callable[[], object]) -> None:
@@ -50,7 +51,7 @@ class Patience:
         self._percent_since = 0.0
 
     def start(self) -> None:
-        """An answer is awaited from now on."""
+        """Begin to wait for an answer."""
         seconds, clock = self._terms.patience, self._terms.clock
         if self._call is None and seconds is not None and clock is not None:
             self._call = clock.callLater(seconds, self._end)
@@ -58,26 +59,26 @@ class Patience:
         self.progressed()
 
     def stop(self) -> None:
-        """Nothing is awaited, or not from the server."""
+        """Stop waiting for the server."""
         call, self._call = self._call, None
         if call is not None and call.active():
             call.cancel()
 
     def progressed(self) -> None:
-        """The answer is further than it was."""
+        """Note progress of the answer."""
         self._bytes = 0
         if self._call is not None and self._terms.patience is not None:
             self._call.reset(self._terms.patience)
 
     def moved(self, count: int) -> None:
-        """So many bytes went, or came."""
+        """Note that bytes were sent or received."""
         self._bytes += count
         seconds = self._terms.patience
         if seconds is not None and self._bytes >= MIN_RATE * seconds:
             self.progressed()
 
     def waits(self, percent: int) -> None:
-        """A WAIT line came."""
+        """Note a WAIT line."""
         if self._terms.clock is None:
             return
         now = self._terms.clock.seconds()

@@ -1,4 +1,4 @@
-"""Requests that are sent before earlier ones are answered: prepared in batches, within a window."""
+"""Pipelined requests: prepared in batches, and sent within a window before earlier answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from xferproto.threads.executor import Executor
 
 BATCH_FILES = 128
-"""The most files that are prepared, or written, in one handoff to a thread."""
+"""The most files that are prepared or written in one handoff to a thread."""
 
 BATCH_BYTES = 1024 * 1024
 """The bytes of content after which such a batch ends."""
@@ -23,9 +23,9 @@ WINDOW_BYTES = 4 * BATCH_BYTES
 
 class Request(Protocol):
     """
-    What a pipeline holds for each file.
+    The request for one file.
 
-    @ivar line: the command, empty where nothing is sent: its outcome is known already.
+    @ivar line: the command; empty if nothing is sent, because the outcome is known already.
     @ivar sent: how many bytes are sent for it in all.
     """
 
@@ -40,11 +40,11 @@ R = TypeVar("R", bound=Request)
 @dataclass(slots=True)
 class Batch(Generic[R]):
     """
-    What was prepared of some files.
+    Prepared requests.
 
-    @ivar requests: theirs, in order.
-    @ivar wire: all that is sent for them.
-    @ivar alone: the request after these, where it is one that must have the connection for itself.
+    @ivar requests: the requests, in order.
+    @ivar wire: the bytes to send for them.
+    @ivar alone: the request after these, if it must have the connection for itself.
     """
 
     requests: Sequence[R]
@@ -54,10 +54,10 @@ class Batch(Generic[R]):
 
 class Pipeline(Generic[F, R]):
     """
-    Takes files from whoever has them, and keeps the requests for them until they are answered.
+    Prepare the requests for files, and keep them until they are answered.
 
-    One side asks for what is L{prepared}, sends it and L{put}s it here; the other one looks at the
-    L{first} request, waits for its answer and L{pop}s it.
+    The sending side takes what is L{prepared}, sends it and L{put}s it here; the receiving side
+    looks at the L{first} request, waits for its answer and L{pop}s it.
 
     @param files: pairs of any kind; taken as they are needed.
     @param prepare: makes the requests of the first of some files, as many as fit into a batch and
@@ -93,10 +93,10 @@ class Pipeline(Generic[F, R]):
 
     async def prepared(self) -> Batch[R] | None:
         """
-        What to send next, once the window has room for it; None at the end, or before what must be
-        alone.
+        Return the next batch once the window has room for it; None at the end, or before a request
+        that must be alone.
 
-        @raise Exception: what the files raised, when all those before are prepared.
+        @raise Exception: what the files raised, after all those before are prepared.
         """
         if self.alone is not None or self._ended or not self._take():
             return None
@@ -113,14 +113,14 @@ class Pipeline(Generic[F, R]):
         return batch
 
     def _take(self) -> bool:
-        """Whether there are files to be prepared, after as many as make a batch were taken."""
+        """Take files for a batch, and return whether there are any."""
         content = 0
         while self._failure is None and len(self._taken) < BATCH_FILES and content < BATCH_BYTES:
             try:
                 file = next(self._files)
             except StopIteration:
                 break
-            except Exception as error:  # told when those before it are through
+            except Exception as error:  # raised when those before it are through
                 self._failure = error
                 break
             self._taken.append(file)
@@ -136,7 +136,7 @@ class Pipeline(Generic[F, R]):
         )
 
     def put(self, batch: Batch[R]) -> None:
-        """These are under way from now on."""
+        """Note that a batch is sent."""
         self._under_way.extend(batch.requests)
         self.unanswered += len(batch.wire)
         more, self._more = self._more, None
@@ -145,9 +145,9 @@ class Pipeline(Generic[F, R]):
 
     async def first(self) -> R | None:
         """
-        The request whose turn it is to be answered; None when the sending has ended, and all are.
+        Return the next request to be answered; None when sending has ended, and all are answered.
 
-        @raise Exception: the sending has ended with it, and all requests before are answered.
+        @raise Exception: what sending has ended with, after all requests before are answered.
         """
         if self._next is not None and self._fits(self._next):
             self._go_on()
@@ -161,15 +161,15 @@ class Pipeline(Generic[F, R]):
         return self._under_way[0]
 
     def pop(self) -> None:
-        """The first one is answered."""
+        """Remove the first request, which is answered."""
         self.unanswered -= self._under_way.popleft().sent
 
     def begin(self) -> None:
-        """The sending begins; again, where it has ended before what must be alone."""
+        """Note that sending begins, also after a request that was alone."""
         self._ended = False
 
     def end(self, failure: Exception | None = None) -> None:
-        """The sending has ended, or is to end."""
+        """End sending."""
         self._ended = True
         self._failure = self._failure or failure
         more, self._more = self._more, None

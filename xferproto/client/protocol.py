@@ -1,87 +1,117 @@
-"""The client's side of a connection: one request after the other, each a coroutine over lines."""
+"""The client's protocol: the requests that a connection to a depot takes."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
 
-from xferproto.client.bulk import BulkConnection
-from xferproto.client.connection import Progress, Waited, to_entry, to_wire
-from xferproto.client.download import DownloadConnection
-from xferproto.client.lines import KeptEntries
-from xferproto.client.upload import Begun
-from xferproto.client.writer import Told
+from xferproto.client import listing, queries
+from xferproto.client.bulk_download import BulkDownloader
+from xferproto.client.bulk_upload import BulkUploader
+from xferproto.client.callbacks import Begun, OnResult, OnWait, Progress
+from xferproto.client.commands import send_quit
+from xferproto.client.connection import Connection
+from xferproto.client.deprecation import renamed_parameters
+from xferproto.client.download import Downloader
+from xferproto.client.login import login
+from xferproto.client.request_queue import RequestQueue
+from xferproto.client.settings import Settings
+from xferproto.client.upload import Uploader
 from xferproto.model.entry import Entry, Status
-from xferproto.model.errors import (
-    Insecure,
-    RequestError,
-    UnexpectedReply,
-)
-from xferproto.model.escape import quoted
-from xferproto.model.names import parse_prefix
-from xferproto.net.peer import is_private
-from xferproto.wire import codec
 from xferproto.wire.commands import Command
-from xferproto.wire.requests import Login
-
-MOST_COMMANDS = 1000
-MOST_FIELDS = 1000
-"""The most lines of HELP, and of STAT beside the entries, that are waited for."""
-
-_HELP = re.compile(rb"[A-Z][A-Z_]*([ :]|$)")
-"""How a line of HELP begins: it is for people, but there is one for each command."""
 
 
-class XferClientProtocol(BulkConnection, DownloadConnection):
+class XferClientProtocol(Protocol):
     """
-    A connection to a depot.
+    Make requests over a connection to a depot.
 
     Every request returns a Deferred. Requests may be made at any time; they are sent one after the
     other. A Deferred fails with
 
      - a L{RequestError} when the server refuses (the connection goes on, unless it was refused
        while the file was being sent);
-     - L{HashMismatch} when the two sides disagree on the content;
+     - L{HashMismatch} when the hashes of client and server differ;
      - L{ConnectionCut} when the connection ends first;
-     - L{UnexpectedReply} when what came is not xfer's protocol.
+     - L{UnexpectedReply} when the answer is not of xfer's protocol.
 
-    Cancelling a Deferred whose request was sent closes the connection: there is no other way to
-    take a request back.
+    Cancelling a Deferred whose request was sent closes the connection, because a request can't be
+    withdrawn.
+
+    @param settings: what the connection has in common with others of its factory.
     """
+
+    transport: tcp.Connection
+
+    def __init__(self, settings: Settings) -> None:
+        self._connection = Connection(settings)
+        self._requests = RequestQueue(self._connection)
+        self._uploader = Uploader(self._connection)
+        self._downloader = Downloader(self._connection)
+        self._bulk_uploader = BulkUploader(self._connection, self._uploader)
+        self._bulk_downloader = BulkDownloader(self._connection)
+
+    @property
+    def usable(self) -> bool:
+        """Whether a request made now may be answered: the connection has not ended."""
+        return self._connection.usable
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether the server has closed the connection without having sent anything."""
+        return self._connection.hung_up
+
+    # Events of the transport
+
+    def connectionMade(self) -> None:
+        self._connection.makeConnection(self.transport)
+
+    def dataReceived(self, data: bytes) -> None:
+        self._connection.dataReceived(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._connection.connectionLost(reason)
 
     # Requests
 
     def login(self, user: str, password: str) -> Deferred[None]:
         """
-        Say who is asking; from then on it is that user's rights that count.
+        Log in as a user, whose rights count from then on.
 
-        @raise Insecure: others could read along: the connection is neither over TLS nor within the
-            machine. Then nothing is sent.
-        @raise Denied: there is no such user, or that is not their password.
+        @raise Insecure: others could read the password, because the connection is neither over TLS
+            nor within the machine. Then nothing is sent.
+        @raise LoginFailed: the server does not accept this name and password; a L{Denied<
+            xferproto.model.errors.Denied>}.
         """
-        return self._request(self._login(Login(user, password)))
+        return self._requests.run(login(self._connection, user, password))
 
     def list_files(self, prefix: str = "") -> Deferred[list[Entry]]:
         """
-        The entries whose names begin with C{prefix}, in name order.
+        Return the entries whose names begin with C{prefix}, in name order.
 
         @raise AnswerTooLong: there are more than can be kept, about a million; the connection is
             closed then.
         """
-        return self._request(self._list_files(Command.LIST_FILES, prefix))
+        return self._requests.run(
+            listing.list_entries(self._connection, Command.LIST_FILES, prefix)
+        )
 
-    def each_file(self, prefix: str, told: Callable[[Entry], object]) -> Deferred[None]:
+    @renamed_parameters(told="on_entry")
+    def each_file(self, prefix: str, on_entry: Callable[[Entry], object]) -> Deferred[None]:
         """
         As L{list_files}, for a listing of any length: none of it is kept.
 
-        @param told: called with each entry as it comes.
-        @return: fires when all were told. Fails with what C{told} raised; the connection is closed
-            then, for what is still on its way.
+        @param on_entry: called with each entry as it comes.
+        @return: fires when all have come. Fails with what C{on_entry} raised; the connection is
+            closed then, for what is still on its way.
         """
-        return self._request(self._each_file(Command.LIST_FILES, prefix, told))
+        return self._requests.run(
+            listing.each_entry(self._connection, Command.LIST_FILES, prefix, on_entry)
+        )
 
     def list_damaged(self, prefix: str = "") -> Deferred[list[Entry]]:
         """
@@ -91,23 +121,28 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         @raise AnswerTooLong: as for L{list_files}.
         @raise BadCommand: the server is older than this request.
         """
-        return self._request(self._list_files(Command.LIST_DAMAGED, prefix))
+        return self._requests.run(
+            listing.list_entries(self._connection, Command.LIST_DAMAGED, prefix)
+        )
 
-    def each_damaged(self, prefix: str, told: Callable[[Entry], object]) -> Deferred[None]:
+    @renamed_parameters(told="on_entry")
+    def each_damaged(self, prefix: str, on_entry: Callable[[Entry], object]) -> Deferred[None]:
         """As L{each_file}, the entries of L{list_damaged}."""
-        return self._request(self._each_file(Command.LIST_DAMAGED, prefix, told))
+        return self._requests.run(
+            listing.each_entry(self._connection, Command.LIST_DAMAGED, prefix, on_entry)
+        )
 
     def help(self) -> Deferred[list[str]]:
-        """What the server says of its commands; needs no right. The lines are the server's."""
-        return self._request(self._help())
+        """Return the server's lines about its commands; needs no right."""
+        return self._requests.run(queries.help_lines(self._connection))
 
     def stat(self, id: str) -> Deferred[Status]:
         """
-        All that the depot knows of a content.
+        Return all that the depot knows of a content.
 
         @raise AnswerTooLong: as for L{list_files}, of its names.
         """
-        return self._request(self._stat(id))
+        return self._requests.run(queries.stat(self._connection, id))
 
     def upload(
         self,
@@ -116,63 +151,71 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         progress: Progress | None = None,
     ) -> Deferred[Entry]:
         """
-        Store a file, and compare the server's MD5 of it with one's own.
+        Store a file, and compare the MD5 of server and client.
 
         @param source: a path, or the content itself as bytes.
-        @param name: the name to store it under; the file's own where it is None.
-        @param progress: told how many bytes are sent. That all of them are it is told once, an
-            empty file's too; then the server's answer is awaited.
-        @return: fires with the entry, when the server has it safe on its disk.
+        @param name: the name to store it under; None for the file's own.
+        @param progress: called with how many bytes are sent; once with all of them, also for an
+            empty file; then the server's answer is awaited.
+        @return: fires with the entry, when the file is safe on the server's disk.
         @raise OSError: the file can't be read.
         @raise SourceChanged: the file became shorter while it was sent.
         """
-        return self._request(self._upload(source, name, progress))
+        return self._requests.run(self._uploader.upload(source, name, progress))
 
+    @renamed_parameters(waited="on_wait")
     def resume(
         self,
         source: Path | str | bytes,
         name: str | None = None,
         token: str | None = None,
         progress: Progress | None = None,
-        waited: Waited | None = None,
+        on_wait: OnWait | None = None,
         begun: Begun | None = None,
     ) -> Deferred[Entry]:
         """
         Store a file under a token, from where an earlier try ended; else like L{upload}.
 
-        What the server holds is checked against the file first; where it differs, all is sent.
+        The part that the server holds is compared with the file first; if it differs, the whole
+        file is sent.
 
-        @param token: what to call the upload: C{sha256:HEX} of the content, where that is known, or
-            one's own word. Where it is None, it stands for the file's path, size, time and inode.
-        @param progress: told from where on bytes are sent, and how many have been.
-        @param waited: told how far the server's work is, 0 to 100, and what it is, when it takes
-            longer than some seconds: hashing what is held, or storing. The words are the server's:
-            escape them.
-        @param begun: told name and token when the server has taken them, and may hold something.
+        @param token: a name for the upload: C{sha256:HEX} of the content, or any other. None for
+            one made of the file's path, size, time and inode.
+        @param progress: called with the offset where sending begins, and how many bytes are sent.
+        @param on_wait: called with how far the server's work is, 0 to 100, and what it is, when it
+            takes longer than some seconds: hashing what is held, or storing. The words are the
+            server's: escape them.
+        @param begun: called with name and token when the server has accepted them, and may hold
+            something.
         """
-        return self._request(self._resume(source, name, token, progress, begun), waited)
+        return self._requests.run(
+            self._uploader.resume(source, name, token, progress, begun), on_wait
+        )
 
     def discard(self, name: str, token: str) -> Deferred[None]:
         """
-        Let the server drop what it holds of an upload under a token that will not go on.
+        Let the server drop what it holds under the token of an upload that will not be resumed.
 
-        @param name: any; the upload's own.
+        @param name: any name.
         @raise Busy: another connection sends under the token.
         """
-        return self._request(self._discard(name, token))
+        return self._requests.run(self._uploader.discard(name, token))
 
-    def verify(self, id: str, waited: Waited | None = None) -> Deferred[None]:
+    @renamed_parameters(waited="on_wait")
+    def verify(self, id: str, on_wait: OnWait | None = None) -> Deferred[None]:
         """
         Let the server hash the stored bytes again.
 
-        @param waited: told how far it is, as for L{resume}.
-        @raise Corrupt: they are no longer what they were.
+        @param on_wait: called with how far it is, as for L{resume}.
+        @raise Corrupt: they are damaged.
         """
-        return self._request(self._simple(Command.VERIFY, id, None), waited)
+        return self._requests.run(
+            queries.confirm(self._connection, Command.VERIFY, id, None), on_wait
+        )
 
     def delete(self, id: str, name: str | None = None) -> Deferred[None]:
-        """Remove one name of a content, or all of them where C{name} is None."""
-        return self._request(self._simple(Command.DELETE, id, name))
+        """Remove one name of a content, or all of them if C{name} is None."""
+        return self._requests.run(queries.confirm(self._connection, Command.DELETE, id, name))
 
     def download(
         self,
@@ -183,170 +226,75 @@ class XferClientProtocol(BulkConnection, DownloadConnection):
         resume: bool = False,
     ) -> Deferred[Entry]:
         """
-        Fetch a file. It is written aside and appears as C{target} when its size and MD5 are right.
+        Fetch a file: write it aside, and rename it to C{target} when its size and MD5 are right.
 
         @param target: a path of the caller's choice; names from the server decide nothing.
         @param replace: whether a file that is there may be replaced.
-        @param progress: told how many bytes have come. That all of them have it is told once, of
-            an empty file and of one that had come before too; unless all is fetched anew.
-        @param resume: keep what came when the download ends early, in a hidden file beside
-            C{target}, and go on from there the next time. A part that turns out wrong is thrown
-            away, and all is fetched anew.
+        @param progress: called with how many bytes have come; once with all of them, also for an
+            empty file and for one that had come before; unless all is fetched anew.
+        @param resume: whether to keep the part that came when the download ends early, in a hidden
+            file beside C{target}, and to resume from there the next time. If the part turns out to
+            be wrong, it is removed, and the whole file is fetched again.
         @return: fires with the entry, when C{target} is on the disk.
         @raise TargetExists: C{target} is there and may not be replaced.
-        @raise OSError: it can't be written.
+        @raise OSError: C{target} can't be written.
         """
-        return self._request(self._download(id, Path(target), replace, progress, resume))
+        return self._requests.run(
+            self._downloader.download(id, Path(target), replace, progress, resume)
+        )
 
     def read(self, id: str, largest: int, progress: Progress | None = None) -> Deferred[bytes]:
         """
-        Fetch a content into memory; it comes out when its size and MD5 are right.
+        Fetch a content into memory.
 
-        @param largest: the most bytes that are taken.
+        @param largest: the most bytes that the content may have.
         @param progress: as for L{download}.
-        @return: fires with the content.
-        @raise TooLarge: it has more; the connection is closed then, as it was on its way.
+        @return: fires with the content, when its size and MD5 are right.
+        @raise TooLarge: it has more; then the connection is closed, as the content is on its way.
         """
-        return self._request(self._read(id, largest, progress))
+        return self._requests.run(self._downloader.read(id, largest, progress))
 
+    @renamed_parameters(told="on_result")
     def upload_many(
-        self, files: Iterable[tuple[Path | str | bytes, str]], told: Told
+        self, files: Iterable[tuple[Path | str | bytes, str]], on_result: OnResult
     ) -> Deferred[None]:
         """
-        Store files, each hashed and compared as with L{upload}; fast where they are small.
+        Store files, each hashed and compared as with L{upload}; fast if they are small.
 
         Those up to 64 KiB are sent without waiting for the answers to earlier ones.
 
         @param files: a source and a name each. They are taken as they are sent, a few hundred
             ahead, on the reactor's thread: there may be any number of them.
-        @param told: called once for each file, in their order: with its name, and the entry when
-            the server has it safe on its disk and the hashes agree, or else why not: a
+        @param on_result: called once for each file, in their order: with its name, and the entry
+            when the server has it safe on its disk and the hashes agree, or else why not: a
             L{RequestError}, L{HashMismatch}, L{SourceChanged}, C{OSError}. The others go on.
-        @return: fires when all were told of. Fails with what C{files} or C{told} raised; or when
-            the connection can't go on, and files that were not told of may be stored or not.
+        @return: fires when all have an outcome. Fails with what C{files} or C{on_result} raised; or
+            when the connection can't go on, and files without an outcome may be stored or not.
         """
-        return self._request(self._upload_many(files, told))
+        return self._requests.run(self._bulk_uploader.upload(files, on_result))
 
+    @renamed_parameters(told="on_result")
     def download_many(
-        self, files: Iterable[tuple[str, Path | str]], told: Told, replace: bool = False
+        self, files: Iterable[tuple[str, Path | str]], on_result: OnResult, replace: bool = False
     ) -> Deferred[None]:
         """
-        Fetch files, each checked and made durable as with L{download}; fast where they are small.
+        Fetch files, each checked and made durable as with L{download}; fast if they are small.
 
         They are asked for without waiting for earlier ones, and written many at a time.
 
         @param files: an id and a target each, taken as for L{upload_many}.
-        @param told: called once for each file, in their order: with its id, and the entry when its
-            target is on the disk, or else why not: a L{RequestError}, L{HashMismatch},
+        @param on_result: called once for each file, in their order: with its id, and the entry
+            when its target is on the disk, or else why not: a L{RequestError}, L{HashMismatch},
             L{TargetExists}, C{OSError}. The others go on.
         @param replace: whether files that are there may be replaced.
-        @return: as for L{upload_many}; a file that was not told of has no target.
+        @return: as for L{upload_many}; a file without an outcome has no target.
         """
-        return self._request(self._download_many(files, told, replace))
+        return self._requests.run(self._bulk_downloader.download(files, on_result, replace))
 
     def disconnect(self) -> Deferred[None]:
-        """Say goodbye after the requests made so far; fires when the connection is closed."""
-        closed: Deferred[None] = Deferred()
-        if self._lost is not None:
-            closed.callback(None)
-        else:
-            self._closed.append(closed)
-            self._request(self._quit()).addErrback(lambda _: None)  # it closes in any case
+        """Close the connection after the requests made so far; fires when it is closed."""
+        closed = self._connection.when_closed()
+        if not closed.called:
+            quitting = self._requests.run(send_quit(self._connection))
+            quitting.addErrback(lambda _: None)  # it closes in any case
         return closed
-
-    # How each request goes
-
-    async def _login(self, login: Login) -> None:
-        codec.check_login(login)
-        if not is_private(self.transport):
-            raise Insecure()
-        shown = f"{login.user};***".encode()
-        # At the prompt: a server that will not take a password says so before it is sent one.
-        await self._ask(Command.LOGIN, codec.format_login(login), prompted=True, shown=shown)
-        await self._expect(codec.format_welcome(login.user))
-        self._in_step = True
-
-    async def _list_files(self, command: Command, prefix: str) -> list[Entry]:
-        kept = KeptEntries()
-        await self._each_file(command, prefix, kept.add)
-        return kept.entries
-
-    async def _each_file(
-        self, command: Command, prefix: str, told: Callable[[Entry], object]
-    ) -> None:
-        argument = to_wire(prefix)
-        parse_prefix(argument)
-        line = command.name.encode()
-        self._send_line(line + (b" " + argument if argument else b""))
-        raised: list[Exception] = []
-
-        def take(line: bytes) -> None:
-            if line in (codec.NO_FILES, codec.NO_DAMAGED):
-                return
-            entry = to_entry(line)
-            try:
-                told(entry)
-            except Exception as error:
-                raised.append(error)
-                raise UnexpectedReply("Nobody wants the rest of the listing.") from error
-
-        try:
-            first = await self._line()
-            if first != codec.DONE:
-                take(first)
-                await self._take_lines(take)
-        except UnexpectedReply:
-            if raised:
-                raise raised[0] from None
-            raise
-        self._in_step = True
-
-    async def _help(self) -> list[str]:
-        self._send_line(b"HELP")
-        lines: list[str] = []
-        while (line := await self._line()) != codec.DONE:
-            # Else one would wait for the end of anything.
-            if not _HELP.match(line) or len(lines) == MOST_COMMANDS:
-                raise UnexpectedReply(f"Expected a command, the server says {quoted(line)}.")
-            lines.append(line.decode("utf-8", "replace"))
-        self._in_step = True
-        return lines
-
-    async def _stat(self, id: str) -> Status:
-        await self._ask(Command.STAT, codec.parse_id(to_wire(id)).encode())
-        kept = KeptEntries()
-        fields: dict[bytes, bytes] = {}
-        others = 0
-        while (line := await self._line()) != codec.DONE:
-            if b";" in line:
-                kept.add(to_entry(line))
-            else:  # a key that a newer server adds is passed over
-                others += 1
-                if others > MOST_FIELDS:
-                    raise UnexpectedReply("The answer to STAT has too many lines.")
-                key, _, value = line.partition(b" ")
-                fields[key] = value
-        self._in_step = True
-        try:
-            return Status(
-                tuple(kept.entries),
-                codec.parse_sha256(fields[b"sha256"]),
-                codec.parse_time(fields[b"stored"]),
-                codec.parse_time(fields[b"verified"]),
-            )
-        except (KeyError, RequestError) as error:
-            raise UnexpectedReply("The answer to STAT is not complete.") from error
-
-    async def _simple(self, command: Command, id: str, name: str | None) -> None:
-        argument = codec.parse_id(to_wire(id)).encode()
-        if name is not None:
-            argument += b";" + to_wire(name)
-            codec.parse_deletion(argument)
-        await self._ask(command, argument)
-        await self._expect(id.lower().encode())
-        self._in_step = True
-
-    async def _quit(self) -> None:
-        self._send_line(b"QUIT")
-        self._in_step = True
-        self.transport.loseConnection()

@@ -1,120 +1,118 @@
-"""A client that does not give up: connects again, tries again, goes on where it was."""
+"""A client that connects again, tries again, and resumes transfers."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
-from xferproto.client.connection import Progress, Waited
-from xferproto.client.factory import Endpoint, Trace, connect
+from xferproto.client.callbacks import OnResult, OnWait, Progress, Trace
+from xferproto.client.deprecation import renamed_parameters
+from xferproto.client.factory import Endpoint
 from xferproto.client.outstanding import Outstanding
 from xferproto.client.protocol import XferClientProtocol
+from xferproto.client.reconnector import Reconnector
 from xferproto.client.retry_policy import (
     BACKOFF,
     FOR_UPLOADS,
-    WORTH_ANOTHER_TRY,
     Headway,
     worth_another_try,
 )
-from xferproto.client.writer import Told
 from xferproto.model.entry import Entry, Status
 from xferproto.model.errors import (
-    Busy,
-    ConnectionCut,
     HashMismatch,
     LeftUnfinished,
     SourceChanged,
+    XferError,
 )
-from xferproto.model.escape import printable
+from xferproto.model.escape import escaped
 
 R = TypeVar("R")
 
 
 class RetryingClient:
     """
-    The requests of an L{XferClientProtocol}, each tried again until it goes well or never will.
+    Make the requests of an L{XferClientProtocol}, and try each again until it succeeds or can't.
 
-    Between two tries it waits, the longer the more have failed, and never the same time as others.
-    Uploads go on under a token, downloads from what came. A transfer may fail any number of times
-    as long as each try brings it on.
+    The wait between two tries grows with the number of failures, and has jitter. Uploads resume
+    under a token, downloads from the part that came. A transfer may fail any number of times as
+    long as each try makes progress.
 
     @param reactor: the reactor.
     @param endpoint: the depot, as for L{connect<xferproto.client.factory.connect>}.
-    @param tries: how often each request is tried, without coming along, before its last failure is
-        told.
-    @param say: told in one line why something is tried again, and when.
-    @param delay: seconds to wait, from how many tries have failed.
+    @param tries: how often each request is tried without progress, before it fails with the last
+        failure.
+    @param notify: called with a line that says why something is tried again, and when.
+    @param delay: returns the seconds to wait, by the number of failed tries.
     @param prompted: as for L{connect<xferproto.client.factory.connect>}.
     @param trace: as for L{connect<xferproto.client.factory.connect>}.
-    @param patience: seconds without progress after which a connection is taken for lost.
+    @param patience: seconds without progress after which a connection counts as lost.
     @param credentials: the user and password to log in with on every connection, or None.
     """
 
+    @renamed_parameters(say="notify")
     def __init__(
         self,
         reactor: Any,
         endpoint: Endpoint,
         tries: int = 10,
-        say: Callable[[str], None] = lambda line: None,
+        notify: Callable[[str], None] = lambda line: None,
         delay: Callable[[int], float] = BACKOFF,
         prompted: bool = False,
         trace: Trace | None = None,
         patience: float = 60.0,
         credentials: tuple[str, str] | None = None,
     ) -> None:
-        self._credentials = credentials
-        self._patience = patience
+        self._reconnector = Reconnector(reactor, endpoint, prompted, trace, patience, credentials)
         self._reactor = reactor
-        self._endpoint = endpoint
         self._tries = tries
-        self._say = say
+        self._notify = notify
         self._delay = delay
-        self._prompted = prompted
-        self._trace = trace
-        self._client: XferClientProtocol | None = None
-        self._asking = False
-        self._connecting = DeferredLock()
 
     def renew(self, endpoint: Endpoint, credentials: tuple[str, str] | None) -> None:
-        """Connect so from the next connection on."""
-        self._endpoint = endpoint
-        self._credentials = credentials
+        """Use another endpoint and other credentials for new connections."""
+        self._reconnector.endpoint = endpoint
+        self._reconnector.credentials = credentials
 
     def connect(self) -> Deferred[None]:
         """
-        Connect and log in, unless that was done; tried once. From now on each new connection is
-        used when the server has answered on it: one that has as many connections as it takes says
-        so then, and not of a request.
+        Connect and log in once, unless there is a connection. From now on, each new connection is
+        used only after the server has answered on it: a server that limits its connections refuses
+        then, and not at a request.
 
         @return: fires when there is a connection.
         """
-        self._asking = True
+        self._reconnector.asks = True
         return Deferred.fromCoroutine(self._connect())
+
+    async def _connect(self) -> None:
+        await self._reconnector.connection()
 
     def list_files(self, prefix: str = "") -> Deferred[list[Entry]]:
         """As L{XferClientProtocol.list_files}."""
         return self._until_done(lambda client: client.list_files(prefix))
 
-    def each_file(self, prefix: str, told: Callable[[Entry], object]) -> Deferred[None]:
-        """As L{XferClientProtocol.each_file}; each entry is told once, on however many tries."""
-        return self._each(lambda client, hear: client.each_file(prefix, hear), told)
+    @renamed_parameters(told="on_entry")
+    def each_file(self, prefix: str, on_entry: Callable[[Entry], object]) -> Deferred[None]:
+        """As L{XferClientProtocol.each_file}; each entry comes once, on however many tries."""
+        return self._each(lambda client, hear: client.each_file(prefix, hear), on_entry)
 
     def list_damaged(self, prefix: str = "") -> Deferred[list[Entry]]:
         """As L{XferClientProtocol.list_damaged}."""
         return self._until_done(lambda client: client.list_damaged(prefix))
 
-    def each_damaged(self, prefix: str, told: Callable[[Entry], object]) -> Deferred[None]:
+    @renamed_parameters(told="on_entry")
+    def each_damaged(self, prefix: str, on_entry: Callable[[Entry], object]) -> Deferred[None]:
         """As L{XferClientProtocol.each_damaged}; gives each entry once, as L{each_file} does."""
-        return self._each(lambda client, hear: client.each_damaged(prefix, hear), told)
+        return self._each(lambda client, hear: client.each_damaged(prefix, hear), on_entry)
 
     def _each(
         self,
         listing: Callable[[XferClientProtocol, Callable[[Entry], None]], Deferred[None]],
-        told: Callable[[Entry], object],
+        on_entry: Callable[[Entry], object],
     ) -> Deferred[None]:
         last: tuple[str, str] | None = None
         further = False
@@ -131,7 +129,7 @@ class RetryingClient:
                 nonlocal last, further
                 place = (entry.name, entry.id)  # the order of a listing
                 if before is None or place > before:
-                    told(entry)
+                    on_entry(entry)
                     last = place
                     further = True
 
@@ -143,19 +141,20 @@ class RetryingClient:
         """As L{XferClientProtocol.stat}."""
         return self._until_done(lambda client: client.stat(id))
 
+    @renamed_parameters(waited="on_wait")
     def upload(
         self,
         source: Path | str | bytes,
         name: str | None = None,
         progress: Progress | None = None,
         token: str | None = None,
-        waited: Waited | None = None,
+        on_wait: OnWait | None = None,
     ) -> Deferred[Entry]:
         """
-        As L{XferClientProtocol.resume}. What came of a file that was changed is discarded: it will
-        never be gone on with.
+        As L{XferClientProtocol.resume}. If the file changes, the depot discards the part that it
+        has.
         """
-        return Deferred.fromCoroutine(self._upload(source, name, progress, token, waited))
+        return Deferred.fromCoroutine(self._upload(source, name, progress, token, on_wait))
 
     async def _upload(
         self,
@@ -163,7 +162,7 @@ class RetryingClient:
         name: str | None,
         progress: Progress | None,
         token: str | None,
-        waited: Waited | None,
+        on_wait: OnWait | None,
     ) -> Entry:
         headway = Headway(progress)
         begun: dict[tuple[str, str], None] = {}  # each is another one where the file has changed
@@ -174,7 +173,9 @@ class RetryingClient:
 
         try:
             entry = await self._until_done(
-                lambda client: client.resume(source, name, token, headway.told, waited, note),
+                lambda client: client.resume(
+                    source, name, token, headway.progressed, on_wait, note
+                ),
                 FOR_UPLOADS,
                 headway.came_along,
             )
@@ -188,12 +189,12 @@ class RetryingClient:
 
     async def discard(self, name: str, token: str) -> None:
         """
-        Let the depot drop what it holds of an upload under a token, if it can be reached; else it
-        does so when the time of the upload is up. Never fails, unless it is cancelled.
+        Let the depot drop what it holds under a token, if it can be reached; if not, it does so
+        when the upload expires. Never fails, unless it is cancelled.
         """
         try:
-            await (await self._connected()).discard(name, token)
-        except CancelledError:  # else who is to stop would go on
+            await (await self._reconnector.connection()).discard(name, token)
+        except CancelledError:  # a caller that stops must not go on
             raise
         except Exception:
             pass
@@ -206,8 +207,8 @@ class RetryingClient:
         progress: Progress | None = None,
     ) -> Deferred[Entry]:
         """
-        As L{XferClientProtocol.download}, resumed. Where what came is not the content, the depot is
-        asked to verify it, which records damage there.
+        As L{XferClientProtocol.download}, resumed. If the hashes differ, the depot is asked to
+        verify the content, which records damage there.
 
         @raise Corrupt: the depot's bytes are damaged.
         """
@@ -215,28 +216,30 @@ class RetryingClient:
 
         async def request(client: XferClientProtocol) -> Entry:
             try:
-                return await client.download(id, target, replace, headway.told, resume=True)
+                return await client.download(id, target, replace, headway.progressed, resume=True)
             except HashMismatch:
                 await client.verify(id)
                 raise
 
         return self._until_done(request, came_along=headway.came_along)
 
+    @renamed_parameters(told="on_result")
     def upload_many(
-        self, files: Iterable[tuple[Path | str | bytes, str]], told: Told
+        self, files: Iterable[tuple[Path | str | bytes, str]], on_result: OnResult
     ) -> Deferred[None]:
         """
         As L{XferClientProtocol.upload_many}, over as many connections as it takes.
 
-        What was not told of when one is lost is sent again on the next. A file whose failure may
-        pass is tried again after others. Large files begin anew with each try; L{upload} goes on.
+        A file that has no outcome when one is lost is sent again on the next. A file whose failure
+        may pass is tried again after others. Large files begin anew with each try; L{upload} goes
+        on.
 
-        @param told: called once for each file; not in their order, where some are tried again.
-        @return: fires when all were told of. Fails with what C{files} or C{told} raised, with which
-            all ends; or when nothing was heard of any file on the last C{tries} connections.
+        @param on_result: called once for each file; not in their order, where some are tried again.
+        @return: fires when all have an outcome. Fails with what C{files} or C{on_result} raised,
+            with which all ends; or when no file had an outcome on the last C{tries} connections.
         """
         outstanding = Outstanding(
-            files, told, self._tries, lambda error: worth_another_try(error, FOR_UPLOADS)
+            files, on_result, self._tries, lambda error: worth_another_try(error, FOR_UPLOADS)
         )
         return Deferred.fromCoroutine(
             self._try_all(
@@ -245,16 +248,17 @@ class RetryingClient:
             )
         )
 
+    @renamed_parameters(told="on_result")
     def download_many(
-        self, files: Iterable[tuple[str, Path | str]], told: Told, replace: bool = False
+        self, files: Iterable[tuple[str, Path | str]], on_result: OnResult, replace: bool = False
     ) -> Deferred[None]:
         """
         As L{XferClientProtocol.download_many}, over as many connections as it takes.
 
-        @param told: as for L{upload_many}.
-        @return: as for L{upload_many}; a file that was not told of has no target.
+        @param on_result: as for L{upload_many}.
+        @return: as for L{upload_many}; a file without an outcome has no target.
         """
-        outstanding = Outstanding(files, told, self._tries, worth_another_try)
+        outstanding = Outstanding(files, on_result, self._tries, worth_another_try)
         return Deferred.fromCoroutine(
             self._try_all(
                 outstanding,
@@ -268,46 +272,40 @@ class RetryingClient:
         """As L{XferClientProtocol.read}."""
         return self._until_done(lambda client: client.read(id, largest, progress))
 
-    def verify(self, id: str, waited: Waited | None = None) -> Deferred[None]:
+    @renamed_parameters(waited="on_wait")
+    def verify(self, id: str, on_wait: OnWait | None = None) -> Deferred[None]:
         """As L{XferClientProtocol.verify}."""
-        return self._until_done(lambda client: client.verify(id, waited))
+        return self._until_done(lambda client: client.verify(id, on_wait))
 
     def delete(self, id: str, name: str | None = None) -> Deferred[None]:
-        """As L{XferClientProtocol.delete}; tried again, it may find the work done: no-such-file."""
+        """As L{XferClientProtocol.delete}; a second try may fail with no-such-file."""
         return self._until_done(lambda client: client.delete(id, name))
-
-    async def _disconnect(self) -> None:
-        await self._connecting.acquire()
-        client, self._client = self._client, None
-        self._connecting.release()
-        if client is not None:
-            await client.disconnect()
 
     def disconnect(self) -> Deferred[None]:
         """Close the connection; the next request opens another."""
-        return Deferred.fromCoroutine(self._disconnect())
+        return Deferred.fromCoroutine(self._reconnector.disconnect())
 
     def _until_done(
         self,
         request: Callable[[XferClientProtocol], Awaitable[R]],
-        symbols: Collection[str] = WORTH_ANOTHER_TRY,
+        also: tuple[type[XferError], ...] = (),
         came_along: Callable[[], bool] = lambda: False,
     ) -> Deferred[R]:
-        return Deferred.fromCoroutine(self._try(request, symbols, came_along))
+        return Deferred.fromCoroutine(self._try(request, also, came_along))
 
     async def _try(
         self,
         request: Callable[[XferClientProtocol], Awaitable[R]],
-        symbols: Collection[str],
+        also: tuple[type[XferError], ...],
         came_along: Callable[[], bool],
     ) -> R:
         failed = 0
         while True:
             try:
-                return await request(await self._connected())
+                return await request(await self._reconnector.connection())
             except Exception as error:
                 failed = 1 if came_along() else failed + 1
-                if failed >= self._tries or not worth_another_try(error, symbols):
+                if failed >= self._tries or not worth_another_try(error, also):
                     raise
                 reason = str(error)
             await self._wait(reason, failed)
@@ -317,17 +315,17 @@ class RetryingClient:
         outstanding: Outstanding[Any],
         request: Callable[[XferClientProtocol], Awaitable[None]],
     ) -> None:
-        failed = 0  # connections in a row on which nothing was heard of any file
+        failed = 0  # connections in a row without the outcome of any file
         while True:
             try:
-                await request(await self._connected())
+                await request(await self._reconnector.connection())
             except Exception as error:
                 if outstanding.raised is not None:
                     raise outstanding.raised from None
                 came_along = outstanding.came_along()
                 if came_along and isinstance(error, LeftUnfinished):
                     failed = 0
-                    continue  # one file took its connection along: no reason for others to wait
+                    continue  # one file ended its connection: the others need not wait
                 failed = 1 if came_along else failed + 1
                 if failed >= self._tries or not worth_another_try(error):
                     raise
@@ -342,36 +340,7 @@ class RetryingClient:
 
     async def _wait(self, reason: str, failed: int) -> None:
         seconds = self._delay(failed)
-        self._say(
-            f"{printable(reason)} Trying again in {seconds:.1f} s ({failed} of {self._tries})."
+        self._notify(
+            f"{escaped(reason)} Trying again in {seconds:.1f} s ({failed} of {self._tries})."
         )
         await deferLater(self._reactor, seconds)
-
-    async def _connect(self) -> None:
-        await self._connected()
-
-    async def _connected(self) -> XferClientProtocol:
-        await self._connecting.acquire()  # requests made at once share one connection
-        try:
-            if self._client is None or not self._client.usable:
-                self._client = None
-                client = await connect(
-                    self._reactor, self._endpoint, self._prompted, self._trace, self._patience
-                )
-                await self._let_in(client)
-                self._client = client
-            return self._client
-        finally:
-            self._connecting.release()
-
-    async def _let_in(self, client: XferClientProtocol) -> None:
-        try:
-            if self._credentials is not None:
-                await client.login(*self._credentials)
-            elif self._asking:
-                await client.help()  # of its own accord, a server that lets us in says nothing
-        except BaseException as error:
-            client.disconnect()
-            if self._asking and isinstance(error, Busy):
-                raise ConnectionCut(f"The server closes: {error.text}") from None
-            raise

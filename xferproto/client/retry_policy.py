@@ -1,40 +1,39 @@
-"""Whether a request that has failed is tried again, and when."""
+"""Decide whether a failed request is tried again, and when."""
 
 from __future__ import annotations
-
-from collections.abc import Collection
 
 from twisted.application.internet import backoffPolicy
 from twisted.internet.error import ConnectError, DNSLookupError
 
-from xferproto.client.connection import Progress
-from xferproto.model.errors import ConnectionCut, HashMismatch, RequestError
+from xferproto.client.callbacks import Progress
+from xferproto.model.errors import Corrupt, NoSuchFile, XferError
 
-WORTH_ANOTHER_TRY = frozenset({"busy", "internal", "no-space", "timeout"})
-"""The symbols of refusals that may have passed when one asks again."""
-
-FOR_UPLOADS = WORTH_ANOTHER_TRY | {"no-such-file", "corrupt"}
-"""What was known to the depot may have been deleted meanwhile; the next time it is sent."""
+FOR_UPLOADS: tuple[type[XferError], ...] = (NoSuchFile, Corrupt)
+"""What uploads are tried again for: a content that the depot had may be gone, and is sent then."""
 
 BACKOFF = backoffPolicy(initialDelay=1.0, maxDelay=60.0)
 """Seconds to wait after so many failures: longer each time, with jitter, up to a minute."""
 
 
-def worth_another_try(error: BaseException, symbols: Collection[str] = WORTH_ANOTHER_TRY) -> bool:
-    """Whether what failed may go well the next time; a refusal, if it is of these symbols."""
-    if isinstance(error, RequestError):
-        return error.symbol in symbols
-    return isinstance(error, ConnectionCut | HashMismatch | ConnectError | DNSLookupError)
+def worth_another_try(error: BaseException, also: tuple[type[XferError], ...] = ()) -> bool:
+    """
+    Return whether a failed request may succeed the next time.
+
+    @param also: the errors for which it may, beside those that are retryable by themselves.
+    """
+    if isinstance(error, XferError):
+        return error.retryable or isinstance(error, also)
+    return isinstance(error, ConnectError | DNSLookupError)
 
 
 class Headway:
     """
-    Sees whether a transfer comes along: whether a try gets further, or begins further, than any
-    before it. That happens a limited number of times.
+    Find out whether a transfer makes progress: whether a try gets further, or begins further, than
+    any before it. That happens a limited number of times.
 
-    @param progress: the caller's; told all that this is.
-    @param kept: whether all bytes that are through are found again by the next try; then where that
-        begins tells nothing new.
+    @param progress: the caller's; called with all that L{progressed} is.
+    @param kept: whether the next try finds all transferred bytes again, so that its beginning is no
+        news.
     """
 
     def __init__(self, progress: Progress | None, kept: bool = False) -> None:
@@ -44,8 +43,8 @@ class Headway:
         self._beginning = True
         self._further = False
 
-    def told(self, done: int, total: int) -> None:
-        """So many bytes are through; a L{Progress<xferproto.client.connection.Progress>}."""
+    def progressed(self, done: int, total: int) -> None:
+        """Note how many bytes are through; a L{Progress<xferproto.client.callbacks.Progress>}."""
         if self._beginning and done > self._began and not self._kept:
             self._began = done
             self._further = True
@@ -57,7 +56,7 @@ class Headway:
             self._progress(done, total)
 
     def came_along(self) -> bool:
-        """Whether it did since this was asked before; asked between two tries."""
+        """Whether there was progress since the last call; called between two tries."""
         further, self._further = self._further, False
         self._beginning = True
         return further

@@ -1,4 +1,4 @@
-"""What C{twistd xfer-client} runs: its options, and the service that they ask for."""
+"""The options of C{twistd xfer-client}, and the service that it runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xferproto.client.factory import DEFAULT_PORT
 from xferproto.client.password import credentials
 from xferproto.client.tls_options import TLSOptions
 from xferproto.model.errors import XferError
-from xferproto.twistd import ExitStatus, port, tell_failed_start
+from xferproto.twistd import ExitStatus, port, report_failed_start
 from xferproto.twistd import Options as OneLineOptions
 from xferproto.watch.options import WatchOptions
 from xferproto.watch.service import Renewal, WatchService
@@ -26,10 +26,10 @@ PID_FILE = "xfer-client.pid"
 LOG_FILE = "xfer-client.log"
 
 OUTPUT = "received"
-"""Where a file that was fetched back is put, unless it is told."""
+"""The default directory for the file that is fetched back."""
 
 _OF_AN_EXCHANGE = {"file": None, "output": OUTPUT, "tries": 1, "verify": 0, "delete": 0}
-"""The options that a watched directory has no use for, and what they are if they are not given."""
+"""The options that do not go with --watch, and their values if they are not given."""
 
 _READ_AGAIN = ("ca", "cert", "key", "password-file")
 """The options that name files which are read again on SIGHUP."""
@@ -37,12 +37,12 @@ _READ_AGAIN = ("ca", "cert", "key", "password-file")
 
 def tries(value: str) -> int:
     """
-    A number of tries.
+    Parse a number of tries.
 
-    @raise ValueError: it is none.
+    @raise ValueError: the text is not such a number.
     """
     if not re.fullmatch("[1-9][0-9]{0,5}", value):
-        raise ValueError(f"{value} is no number of tries; they are 1 or more")
+        raise ValueError(f"{value} is not a number of tries, 1 or more")
     return int(value)
 
 
@@ -52,29 +52,34 @@ class Options(OneLineOptions, TLSOptions, WatchOptions):
     command = "xfer-client"
     synopsis = "[options]"
     longdesc = (
-        "Send a file to an xfer depot, fetch it back, and compare the hashes of both ways. "
-        "The exit status is 0 only when both ways were a success. "
-        "With --watch: carry what appears in a directory to the depot, for ever."
+        "Send a file to an xfer depot, fetch it back, and compare the hashes of both transfers. "
+        "The exit status is 0 only if both succeeded. "
+        "With --watch: send the files that appear in a directory to the depot, until stopped."
     )
     optParameters = [
         ["host", "H", "127.0.0.1", "The depot's host."],
         ["port", "p", DEFAULT_PORT, "The depot's TCP port.", port],
         ["endpoint", "e", None, "Twisted client endpoint string, instead of --host and --port."],
-        ["file", "f", None, "File to send; a small picture if not given."],
-        ["output", "o", OUTPUT, "Directory that gets the file back."],
-        ["user", "u", None, "User to log in as; the password is asked for if it is nowhere."],
+        ["file", "f", None, "File to send; a small picture by default."],
+        ["output", "o", OUTPUT, "Directory to fetch the file into."],
+        [
+            "user",
+            "u",
+            None,
+            "User to log in as; asks for the password if it finds none.",
+        ],
         [
             "password-file",
             None,
             None,
-            "File whose first line is the password; else it is the variable XFER_PASSWORD.",
+            "File whose first line is the password; by default, the variable XFER_PASSWORD.",
         ],
-        ["tries", "t", 1, "How often to try each step; with more than one, resume it.", tries],
+        ["tries", "t", 1, "How often to try each step; if more than once, resume it.", tries],
     ]
 
     optFlags = [
-        ["verify", None, "Let the depot hash the stored bytes again in between."],
-        ["delete", None, "Take the file out of the depot again in the end."],
+        ["verify", None, "Let the depot hash the stored bytes again between upload and download."],
+        ["delete", None, "Remove the file from the depot at the end."],
     ]
 
     def postOptions(self) -> None:
@@ -110,9 +115,9 @@ class Options(OneLineOptions, TLSOptions, WatchOptions):
 
 def chosen_depot(reactor: Any, options: Options) -> tuple[str, IStreamClientEndpoint]:
     """
-    The depot that these options name, and the words that describe it.
+    Return the depot of these options: as messages call it, and its endpoint.
 
-    @raise SystemExit: a file or the endpoint string is wrong; told in one line.
+    @raise SystemExit: a file or the endpoint string is wrong; the text is one line.
     """
     host, number, description = options["host"], options["port"], options["endpoint"]
     tls = bool(options["tls"])
@@ -122,7 +127,7 @@ def chosen_depot(reactor: Any, options: Options) -> tuple[str, IStreamClientEndp
             *(host, number, description, tls),
             *(options[name] for name in ("ca", "fingerprint", "cert", "key")),
         )
-    except (XferError, ValueError) as error:  # files; a host name that is none
+    except (XferError, ValueError) as error:  # unusable files; a malformed host name
         raise SystemExit(f"xfer-client: {error}") from None
     if description is None:
         description = f"{host} port {number}" + (" with TLS" if tls else "")
@@ -130,7 +135,7 @@ def chosen_depot(reactor: Any, options: Options) -> tuple[str, IStreamClientEndp
 
 
 def renewal_of(reactor: Any, options: Options, login: tuple[str, str] | None) -> Renewal | None:
-    """What a client that watches reads again on SIGHUP; None where it has read no file."""
+    """Return what reads the files again on SIGHUP; None if no file was given."""
     password_file = options["password-file"]
     what = ["the certificates"] if options["tls"] else []
     if password_file is not None:
@@ -151,20 +156,22 @@ def renewal_of(reactor: Any, options: Options, login: tuple[str, str] | None) ->
 
 def makeService(options: Options) -> Service:
     """
-    The service for these options.
+    Make the service for these options.
 
-    @raise SystemExit: a file or the endpoint string is wrong, or there is no password; told in
-        one line.
+    @raise SystemExit: a file or the endpoint string is wrong, or there is no password; the
+        text is one line.
     """
     from twisted.internet import reactor
 
     watching = options["watch"] is not None
     if not watching and not options["file"].is_file():
-        raise SystemExit(f"xfer-client: {options['file']} is not there, or is no regular file.")
+        raise SystemExit(
+            f"xfer-client: {options['file']} does not exist, or is not a regular file."
+        )
     depot = chosen_depot(reactor, options)
     login = credentials(options["user"], options["password-file"])
     if watching:
-        tell_failed_start("xfer-client")
+        report_failed_start("xfer-client")
         renewal = renewal_of(reactor, options, login)
         return WatchService(reactor, depot, options.watch_settings(), login, renewal=renewal)
     return ExchangeService(

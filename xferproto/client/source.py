@@ -1,4 +1,4 @@
-"""What an upload is read from."""
+"""The sources of uploads: files and bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xferproto.transfer.digest import md5
 from xferproto.transfer.sender import BLOCK
 
 ONE_LINE = 64 * 1024
-"""Files up to this many bytes are sent without asking first: one round trip instead of three."""
+"""Files up to this many bytes are sent without a prompt: one round trip instead of three."""
 
 
 class Source(Protocol):
@@ -29,29 +29,29 @@ class Source(Protocol):
 
     def read(self) -> bytes:
         """
-        The next block, empty at the end. Blocks; called on any thread, never twice at once.
+        Return the next block, empty at the end. Blocks; called on any thread, never twice at once.
 
         @raise SourceChanged: the source is no longer what it was when it was opened.
         """
 
     def skip(self, offset: int) -> str:
-        """Read on up to C{offset}: the MD5 of all bytes before it. Blocks."""
+        """Read on up to C{offset}, and return the MD5 of all bytes before it. Blocks."""
 
     def rewind(self) -> None:
-        """Begin again."""
+        """Return to the beginning."""
 
     def md5(self) -> str:
-        """The MD5 of all that was read, 32 lower-case hex digits."""
+        """Return the MD5 of all that was read, 32 lower-case hex digits."""
 
     def token(self) -> str:
-        """A resume token that stands for this source as it is now."""
+        """Make a resume token for this source as it is now."""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the source."""
 
 
 class _Hashed:
-    """Keeps the position in a source, and the hash of what is before it."""
+    """Keep the position in a source, and the hash of the bytes before it."""
 
     size: int
 
@@ -79,7 +79,7 @@ class _Hashed:
         return self._advance(self._block(self._position, min(BLOCK, self.size - self._position)))
 
     def _block(self, position: int, length: int) -> bytes:
-        """Bytes of the source: at least one, where any is asked for."""
+        """Read bytes of the source: at least one, if any is wanted."""
         raise NotImplementedError
 
 
@@ -89,8 +89,8 @@ class FileSource(_Hashed):
 
     Opening it blocks.
 
-    @raise OSError: it can't be opened, is no regular file, or has another size than the system
-        says, as files of /proc have; where that is seen later, reading fails with it.
+    @raise OSError: it can't be opened, is not a regular file, or has another size than the system
+        says, as files of /proc have; if that is found later, reading fails with it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -130,9 +130,10 @@ class FileSource(_Hashed):
 
 def read_small(path: Path | str, largest: int) -> bytes | None:
     """
-    All bytes of a regular file, or None where it has more than C{largest}. Blocks.
+    Read a regular file; None if it has more than C{largest} bytes. Blocks.
 
-    @raise OSError: it can't be read, is no regular file, or has another size than the system says.
+    @raise OSError: it can't be read, is not a regular file, or has another size than the system
+        says.
     @raise SourceChanged: it was changed meanwhile.
     """
     fd, status = _open_regular(path)
@@ -176,10 +177,10 @@ def _block(path: Path | str, fd: int, position: int, length: int, size: int) -> 
 
 def _check_end(path: Path | str, fd: int, size: int) -> None:
     """
-    See that there is nothing behind the bytes that the system says.
+    Check that a file has no more bytes than the system says.
 
-    @raise SourceChanged: there is, as the file was written to.
-    @raise OSError: there is.
+    @raise SourceChanged: it has, because it was written to.
+    @raise OSError: it has.
     """
     if os.pread(fd, 1, size):
         _check_size(path, fd, size)
@@ -188,15 +189,15 @@ def _check_end(path: Path | str, fd: int, size: int) -> None:
 
 def _check_size(path: Path | str, fd: int, size: int) -> None:
     """
-    Of a file that has not C{size} bytes, see that it had them.
+    Check that a file with fewer than C{size} bytes was truncated.
 
-    @raise OSError: the system still says that it has: it is never read right by its size.
+    @raise OSError: the system still says C{size}, so the file can't be read by its size.
     """
     if os.fstat(fd).st_size == size:
         raise OSError(
             None,
-            f"it has not the {size} bytes that the system says; send what is read of it, as with "
-            "cat FILE | xfer put - --name NAME",
+            f"it does not have the {size} bytes that the system says; send what is read of it, as "
+            "with cat FILE | xfer put - --name NAME",
             str(path),
         )
 
@@ -215,7 +216,7 @@ def _identity(status: os.stat_result) -> tuple[int, ...]:
 
 
 class BytesSource(_Hashed):
-    """Bytes that are in memory already."""
+    """Read bytes that are in memory."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__()

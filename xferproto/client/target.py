@@ -1,4 +1,4 @@
-"""Where a download is written: aside or into memory, until it is proven."""
+"""The targets of downloads: files that appear when they are proven, and memory."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from pathlib import Path
 from typing import Protocol
 
 from xferproto.files.direct_io import WORTH_IT
-from xferproto.files.staged_file import FILE_MODE, IncomingFile, sync_path
+from xferproto.files.staged_file import FILE_MODE, StagedFile, sync_path
 from xferproto.model.errors import TargetExists, TargetIsNoFile
 
 NEW_MODE = 0o666
-"""Permissions of a file that replaces none, less the process's umask."""
+"""Permissions of a new file, less the process's umask."""
 
 OF_THE_SYSTEM = ("/dev/", "/proc/")
-"""Where links lead that name devices or open files, whatever these are just now."""
+"""Links into these directories name devices or open files."""
 
 
 class Part(Protocol):
-    """What a download is written to."""
+    """The bytes of a download so far."""
 
     @property
     def size(self) -> int:
-        """How many bytes it has."""
+        """The number of bytes."""
 
     def read(self, offset: int, length: int) -> bytes:
-        """Bytes that it has."""
+        """Read some of the bytes."""
 
     def expect(self, size: int) -> None:
-        """So many bytes will come."""
+        """Prepare for this many bytes."""
 
     def write(self, blocks: Sequence[bytes]) -> None:
         """Append bytes."""
 
 
 class MemoryPart:
-    """A download that is kept in memory; a L{Part}."""
+    """Keep a download in memory; a L{Part}."""
 
     size = 0
 
@@ -57,24 +57,24 @@ class MemoryPart:
         self._blocks.extend(blocks)
 
     def content(self) -> bytes:
-        """All that has come."""
+        """Return all bytes."""
         return b"".join(self._blocks)
 
 
 class PartFile:
     """
-    A download on its way: a file without a name where the system has such files, else a hidden one
-    beside the one it will become.
+    Write a download aside, and give it its name when it is proven: to a file without a name if the
+    system has such files, else to a hidden one beside the target.
 
-    All methods block. A file that is replaced hands on its permissions, and its owner and group as
-    far as the process may give them. Other names of it (hard links) keep the old bytes, and so does
-    what a link leads to: it is the link that is replaced.
+    All methods block. The new file gets the permissions of one that it replaces, and its owner and
+    group if the process may set them. Other hard links of the old file keep the old bytes. If the
+    target is a symbolic link, the link is replaced, and its target keeps the old bytes.
 
     @param target: the final path.
-    @param replace: whether a regular file that is there already may be replaced.
-    @param id: of the content, where what came of it is to be kept and found again; else None.
-    @raise TargetExists: it may not.
-    @raise TargetIsNoFile: what is there is no regular file.
+    @param replace: whether a regular file at the target may be replaced.
+    @param id: of the content, if a part is to be kept and found again; else None.
+    @raise TargetExists: the target exists and may not be replaced.
+    @raise TargetIsNoFile: the target is not a regular file.
     @raise OSError: the directory can't be written to, or another download has the part.
     """
 
@@ -83,36 +83,36 @@ class PartFile:
         self._replace = replace
         self._keep = id is not None
         self._placed = False
-        # Until it gets the permissions of what it replaces, nobody else may read it.
+        # Nobody else may read it until it has the permissions of the file that it replaces.
         mode = NEW_MODE if self._check() is None else FILE_MODE
         if id is None:
-            file = None if replace else IncomingFile.nameless(target, mode)
+            file = None if replace else StagedFile.nameless(target, mode)
             if file is None:
                 part = target.with_name(f".{secrets.token_hex(8)}.part")
-                file = IncomingFile.new(part, mode)
+                file = StagedFile.new(part, mode)
             self._file = file
         else:
             # Of the target too: two downloads of one content must not write into one part.
             key = hashlib.sha256(f"{target.name}\0{id}".encode("utf-8", "surrogateescape"))
             part = target.with_name(f".{key.hexdigest()[:32]}.part")
-            self._file = IncomingFile.open(part, mode)
+            self._file = StagedFile.open(part, mode)
             self._file.lock()
 
     @property
     def size(self) -> int:
-        """How many bytes it has."""
+        """The number of bytes."""
         return self._file.size
 
     def read(self, offset: int, length: int) -> bytes:
-        """Bytes that it has."""
+        """Read some of the bytes."""
         return self._file.read(offset, length)
 
     def empty(self) -> None:
-        """Start over."""
+        """Remove all bytes."""
         self._file.empty()
 
     def expect(self, size: int) -> None:
-        """So many bytes will come; many of them, unless they are kept, pass the page cache."""
+        """Prepare for this many bytes; many of them bypass the page cache, unless they are kept."""
         if size >= WORTH_IT and not self._keep:
             self._file.pass_cache()
 
@@ -127,7 +127,7 @@ class PartFile:
             raise self._named(error) from None
 
     def _named(self, error: OSError) -> OSError:
-        """Let an error of the disk say which file it is about."""
+        """Add the name of the file to an error of the disk."""
         if error.filename is None:
             error.filename = str(self._target)
         return error
@@ -147,7 +147,7 @@ class PartFile:
         Make the bytes, and the permissions of what they replace, durable: the first step of
         L{publish}.
 
-        @raise TargetExists: what is there by now may not be replaced.
+        @raise TargetExists: a file is there by now that may not be replaced.
         """
         replaced = self._check()
         try:
@@ -158,7 +158,7 @@ class PartFile:
             raise self._named(error) from None
 
     def begin_write_back(self) -> None:
-        """Set the disk to work, so that L{sync} has less to wait for."""
+        """Start writing back, so that L{sync} has less to wait for."""
         self._file.begin_write_back()
 
     def place(self) -> None:
@@ -175,7 +175,7 @@ class PartFile:
         self._placed = True
 
     def leave(self) -> None:
-        """Close it; remove it unless it has bytes to be kept. Does nothing once it is published."""
+        """Close the file, and remove it unless it is published, or its bytes are to be kept."""
         if self._keep and self._file.size:
             self._file.close()
         elif not self._placed:
@@ -184,12 +184,12 @@ class PartFile:
 
 def check_target(target: Path, replace: bool) -> os.stat_result | None:
     """
-    Whether a download may get this path. Blocks.
+    Check that a download may be written to this path. Blocks.
 
-    @return: of the regular file that it would replace, or that a link there leads to; None where
-        there is nothing.
-    @raise TargetExists: it may not.
-    @raise TargetIsNoFile: it may not, and C{replace} does not matter.
+    @return: the status of the regular file that it would replace, or that a link there leads to;
+        None if there is nothing.
+    @raise TargetExists: a file is there, and C{replace} is false.
+    @raise TargetIsNoFile: what is there is never replaced.
     """
     if not os.path.lexists(target):
         return None
@@ -200,7 +200,7 @@ def check_target(target: Path, replace: bool) -> os.stat_result | None:
             raise
         found = None  # a link to nothing, or to itself
     if found is not None and not stat.S_ISREG(found.st_mode):
-        what = "a directory" if stat.S_ISDIR(found.st_mode) else "no regular file"
+        what = "a directory" if stat.S_ISDIR(found.st_mode) else "not a regular file"
     elif _leads_into_the_system(target):
         what = "a link to a device or an open file"
     elif replace:
@@ -219,7 +219,7 @@ def _leads_into_the_system(target: Path) -> bool:
 
 def local_name(name: str) -> str:
     """
-    The file name to use for a stored name: its last component.
+    Return the file name for a stored name: its last component.
 
     The grammar has refused C{..}, absolute paths and the like; the other components are dropped, so
     that no name from a server decides on a directory.

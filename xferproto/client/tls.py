@@ -1,4 +1,4 @@
-"""How a client makes a TLS connection: whom it trusts, and what it tells when it does not."""
+"""TLS connections of a client: trust in the server's certificate, and messages if there is none."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from xferproto.net.certificates import (
 from xferproto.net.tls import failure_of, new_context, trust
 
 HANDSHAKE_TIMEOUT = 30.0
-"""Seconds that the other side has for its part of the handshake."""
+"""Seconds for the handshake."""
 
 
 def tls_endpoint(
@@ -57,14 +57,14 @@ def tls_endpoint(
     key: Path | str | None = None,
 ) -> TLSEndpoint:
     """
-    A depot that is reached over TLS, for L{connect<xferproto.client.factory.connect>}.
+    Make an endpoint of a depot with TLS, for L{connect<xferproto.client.factory.connect>}.
 
-    Its certificate has to be good for C{host} and signed by somebody trusted; where a fingerprint
-    is given it has to have that one, and nothing else counts.
+    The depot's certificate has to be valid for C{host} and signed by a trusted authority; if a
+    fingerprint is given, only that counts.
 
     @param ca: a PEM file with the certificates that are trusted, instead of the platform's.
     @param fingerprint: the SHA-256 of the server's own certificate, in hexadecimal digits.
-    @param cert: a PEM file with the certificate that the client shows, if asked.
+    @param cert: a PEM file with the client's own certificate.
     @param key: a PEM file with the key of C{cert}, unless that has it.
     @return: an endpoint. Its C{connect} raises L{TLSFailed} where the handshake goes wrong.
     @raise CertificateError: a file can't be used.
@@ -82,7 +82,7 @@ def client_terms(
     cert: Path | str | None = None,
     key: Path | str | None = None,
 ) -> ClientTerms:
-    """Whom to trust, by files; parameters and errors as of L{tls_endpoint}."""
+    """Read the files of certificates; parameters and errors as of L{tls_endpoint}."""
     if key is not None and cert is None:
         raise ValueError("a key takes a certificate")
     return ClientTerms(
@@ -96,12 +96,12 @@ def client_terms(
 @implementer(IOpenSSLClientConnectionCreator)
 class ClientTerms:
     """
-    Whom a client trusts.
+    Decide whether a client trusts a server's certificate.
 
-    @param host: the name or address that the server's certificate has to be good for.
-    @param authorities: the certificates that are trusted; the platform's, if None.
-    @param pin: the fingerprint that the server's certificate has to have; then nothing else counts.
-    @param credential: what the client shows.
+    @param host: the name or address that the certificate has to be valid for.
+    @param authorities: the trusted certificates; None for the platform's.
+    @param pin: the fingerprint that the certificate has to have; then nothing else counts.
+    @param credential: the client's own certificate and key.
     """
 
     def __init__(
@@ -137,19 +137,19 @@ class ClientTerms:
         return connection
 
     def _objection(self, shown: x509.Certificate, depth: int, good: bool) -> str | None:
-        """What is wrong with a certificate of the server's chain, whose first has the depth 0."""
+        """Say what is wrong with a certificate of the server's chain; the first has the depth 0."""
         who = f"certificate ({subject(shown)}, SHA-256 {fingerprint(shown)})"
         if not good:
             if (reason := validity(shown)) is not None:
-                return f"The server's {who} is not good: {reason}."
+                return f"The server's {who} is not valid: {reason}."
             if depth or shown.issuer != shown.subject:
                 return (
-                    f"The server's {who} is signed by nobody trusted here; "
-                    "give the certificate of its authority with --ca."
+                    f"The server's {who} is not signed by a trusted authority; "
+                    "give the authority's certificate with --ca."
                 )
             return (
-                f"The server's {who} is signed by itself and not trusted here; if the server has "
-                "this fingerprint, give it with --fingerprint, or the certificate with --ca."
+                f"The server's {who} is self-signed and not trusted; if this is the right "
+                "fingerprint, give it with --fingerprint, or the certificate with --ca."
             )
         return None if depth else self._wrong_name(shown, who)
 
@@ -167,22 +167,22 @@ class ClientTerms:
         return None
 
     def pin_objection(self, shown: x509.Certificate | None) -> str | None:
-        """What is wrong with the certificate that the server has proven to be its own."""
+        """Say what is wrong with the certificate that the server has proven to be its own."""
         if self.pin is None or (shown is not None and fingerprint(shown) == self.pin):
             return None
         found = "none" if shown is None else fingerprint(shown)
         return (
             f"The server's certificate has the SHA-256 fingerprint {found}, not the pinned "
-            f"{self.pin}: its certificate was changed, or somebody stands between."
+            f"{self.pin}: its certificate has changed, or somebody intercepts the connection."
         )
 
 
 @implementer(IHandshakeListener)
 class Handshake(Protocol):
     """
-    Stands in for a client's protocol until the handshake is through.
+    Stand in for a client's protocol until the handshake is complete.
 
-    @ivar objection: why the server is not trusted, once that is known.
+    @ivar objection: why the server is not trusted, once known.
     @ivar done: fires with the client's protocol, which is connected then.
     """
 
@@ -219,13 +219,13 @@ class Handshake(Protocol):
             self.done.errback(
                 ConnectionCut(
                     "The connection was cut in the TLS handshake; "
-                    "perhaps what is there does not speak TLS."
+                    "perhaps the server does not speak TLS."
                 )
             )
 
 
 class Handshakes(Factory):
-    """Makes a L{Handshake} for each connection."""
+    """Make a L{Handshake} for each connection."""
 
     noisy = False
 
@@ -246,9 +246,9 @@ class Handshakes(Factory):
 @implementer(IStreamClientEndpoint)
 class TLSEndpoint:
     """
-    TLS over another endpoint; connected once the handshake is through.
+    Connect with TLS over another endpoint, until the handshake is complete.
 
-    @param clock: times the handshake.
+    @param clock: limits the time of the handshake.
     @param below: the endpoint that the bytes go over.
     """
 
@@ -262,7 +262,7 @@ class TLSEndpoint:
         Connect.
 
         @raise TLSFailed: the server is not trusted, does not trust the client, or speaks no TLS.
-        @raise ConnectionCut: it hung up in the handshake.
+        @raise ConnectionCut: the server closed the connection in the handshake.
         """
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
@@ -278,6 +278,6 @@ class TLSEndpoint:
             return await handshake.done.addTimeout(HANDSHAKE_TIMEOUT, self._clock)
         except TimeoutError:
             raise TLSFailed(
-                f"No TLS handshake came about within {HANDSHAKE_TIMEOUT:.0f} s; "
-                "perhaps what is there does not speak TLS."
+                f"The TLS handshake took longer than {HANDSHAKE_TIMEOUT:.0f} s; "
+                "perhaps the server does not speak TLS."
             ) from None

@@ -1,4 +1,4 @@
-"""The options that say whether a client uses TLS, and whom it trusts."""
+"""The TLS options of C{twistd xfer-client}."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _WITH_TLS = ("ca", "fingerprint", "cert", "key")
 
 
 class TLSOptions(usage.Options):
-    """What C{twistd xfer-client} takes for TLS."""
+    """Options for TLS, and for the certificates to trust and to show."""
 
-    optFlags = [["tls", None, "Connect with TLS, and check who is there."]]
+    optFlags = [["tls", None, "Connect with TLS, and check the depot's certificate."]]
 
     optParameters: list[Any] = [
         ["ca", None, None, "PEM file of the certificates to trust, instead of the platform's."],
@@ -22,11 +22,11 @@ class TLSOptions(usage.Options):
             "fingerprint",
             None,
             None,
-            "SHA-256 that the depot's certificate has to have; then its name does not count.",
+            "SHA-256 of the depot's certificate; then its name and issuer do not count.",
             parse_fingerprint,
         ],
         ["cert", None, None, "PEM file of the client's own certificate."],
-        ["key", None, None, "PEM file of its key, unless --cert has it."],
+        ["key", None, None, "PEM file of the certificate's key, unless --cert contains it."],
     ]
 
     def postOptions(self) -> None:

@@ -1,14 +1,15 @@
-"""How a file goes to the depot: all of it, or what an earlier try did not bring there."""
+"""Uploads of single files: whole, or from where an earlier try ended."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
 
-from xferproto.client.connection import ClientConnection, Progress, to_wire
+from xferproto.client.callbacks import Begun, Progress
+from xferproto.client.commands import checked, expect_line, read_line, send_command, to_wire
+from xferproto.client.connection import Connection
 from xferproto.client.source import ONE_LINE, BytesSource, FileSource, Source
 from xferproto.model.entry import Entry
 from xferproto.model.errors import (
@@ -26,28 +27,40 @@ from xferproto.wire import codec
 from xferproto.wire.commands import Command
 from xferproto.wire.requests import Held, ResumeDetails, UploadDetails
 
-Begun = Callable[[str, str], object]
-"""Called with the name and the token of an upload."""
 
+class Uploader:
+    """
+    Store files over a connection.
 
-class UploadConnection(ClientConnection):
-    """A L{ClientConnection} with the requests that store a file."""
+    @param connection: what they are sent over, within a request.
+    """
 
-    async def _upload(
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._settings = connection.settings
+
+    async def upload(
         self, source: Path | str | bytes, name: str | None, progress: Progress | None
     ) -> Entry:
-        content, details = await self._opened(source, name)
+        """
+        Store a file.
+
+        @param name: the file's own where it is None.
+        @raise HashMismatch: the server's MD5 is another one.
+        @raise OSError: the file can't be read.
+        """
+        content, details = await self._open(source, name)
         try:
             argument = codec.format_upload(details)
-            at_once = not self.factory.prompted and details.size <= ONE_LINE
-            await self._ask(Command.UPLOAD, argument, prompted=not at_once)
+            at_once = not self._settings.prompted and details.size <= ONE_LINE
+            await send_command(self._connection, Command.UPLOAD, argument, prompted=not at_once)
             if not at_once:
-                await self._expect(codec.READY)
+                await expect_line(self._connection, codec.READY)
             return await self._send_rest(content, details, 0, progress, at_once)
         finally:
-            await self.factory.executor.run(content.close)
+            await self._settings.executor.run(content.close)
 
-    async def _resume(
+    async def resume(
         self,
         source: Path | str | bytes,
         name: str | None,
@@ -55,45 +68,62 @@ class UploadConnection(ClientConnection):
         progress: Progress | None,
         begun: Begun | None,
     ) -> Entry:
-        run = self.factory.executor.run
-        content, details = await self._opened(source, name)
+        """
+        Store a file under a token, from where an earlier upload under it ended.
+
+        @param token: None for one made of the source.
+        @param begun: called when the server has accepted name and token.
+        @raise BadToken: no server accepts this token.
+        """
+        run = self._settings.executor.run
+        content, details = await self._open(source, name)
         try:
-            wanted = ResumeDetails(details.name, details.size, token or content.token())
-            argument = codec.format_resume(wanted)
-            if ";" in wanted.token or codec.parse_resume(argument) != wanted:
-                raise BadToken()
-            await self._ask(Command.RESUME, argument)
-            line = await self._line()
-            try:
-                held = codec.parse_held(line)
-            except RequestError as error:
-                raise UnexpectedReply(f"Expected offset;md5, not {quoted(line)}.") from error
+            asked = ResumeDetails(details.name, details.size, token or content.token())
+            held = await self._ask_held(asked)
             if begun is not None:
-                begun(wanted.name, wanted.token)
+                begun(asked.name, asked.token)
             offset = 0
-            self._patience.stop()  # hashing may take long, and lets no byte move
+            self._connection.patience.stop()  # hashing may take long, and lets no byte move
             if 0 < held.offset <= content.size:
                 if await run(content.skip, held.offset) == held.md5:
                     offset = held.offset
                 else:
                     content.rewind()
-            self._send_line(str(offset).encode())
-            await self._expect(codec.READY)
+            self._connection.send_line(str(offset).encode())
+            await expect_line(self._connection, codec.READY)
             return await self._send_rest(content, details, offset, progress)
         finally:
             await run(content.close)
 
-    async def _discard(self, name: str, token: str) -> None:
-        """Declare an upload of no bytes, so that what is held is dropped, and do not go on."""
-        await self._ask(Command.RESUME, codec.format_resume(ResumeDetails(name, 0, token)))
-        line = await self._line()
+    async def _ask_held(self, asked: ResumeDetails) -> Held:
+        """Ask how much of an upload the server holds."""
+        argument = codec.format_resume(asked)
+        if ";" in asked.token or codec.parse_resume(argument) != asked:
+            raise BadToken()
+        await send_command(self._connection, Command.RESUME, argument)
+        line = await read_line(self._connection)
+        try:
+            return codec.parse_held(line)
+        except RequestError as error:
+            raise UnexpectedReply(f"Expected offset;md5, not {quoted(line)}.") from error
+
+    async def discard(self, name: str, token: str) -> None:
+        """
+        Let the server drop what it holds under a token.
+
+        An upload of no bytes is declared, which drops the rest, and is not gone on with.
+        """
+        argument = codec.format_resume(ResumeDetails(name, 0, token))
+        await send_command(self._connection, Command.RESUME, argument)
+        line = await read_line(self._connection)
         if line != codec.format_held(Held(0, codec.EMPTY_MD5)):
             raise UnexpectedReply(f"Expected that nothing is held, not {quoted(line)}.")
-        self._send_line(b"1")
+        self._connection.send_line(b"1")
         with contextlib.suppress(BadRange):
-            raise UnexpectedReply(f"Expected a refusal, not {quoted(await self._line())}.")
+            line = await read_line(self._connection)
+            raise UnexpectedReply(f"Expected a refusal, not {quoted(line)}.")
 
-    async def _opened(
+    async def _open(
         self, source: Path | str | bytes, name: str | None
     ) -> tuple[Source, UploadDetails]:
         content: Source
@@ -101,7 +131,7 @@ class UploadConnection(ClientConnection):
             content = BytesSource(source)
         else:
             name = Path(source).name if name is None else name
-            opening: Deferred[Source] = self.factory.executor.run(FileSource, Path(source))
+            opening: Deferred[Source] = self._settings.executor.run(FileSource, Path(source))
             content = await undone_if_cancelled(opening, lambda opened: opened.close())
         try:
             # What the server would refuse for its form is refused before anything is sent.
@@ -128,31 +158,27 @@ class UploadConnection(ClientConnection):
             nonlocal sent
             if progress is not None:
                 progress(sent, details.size)
-            block = await self.factory.executor.run(content.read)
-            self._patience.moved(len(block))
+            block = await self._settings.executor.run(content.read)
+            self._connection.patience.moved(len(block))
             sent += len(block)
             return block
 
-        sender = Sender(self.transport, lambda: Deferred.fromCoroutine(read()))
-        answer = self._next_line()  # which from here on may come at any time
+        sender = Sender(self._connection.transport, lambda: Deferred.fromCoroutine(read()))
+        answer = self._connection.next_line()  # which from here on may come at any time
         # The payload of a one-line upload must follow even a refusal: the server takes it away.
-        self._sender = None if at_once else sender
-        self.transport.registerProducer(sender, True)
-        try:
-            await sender.run()
-        except ConnectionCut:  # or an answer, before all was sent: then it is a refusal
-            error = codec.parse_error(await answer)
-            if error is not None or sent < details.size:
-                raise error or UnexpectedReply("An id came before all was sent.") from None
-        except BaseException:
-            answer.addErrback(lambda _: None)
-            raise
-        finally:
-            self._sender = None
-            self.transport.unregisterProducer()
-        line = self._checked(await answer)
+        with self._connection.sending(sender, until_reply=not at_once):
+            try:
+                await sender.run()
+            except ConnectionCut:  # or an answer, before all was sent: then it is a refusal
+                error = codec.parse_error(await answer)
+                if error is not None or sent < details.size:
+                    raise error or UnexpectedReply("An id came before all was sent.") from None
+            except BaseException:
+                answer.addErrback(lambda _: None)
+                raise
+        line = checked(self._connection, await answer)
         entry = Entry(content.md5(), details.name, details.size)
         if line != entry.id.encode():
             raise HashMismatch(f"Upload of {quoted(entry.name)}", entry.id, printable(line))
-        self._in_step = True
+        self._connection.end_exchange()
         return entry

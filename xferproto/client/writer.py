@@ -1,4 +1,4 @@
-"""The end of a bulk download: what came is written in batches, and told in order."""
+"""The end of a bulk download: what came is written in batches, and reported in order."""
 
 from __future__ import annotations
 
@@ -8,29 +8,26 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from xferproto.client.batch import Download, write_batch
+from xferproto.client.callbacks import OnResult
 from xferproto.client.pipeline import BATCH_BYTES, BATCH_FILES
-from xferproto.model.entry import Entry
 from xferproto.threads.batcher import Batcher
 from xferproto.threads.executor import Executor
-
-Told = Callable[[str, Entry | Exception], None]
-"""Told what a file is called, and its entry or what went wrong with it."""
 
 
 class BatchWriter:
     """
-    Writes what came on a thread, a batch while the next one gathers.
+    Write what came on a thread, a batch while the next one gathers.
 
     @param executor: the thread.
     @param replace: whether files that are there may be replaced.
-    @param told: told of each download, in order.
-    @param failed: called once, when C{told} has raised; the rest is dropped then.
+    @param on_result: called with the outcome of each download, in order.
+    @param failed: called once, when C{on_result} has raised; the rest is dropped then.
     """
 
     def __init__(
-        self, executor: Executor, replace: bool, told: Told, failed: Callable[[], None]
+        self, executor: Executor, replace: bool, on_result: OnResult, failed: Callable[[], None]
     ) -> None:
-        self._told = told
+        self._on_result = on_result
         self._failed = failed
         self._failure: Failure | None = None
         self._files = 0
@@ -44,7 +41,7 @@ class BatchWriter:
         )
 
     def put(self, download: Download) -> None:
-        """Write it, if there is anything to be written, and tell of it behind the ones before."""
+        """Write a download, if anything is to be written, and report it after those before."""
         self._files += 1
         self._bytes += len(download.content or b"")
         self._batcher.put(download)
@@ -58,7 +55,7 @@ class BatchWriter:
         """
         Wait until L{full} is false.
 
-        @raise Exception: what C{told} raised.
+        @raise Exception: what C{on_result} raised.
         """
         while self.full and self._failure is None:
             self._room = Deferred()
@@ -67,9 +64,9 @@ class BatchWriter:
 
     async def finish(self) -> None:
         """
-        Wait until all is written and told; may be called again.
+        Wait until all is written and reported; may be called again.
 
-        @raise Exception: what C{told} raised.
+        @raise Exception: what C{on_result} raised.
         """
         await self._batcher.when_idle()
         self._raise()
@@ -85,7 +82,7 @@ class BatchWriter:
             if self._failure is None:
                 assert download.outcome is not None
                 try:
-                    self._told(download.id, download.outcome)
+                    self._on_result(download.id, download.outcome)
                 except Exception:
                     self._fail(Failure())
         if not self.full:

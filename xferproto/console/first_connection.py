@@ -1,4 +1,4 @@
-"""The first connection of a run: where it can't be made, that is told at once."""
+"""The first connection of a run: if it can't be made, the command fails at once."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from xferproto.model.errors import ConnectionCut
 @implementer(IStreamClientEndpoint)
 class FirstTry:
     """
-    An endpoint whose refusals are final until it was reached once: whoever sits at the terminal
-    has mistyped the host as a rule, or the depot does not run. Later they are what a client that
-    tries again is for, and so is a network that does not answer.
+    Connect to an endpoint; a refusal is final until the endpoint was reached once.
 
-    A port that takes the connection and closes it without a word is that of something else, or
-    speaks TLS: it is not connected to twice either.
+    At first, a refusal means that the host is mistyped or the depot does not run. Later, the client
+    tries again; it also does so if the network does not answer.
+
+    A server that closes the first connection without an answer is another one, or speaks TLS: it is
+    not connected to again either.
 
     @param below: the endpoint itself.
     """
@@ -36,7 +37,7 @@ class FirstTry:
         """
         Connect.
 
-        @raise Unreachable: it was never reached, and is not reached now.
+        @raise Unreachable: the endpoint was never reached, and is not reached now.
         """
         if self._first is not None and self._first.hung_up:
             return fail(Unreachable(HungUp()))

@@ -1,4 +1,4 @@
-"""C{xfer}: the group of its subcommands, which are imported when they are called for."""
+"""The command C{xfer}; a subcommand is imported when it is called."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ INTERRUPTED = 130
 
 class Place(NamedTuple):
     """
-    Where a subcommand is.
+    The location of a subcommand.
 
     @ivar path: its module and its name there.
-    @ivar what: what it does, in the group's help.
+    @ivar what: its line in the help of C{xfer}.
     """
 
     path: str
@@ -39,20 +39,20 @@ class Place(NamedTuple):
 
 COMMANDS = {
     "put": Place("put:put", "Store files and directories."),
-    "get": Place("get:get", "Fetch what is stored."),
+    "get": Place("get:get", "Fetch files."),
     "ls": Place("listing:ls", "List names."),
-    "stat": Place("listing:stat", "Tell all that the depot knows of a file."),
-    "verify": Place("verify:verify", "Let the depot hash what it stores again."),
+    "stat": Place("listing:stat", "Show what the depot knows of a file."),
+    "verify": Place("verify:verify", "Let the depot hash stored files again."),
     "rm": Place("rm:rm", "Remove files, or names of them."),
-    "sums": Place("sums:sums", "Print hashes as md5sum and sha256sum read them."),
+    "sums": Place("sums:sums", "Print hashes in the format of md5sum and sha256sum."),
     "ping": Place("ping:ping", "Connect, log in, and time the answers."),
     "watch-status": Place(
-        "watch_status:watch_status", "Say what an unattended client of a directory is at."
+        "watch_status:watch_status", "Show what the unattended client of a directory is doing."
     ),
-    "login": Place("login:login", "Keep a password in the keyring."),
+    "login": Place("login:login", "Store a password in the keyring."),
     "completion": Place("completion:completion", "Print the completion script for a shell."),
 }
-"""Name to place, in the order of the help."""
+"""The subcommands, in the order of the help."""
 
 
 class LazyGroup(click.Group):
@@ -95,24 +95,24 @@ class LazyGroup(click.Group):
     epilog="""\b
 Examples:
   xfer put report.pdf photos/       store a file and a directory
-  xfer ls photos/ -l                what is stored below photos/
+  xfer ls photos/ -l                list what is stored below photos/
   xfer get photos -o /tmp           fetch it into /tmp/photos
-  xfer -s lab ls                    the depot that config.toml calls lab
+  xfer -s lab ls                    use the depot that config.toml calls lab
   xfer -s depot.example:9000 --tls ping
 
-`xfer COMMAND -h` says more. Exit status: 0 all done and verified, 1 something failed, 2 wrong
-usage, 130 interrupted.""",
+See also `xfer COMMAND -h`. Exit status: 0 all done and verified, 1 something failed, 2 wrong usage,
+130 interrupted.""",
 )
 @click.version_option(__version__, prog_name="xfer", message="%(prog)s %(version)s")
 @server_options
 @click.pass_context
 def xfer(ctx: click.Context) -> None:
-    """Put files into an xfer depot, and take them out; every byte is hashed on both ends."""
+    """Store files in an xfer depot, and fetch them; client and server hash every byte."""
     ctx.ensure_object(Chosen)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; ends with its exit status."""
+    """Run the command, and exit with its status."""
     try:
         status = xfer.main(arguments, prog_name="xfer", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -16,7 +16,7 @@ from xferproto.console.config.settings import Settings, choose
 F = TypeVar("F", bound=Callable[..., Any])
 
 STDIN = "-"
-"""What stands for standard input, or standard output, in place of a path."""
+"""Standard input, or standard output, in place of a path."""
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
@@ -24,10 +24,10 @@ CONTEXT = {"help_option_names": ["-h", "--help"]}
 @dataclass
 class Chosen:
     """
-    What was given of these options; C{ctx.obj} of every subcommand.
+    The values of these options; C{ctx.obj} of every subcommand.
 
-    @ivar flags: by the command line, from the option's name.
-    @ivar variables: by C{XFER_…} variables.
+    @ivar flags: those of the command line, by the option's name.
+    @ivar variables: those of C{XFER_…} variables, by the option's name.
     """
 
     flags: dict[str, Any] = field(default_factory=dict)
@@ -35,15 +35,15 @@ class Chosen:
 
     def settings(self) -> Settings:
         """
-        All of it, with what the configuration file has.
+        Combine these values with the configuration file.
 
-        @raise click.UsageError: something is wrong; told in one line.
+        @raise click.UsageError: a value is wrong; the text is one line.
         """
         return choose(self.flags, self.variables)
 
 
 def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
-    """Put a value where L{Chosen} has it; what stands behind the subcommand's name counts more."""
+    """Keep a value in L{Chosen}; one after the subcommand's name has precedence."""
     chosen = ctx.find_root().ensure_object(Chosen)
     assert parameter.name is not None
     source = ctx.get_parameter_source(parameter.name)
@@ -56,9 +56,9 @@ def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
 
 def _check_given(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
     """
-    Refuse what is empty on the command line: as a rule a variable that is not set.
+    Refuse an empty value on the command line: usually a shell variable is not set.
 
-    @raise click.UsageError: it is.
+    @raise click.UsageError: the value is empty.
     """
     if value == "" or (isinstance(value, tuple) and "" in value):
         named = isinstance(parameter, click.Option)
@@ -67,11 +67,11 @@ def _check_given(ctx: click.Context, parameter: click.Parameter, value: Any) -> 
 
 
 OFTEN = ("server", "user", "jobs", "quiet", "json")
-"""Those that the help of every subcommand has."""
+"""The options that the help of every subcommand lists."""
 
 
 class ServerOption(click.Option):
-    """One of them; its help stands apart, and names its variable."""
+    """One of these options; its help is in a section of its own, and names its variable."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         return self.opts_and_metavar(), f"{self.help}  [{self.envvar}]"
@@ -86,7 +86,7 @@ class ServerOption(click.Option):
             raise
 
     def opts_and_metavar(self) -> str:
-        """How it is given, as in C{-p, --port PORT}."""
+        """Format the option as in C{-p, --port PORT}."""
         names = ", ".join(sorted(self.opts, key=len))
         if self.secondary_opts:
             return f"{names}, {', '.join(self.secondary_opts)}"
@@ -109,7 +109,7 @@ def _option(*names: str, variable: str, help: str, **more: Any) -> Callable[[F],
 def _servers(
     ctx: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """The servers of the file whose names begin so; none, where it can't be read."""
+    """Complete the name of a server; without suggestions if the file can't be read."""
     chosen = ctx.find_root().ensure_object(Chosen)
     try:
         config = read_config(chosen.flags.get("config", chosen.variables.get("config")))
@@ -147,12 +147,12 @@ _OPTIONS = (
         "--endpoint",
         variable="XFER_ENDPOINT",
         metavar="TEXT",
-        help="A Twisted client endpoint instead, as in unix:/run/xfer.",
+        help="A Twisted client endpoint instead of host and port, as in unix:/run/xfer.",
     ),
     _option(
         "--tls/--no-tls",
         variable="XFER_TLS",
-        help="Connect with TLS, and check who is there.",
+        help="Connect with TLS, and check the depot's certificate.",
     ),
     _option(
         "--ca",
@@ -165,7 +165,7 @@ _OPTIONS = (
         "--fingerprint",
         variable="XFER_FINGERPRINT",
         metavar="HEX",
-        help="SHA-256 that the depot's certificate has to have; then nothing else counts.",
+        help="SHA-256 of the depot's certificate; its name and issuer do not count then.",
     ),
     _option(
         "--cert",
@@ -179,7 +179,7 @@ _OPTIONS = (
         type=click.Path(),
         variable="XFER_KEY",
         metavar="FILE",
-        help="PEM file of its key, unless --cert has it.",
+        help="PEM file of the certificate's key, unless --cert contains it.",
     ),
     _option(
         *("-u", "--user"),
@@ -206,25 +206,25 @@ _OPTIONS = (
         variable="XFER_TRIES",
         type=click.IntRange(1, MAX_TRIES),
         metavar="N",
-        help="How often a request is tried when the connection is lost; 5 if not given.",
+        help="How often to try a request when the connection is lost; 5 if not given.",
     ),
     _option(
         *("-q", "--quiet"),
         variable="XFER_QUIET",
         is_flag=True,
-        help="No notes, no bars, no summary: failures only, and what was asked for.",
+        help="Print only failures and requested results; no notes, bars or summary.",
     ),
     _option(
         "--json",
         variable="XFER_JSON",
         is_flag=True,
-        help="One JSON object a line, on standard output.",
+        help="Print JSON, one object per line.",
     ),
     _option(
         "--no-progress",
         variable="XFER_NO_PROGRESS",
         is_flag=True,
-        help="No bars, on a terminal either.",
+        help="No progress bars, also on a terminal.",
     ),
     _option(
         "--config",
@@ -237,7 +237,7 @@ _OPTIONS = (
 
 
 def server_options(function: F) -> F:
-    """Let a subcommand take them all; they are in C{ctx.obj}, not among its arguments."""
+    """Give a subcommand all these options; their values are in C{ctx.obj}."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
@@ -245,8 +245,8 @@ def server_options(function: F) -> F:
 
 class XferCommand(click.Command):
     """
-    A subcommand that takes nothing empty, and whose help has its own options first, and apart the
-    most used of all.
+    A subcommand that refuses empty values, and whose help lists its own options first, then the
+    most used of the common ones.
     """
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -273,7 +273,7 @@ def write_options(
 
 
 def command(name: str, **more: Any) -> Callable[[Callable[..., Any]], click.Command]:
-    """As C{click.command}, with L{server_options}, and a context as all have it."""
+    """Make a subcommand like C{click.command}, with L{server_options} and the common context."""
 
     def decorate(function: Callable[..., Any]) -> click.Command:
         made: click.Command = click.command(

@@ -1,4 +1,4 @@
-"""What a subcommand runs in: the reactor, the connections, the signals, and the exit status."""
+"""The run of a subcommand: reactor, connections, signals, and exit status."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ INTERRUPTED = 128
 """With the signal's number added, the exit status after one."""
 
 GOODBYE = 2.0
-"""Seconds that the depot has to close its connections in the end."""
+"""Seconds that the depot has to close the connections at the end."""
 
 PATIENCE = 30.0
-"""Seconds without a byte after which a connection that is not tried again is taken for lost."""
+"""Seconds without a byte after which a connection that is not retried counts as lost."""
 
 THREADS = 4
-"""Threads for each connection, to read, hash and write on."""
+"""Threads for each connection, which read, hash and write files."""
 
 
 class Session:
     """
-    One run of a subcommand.
+    Give a subcommand its connections, executor and output.
 
     @ivar reactor: the reactor, which runs.
-    @ivar settings: what was chosen.
-    @ivar output: where to tell things.
+    @ivar settings: the settings of this run.
+    @ivar output: where to write.
     @ivar executor: does blocking work.
     @ivar endpoint: the depot.
     @ivar credentials: the user and password that log in, or None.
-    @ivar interrupted: a sentence to be told after Ctrl-C: what is kept, and how to go on.
+    @ivar interrupted: the message after Ctrl-C: what is kept, and how to go on.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Session:
         self._connections: list[XferClientProtocol] = []
 
     def client(self) -> RetryingClient:
-        """A new client, which connects at its first request; the session disconnects it."""
+        """Make a client, which connects at its first request; the session disconnects it."""
         from xferproto.client.retry import RetryingClient
 
         client = RetryingClient(
@@ -92,8 +92,7 @@ class Session:
 
     async def connect(self) -> XferClientProtocol:
         """
-        A connection of its own, logged in, whose requests are tried once; the session disconnects
-        it.
+        Make a connection, logged in, whose requests are tried once; the session disconnects it.
         """
         from xferproto.client.factory import connect
 
@@ -104,13 +103,13 @@ class Session:
         return client
 
     def hung_up(self, error: Exception) -> bool:
-        """Whether an error is that of a depot that has never said a word."""
+        """Whether an error is the end of a connection on which the server has sent nothing."""
         return isinstance(error, ConnectionCut) and any(
             client.hung_up for client in self._connections
         )
 
     async def close(self) -> None:
-        """Say goodbye to the depot; it is not waited for long."""
+        """Close the connections; wait for the depot a short time only."""
         from twisted.internet.defer import DeferredList
 
         goodbyes = [client.disconnect() for client in self._clients]
@@ -121,14 +120,16 @@ class Session:
 
 def run(settings: Settings, work: Work, credentials: Credentials = None) -> NoReturn:
     """
-    Do a subcommand's work, and end with its exit status: 0 when all went well, 1 when something
+    Run a subcommand's work, and exit with its status: 0 when all went well, 1 when something
     failed, 130 after Ctrl-C, 143 after SIGTERM, 141 when nobody reads what it writes.
 
-    @param work: is cancelled by SIGINT and SIGTERM; what it raises is told.
-    @param credentials: the user and password; found by the settings where it is None.
-    @raise click.UsageError: there is no password, or the endpoint is none.
+    @param work: cancelled by SIGINT and SIGTERM; what it raises is reported.
+    @param credentials: the user and password; None to find them by the settings.
+    @raise click.UsageError: there is no password, or the endpoint is malformed.
     """
     output = Output(settings.server, settings.json, settings.quiet)
+    context = click.get_current_context(silent=True)
+    output.command = None if context is None else context.info_name
     credentials = credentials or find_credentials(settings, output.note)
     status = 1
     try:
@@ -147,7 +148,7 @@ def run(settings: Settings, work: Work, credentials: Credentials = None) -> NoRe
 
 
 class _Run:
-    """One run of the reactor."""
+    """Run the reactor once, for one subcommand."""
 
     def __init__(
         self, settings: Settings, output: Output, work: Work, credentials: Credentials
@@ -164,7 +165,7 @@ class _Run:
         self._error: OSError | None = None
 
     def status(self) -> int:
-        """Run until the work is done: the exit status."""
+        """Run until the work is done, and return the exit status."""
         from xferproto.console.ui.log import begin_log
 
         reactor, output = self._reactor, self._output
@@ -205,7 +206,7 @@ class _Run:
     def _end(self, _: object) -> None:
         if self._signal is None:
             self._reactor.stop()
-        else:  # threads may be waiting for what never comes; they are not waited for
+        else:  # threads may be stuck: do not wait for them
             self._reactor.crash()
 
     async def _whole(self, session: Session) -> None:
@@ -252,10 +253,10 @@ class _Run:
 
 def _endpoint(reactor: Any, settings: Settings) -> IStreamClientEndpoint:
     """
-    The depot of these settings.
+    Make the endpoint of the depot.
 
     @raise XferError: a file can't be used.
-    @raise click.UsageError: the endpoint, or the host's name, is none.
+    @raise click.UsageError: the endpoint or the host name is malformed.
     """
     from xferproto.client.endpoint import depot_endpoint
     from xferproto.console.first_connection import FirstTry

@@ -10,25 +10,25 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-PLACES = 32
+SLOTS = 32
 """How many uploads may be new at once: each has room in memory for large blocks then."""
 
 NEW = 0.25
 """Seconds after which an upload is new no longer, however little has come."""
 
 LOOK = 0.03
-"""Seconds between two looks at who has a place, while others wait for one."""
+"""Seconds between two looks at who has a slot, while others wait for one."""
 
 FLOWING = 1024
-"""Bytes between two looks that keep a place: who sends less has none of those who wait in turn."""
+"""Bytes between two looks that keep a slot: who sends less has none of those who wait in turn."""
 
 MOST = 4096
-"""How many places there may become: twice as many each time that most of them are silent."""
+"""How many slots there may become: twice as many each time that most of them are silent."""
 
 
-class Place:
+class Slot:
     """
-    The place of one upload; it may be left more than once.
+    The slot of one upload; it may be left more than once.
 
     @ivar came: bytes that have come since the last look.
     @ivar fresh: whether it was not there yet at the last look.
@@ -39,7 +39,7 @@ class Place:
 
     def __init__(
         self,
-        left: Callable[[Place], None] | None = None,
+        left: Callable[[Slot], None] | None = None,
         waits: Callable[[], bool] = lambda: True,
     ) -> None:
         self._left = left
@@ -61,44 +61,44 @@ class Admission:
     """
     Lets uploads begin in the order they came, so many at a time.
 
-    Silent ones keep nobody waiting for long: they lose their places, and when most are silent there
-    are twice as many places, and so on, until there is somebody who sends.
+    Silent ones keep nobody waiting for long: they lose their slots, and when most are silent there
+    are twice as many slots, and so on, until there is somebody who sends.
 
     @param clock: counts how long they are new.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._places = PLACES
-        self._inside: set[Place] = set()
-        self._waiting: OrderedDict[Deferred[Place], Callable[[], bool]] = OrderedDict()
+        self._slots = SLOTS
+        self._inside: set[Slot] = set()
+        self._waiting: OrderedDict[Deferred[Slot], Callable[[], bool]] = OrderedDict()
         self._next: IDelayedCall | None = None
         self._letting_in = False
 
-    def enter(self, waits: Callable[[], bool] = lambda: True) -> Deferred[Place]:
+    def enter(self, waits: Callable[[], bool] = lambda: True) -> Deferred[Slot]:
         """
-        Wait for a place. May be cancelled.
+        Wait for a slot. May be cancelled.
 
         @param waits: whether it is the peer who has to go on.
         """
-        if len(self._inside) < self._places and not self._waiting:
-            return succeed(self._place(waits))
-        waiting: Deferred[Place] = Deferred(self._given_up)
+        if len(self._inside) < self._slots and not self._waiting:
+            return succeed(self._slot(waits))
+        waiting: Deferred[Slot] = Deferred(self._given_up)
         self._waiting[waiting] = waits
         if self._next is None:
-            for place in self._inside:
-                place.came = 0
+            for slot in self._inside:
+                slot.came = 0
             self._next = self._clock.callLater(LOOK, self._look)
         return waiting
 
-    def _place(self, waits: Callable[[], bool]) -> Place:
-        place = Place(self._leave, waits)
-        place.ends = self._clock.callLater(NEW, place.leave)
-        self._inside.add(place)
-        return place
+    def _slot(self, waits: Callable[[], bool]) -> Slot:
+        slot = Slot(self._leave, waits)
+        slot.ends = self._clock.callLater(NEW, slot.leave)
+        self._inside.add(slot)
+        return slot
 
-    def _leave(self, place: Place) -> None:
-        self._inside.discard(place)
+    def _leave(self, slot: Slot) -> None:
+        self._inside.discard(slot)
         self._let_in()
 
     def _let_in(self) -> None:
@@ -106,15 +106,15 @@ class Admission:
             return
         self._letting_in = True
         try:
-            while self._waiting and len(self._inside) < self._places:
+            while self._waiting and len(self._inside) < self._slots:
                 waiting, waits = self._waiting.popitem(last=False)
-                waiting.callback(self._place(waits))
+                waiting.callback(self._slot(waits))
         finally:
             self._letting_in = False
         self._rest()
 
-    def _given_up(self, waiting: Deferred[Place]) -> None:
-        """Nobody waits for this place any more."""
+    def _given_up(self, waiting: Deferred[Slot]) -> None:
+        """Nobody waits for this slot any more."""
         self._waiting.pop(waiting, None)
         self._rest()
 
@@ -123,19 +123,19 @@ class Admission:
         if not self._waiting and self._next is not None:
             self._next.cancel()
             self._next = None
-            self._places = PLACES
+            self._slots = SLOTS
 
     def _look(self) -> None:
         self._next = self._clock.callLater(LOOK, self._look)
-        judged = [place for place in self._inside if not place.fresh]
-        silent = [place for place in judged if place.came < FLOWING and place.waits()]
+        judged = [slot for slot in self._inside if not slot.fresh]
+        silent = [slot for slot in judged if slot.came < FLOWING and slot.waits()]
         if 2 * len(silent) > len(judged):
-            self._places = min(MOST, 2 * self._places)
+            self._slots = min(MOST, 2 * self._slots)
         elif judged:
-            self._places = PLACES
-        for place in self._inside:
-            place.came = 0
-            place.fresh = False
-        for place in silent:
-            place.leave()
+            self._slots = SLOTS
+        for slot in self._inside:
+            slot.came = 0
+            slot.fresh = False
+        for slot in silent:
+            slot.leave()
         self._let_in()

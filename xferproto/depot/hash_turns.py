@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 
 from xferproto.model.errors import ConnectionCut
 
-PLACES = max(1, (os.cpu_count() or 1) // 2)
+SLOTS = max(1, (os.cpu_count() or 1) // 2)
 """How many contents are hashed at once, of all that are asked for."""
 
 ROTATING = 64
@@ -35,9 +35,9 @@ LONGEST_REST = 0.25
 """Seconds that it rests at most, for a block of a slow disk."""
 
 
-class Places:
+class Slots:
     """
-    A number of places, and who waits for one.
+    A number of slots, and who waits for one.
 
     Those who wait are looked at in a loop, and not each by the one before it: hundreds may be gone
     at once, and the stack is not as deep.
@@ -59,9 +59,9 @@ class Places:
 
     def take(self, turn: Turn) -> Deferred[None]:
         """
-        Wait for a place: behind others of the kind; uploads and others have theirs by turns.
+        Wait for a slot: behind others of the kind; uploads and others have theirs by turns.
 
-        @raise ConnectionCut: nobody wants it any more; no place was taken.
+        @raise ConnectionCut: nobody wants it any more; no slot was taken.
         """
         waiting: Deferred[None] = Deferred()
         (self._uploads if turn.for_upload else self._others).append((turn, waiting))
@@ -69,7 +69,7 @@ class Places:
         return waiting
 
     def give(self) -> None:
-        """Leave a place."""
+        """Leave a slot."""
         self._free += 1
         self._let_in()
 
@@ -104,7 +104,7 @@ class Turn:
     """
 
     def __init__(
-        self, turns: HashingTurns, size: int, gone: Callable[[], bool], for_upload: bool
+        self, turns: HashTurns, size: int, gone: Callable[[], bool], for_upload: bool
     ) -> None:
         self._turns = turns
         self._free = size <= SMALL
@@ -164,20 +164,20 @@ class Turn:
             self._turns.rotation.give()
 
 
-class HashingTurns:
+class HashTurns:
     """
     Lets contents be hashed on request, a slice at a time, those of uploads and others by turns.
 
     @param clock: times the rests.
     @param transfers: whether any transfer runs now.
-    @ivar rotation: the places of those that take turns beside the uploads.
-    @ivar hashing: the places of those whose turn it is.
+    @ivar rotation: the slots of those that take turns beside the uploads.
+    @ivar hashing: the slots of those whose turn it is.
     """
 
     def __init__(self, clock: IReactorTime, transfers: Callable[[], bool]) -> None:
         self.clock = clock
-        self.rotation = Places(ROTATING)
-        self.hashing = Places(PLACES)
+        self.rotation = Slots(ROTATING)
+        self.hashing = Slots(SLOTS)
         self._transfers = transfers
 
     def turn(self, size: int, gone: Callable[[], bool], for_upload: bool = False) -> Turn:

@@ -2,40 +2,47 @@
 Quotas: how many bytes the files of all, or of one user, may have together, with what their names
 and tokens count.
 
-What is stored is asked of the store once, and then kept account of, so that small files need no
-question each. The account may be too high, as after deletions, never too low: before it refuses, it
-asks again.
+The store counts what it holds once; from then on each upload is added, so that small files need no
+question each. The count may be too high, as after deletions, never too low: before an upload is
+refused, the store counts again.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from xferproto.model.errors import QuotaExceeded
-from xferproto.store.interface import IStore
 from xferproto.store.reservation import Promise
 
 ASK_AGAIN = 1.0
-"""Seconds in which a refused upload is not asked about again, unless something was deleted."""
+"""Seconds in which the store does not count again for refused uploads, unless one was deleted."""
 
 FRESH = 60.0
-"""Seconds after which an account is taken from the store anew."""
+"""Seconds after which the store counts anew."""
+
+CountUsage = Callable[[str | None], Deferred[int]]
+"""L{IStore.usage<xferproto.store.interface.IStore.usage>}."""
 
 
-class Account:
+class Usage:
     """
-    The bytes of one owner, or of all.
+    Counts the bytes of one owner, or of all.
 
-    @ivar reserved: what is kept for uploads that run.
-    @ivar claims: theirs.
+    @param owner: the owner; None for all.
+    @param count: counts what is stored.
+    @ivar reserved: bytes that are kept for uploads that run.
+    @ivar reservations: those of these uploads.
     """
 
-    def __init__(self, clock: IReactorTime, owner: str | None) -> None:
+    def __init__(self, clock: IReactorTime, owner: str | None, count: CountUsage) -> None:
         self.owner = owner
         self.reserved = 0
-        self.claims: set[Claim] = set()
+        self.reservations: set[Reservation] = set()
         self._clock = clock
+        self._count = count
         self._used: int | None = None
         self._stored_meanwhile = 0
         self._asked = 0.0
@@ -52,10 +59,10 @@ class Account:
         return self.room(limit) >= size
 
     def look(self) -> None:
-        """Keep for each upload no more than its pace shows that it will use."""
+        """Reserve for each upload no more than its pace shows that it will use."""
         now = self._clock.seconds()
-        for claim in self.claims:
-            claim.look(now)
+        for reservation in self.reservations:
+            reservation.look(now)
 
     def stale(self, seconds: float) -> bool:
         """Whether it was asked for longer ago than that."""
@@ -66,13 +73,13 @@ class Account:
         self._asked = float("-inf")
 
     def stored(self, size: int) -> None:
-        """So much of what was claimed is stored."""
+        """Add what an upload has stored."""
         self._stored_meanwhile += size
         if self._used is not None:
             self._used += size
 
-    async def ask(self, store: IStore) -> None:
-        """Ask the store; who comes meanwhile waits for the same answer."""
+    async def ask(self) -> None:
+        """Let the store count; who asks meanwhile waits for the same answer."""
         if self._asking is not None:
             waiter: Deferred[None] = Deferred()
             self._asking.append(waiter)
@@ -83,32 +90,32 @@ class Account:
         self._stored_meanwhile = 0
         self._asked = self._clock.seconds()
         try:
-            self._used = await store.usage(self.owner) + self._stored_meanwhile
+            self._used = await self._count(self.owner) + self._stored_meanwhile
         finally:
             waiting, self._asking = self._asking, None
             for waiter in waiting:
                 waiter.callback(None)
 
 
-class Claim:
+class Reservation:
     """
-    Bytes that are promised to one upload. Ends once; what comes after that does nothing.
+    Reserve bytes for one upload. Ends once; what comes after that does nothing.
 
-    @param limits: the accounts that it counts in, and their limits.
+    @param limits: the usages that it counts in, and their limits.
     @param size: how many.
     @param now: the time.
     """
 
     __slots__ = ("_limits", "_promise", "_size", "_whole")
 
-    def __init__(self, limits: list[tuple[Account, int]], size: int, now: float) -> None:
+    def __init__(self, limits: list[tuple[Usage, int]], size: int, now: float) -> None:
         self._limits = limits
         self._size = size
         self._promise = Promise(size, now)
         self._whole = False
-        for account, _ in limits:
-            account.claims.add(self)
-            account.reserved += size
+        for usage, _ in limits:
+            usage.reservations.add(self)
+            usage.reserved += size
 
     @property
     def _taken(self) -> int:
@@ -121,8 +128,8 @@ class Claim:
 
     def expect(self, count: int) -> None:
         """
-        So many bytes are to come from now on. What was claimed beside them, as for the name, is
-        used; what is claimed less is counted as stored already, as bytes that are sent anew.
+        So many bytes are to come from now on. What was reserved beside them, as for the name, is
+        used; what was reserved less is counted as stored already, as bytes that are sent anew.
         """
         before, more = self._taken, count - self._promise.missing
         self._promise.missing += more
@@ -138,8 +145,8 @@ class Claim:
         self._reserve(self._promise.kept - before)
 
     def _reserve(self, count: int) -> None:
-        for account, _ in self._limits:
-            account.reserved += count
+        for usage, _ in self._limits:
+            usage.reserved += count
 
     def came(self, count: int) -> bool:
         """So many of its bytes have come: whether they may; if not, nothing is changed."""
@@ -154,23 +161,23 @@ class Claim:
         """Keep at least so many bytes, by what is known: whether there is room."""
         if count <= self._promise.kept:
             return True
-        for account, _ in self._limits:
-            account.look()
+        for usage, _ in self._limits:
+            usage.look()
         kept = self._promise.kept
-        room = min(account.room(limit) for account, limit in self._limits)
+        room = min(usage.room(limit) for usage, limit in self._limits)
         grown = self._promise.grow(count, room + kept)
         self._reserve(self._promise.kept - kept)
         return grown
 
-    async def grow(self, store: IStore, count: int) -> None:
+    async def grow(self, count: int) -> None:
         """
-        Let so many bytes come next, for which it has no room by what is known: ask the store.
+        Make room for so many bytes to come next, where by what is known there is none.
 
         @raise QuotaExceeded: others have the room: so little came for so long that it was not kept.
         """
-        for account, _ in self._limits:
-            if account.stale(ASK_AGAIN):
-                await account.ask(store)
+        for usage, _ in self._limits:
+            if usage.stale(ASK_AGAIN):
+                await usage.ask()
         if self._limits and not self._grown(count):
             raise QuotaExceeded()
 
@@ -182,13 +189,13 @@ class Claim:
         """
         taken = self._taken
         limits, self._limits = self._limits, []
-        for account, _ in limits:
-            account.claims.discard(self)
-            account.reserved -= taken
-            account.stored(self._size if stored is None else stored)
+        for usage, _ in limits:
+            usage.reservations.discard(self)
+            usage.reserved -= taken
+            usage.stored(self._size if stored is None else stored)
 
 
-NO_CLAIM = Claim([], 0, 0.0)
+NO_RESERVATION = Reservation([], 0, 0.0)
 """What an upload has where there is no quota."""
 
 
@@ -197,68 +204,66 @@ class Quota:
     Keeps all within their quotas.
 
     @param total: the most bytes of all files together, or None.
-    @ivar store: where the files are.
+    @param count: counts what is stored.
     """
 
-    store: IStore
-
-    def __init__(self, clock: IReactorTime, total: int | None) -> None:
+    def __init__(self, clock: IReactorTime, total: int | None, count: CountUsage) -> None:
         self._clock = clock
         self._total = total
-        self._all = Account(clock, None)
-        self._owners: dict[str, Account] = {}
+        self._count = count
+        self._all = Usage(clock, None, count)
+        self._owners: dict[str, Usage] = {}
 
-    def _limits(self, owner: str, own: int | None) -> list[tuple[Account, int]]:
+    def _limits(self, owner: str, own: int | None) -> list[tuple[Usage, int]]:
         limits = []
         if self._total is not None:
             limits.append((self._all, self._total))
         if own is not None:
-            account = self._owners.get(owner)
-            if account is None:
-                account = self._owners[owner] = Account(self._clock, owner)
-            limits.append((account, own))
+            usage = self._owners.get(owner)
+            if usage is None:
+                usage = self._owners[owner] = Usage(self._clock, owner, self._count)
+            limits.append((usage, own))
         return limits
 
     def concerns(self, own: int | None) -> bool:
         """Whether one with such a quota has any limit."""
         return own is not None or self._total is not None
 
-    def claim_now(self, owner: str, own: int | None, size: int) -> Claim | None:
+    def reserve_now(self, owner: str, own: int | None, size: int) -> Reservation | None:
         """
-        Promise bytes to an upload, by what is known; None where the store has to be asked.
+        Reserve bytes for an upload, by what is known; None where the store has to count first.
 
         @param own: the owner's own quota, or None.
         """
         if not self.concerns(own):
-            return NO_CLAIM
+            return NO_RESERVATION
         limits = self._limits(owner, own)
-        for account, limit in limits:
-            if account.stale(FRESH) or not account.fits(size, limit):
+        for usage, limit in limits:
+            if usage.stale(FRESH) or not usage.fits(size, limit):
                 return None
-        return Claim(limits, size, self._clock.seconds())
+        return Reservation(limits, size, self._clock.seconds())
 
-    async def claim(self, owner: str, own: int | None, size: int) -> Claim:
+    async def reserve(self, owner: str, own: int | None, size: int) -> Reservation:
         """
-        Promise bytes to an upload.
+        Reserve bytes for an upload.
 
+        @param own: the owner's own quota, or None.
         @raise QuotaExceeded: they would be too many.
         """
         limits = self._limits(owner, own)
         while True:
-            for account, limit in limits:
-                if account.stale(FRESH) or (
-                    not account.fits(size, limit) and account.stale(ASK_AGAIN)
-                ):
-                    await account.ask(self.store)
+            for usage, limit in limits:
+                if usage.stale(FRESH) or (not usage.fits(size, limit) and usage.stale(ASK_AGAIN)):
+                    await usage.ask()
                     break
             else:
                 break
-        if not all(account.fits(size, limit) for account, limit in limits):
+        if not all(usage.fits(size, limit) for usage, limit in limits):
             raise QuotaExceeded()
-        return Claim(limits, size, self._clock.seconds())
+        return Reservation(limits, size, self._clock.seconds())
 
     def deleted(self) -> None:
         """Something was deleted."""
         self._all.doubt()
-        for account in self._owners.values():
-            account.doubt()
+        for usage in self._owners.values():
+            usage.doubt()

@@ -1,1 +1,1 @@
-"""Durable files: written aside, synced, and named when they are whole."""
+"""Write files durably: staged, synced, and named when they are complete."""

@@ -1,4 +1,4 @@
-"""Directories that are made so that they survive a power cut."""
+"""Create directories so that they survive a power cut."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from xferproto.files.staged_file import sync_path
 
 def sync_directory(path: Path) -> None:
     """
-    Make the names in a directory durable, as far as they can be. Blocks.
+    Make the names in a directory durable, if possible. Blocks.
 
-    Some file systems have no such thing, and a user with the right to write to a directory may lack
-    the one to open it.
+    Some file systems do not support it, and a user who may write to a directory may not be allowed
+    to open it.
     """
     with contextlib.suppress(OSError):
         sync_path(path)
@@ -21,10 +21,10 @@ def sync_directory(path: Path) -> None:
 
 def make_directory(path: Path, mode: int = 0o777) -> None:
     """
-    Make a directory, durably. Blocks.
+    Create a directory durably. Blocks.
 
-    @param mode: the permissions that it gets, less the process's umask.
-    @raise FileExistsError: something has its name.
+    @param mode: its permissions, less the umask of the process.
+    @raise FileExistsError: the name is taken.
     """
     path.mkdir(mode=mode)
     sync_directory(path.parent)
@@ -32,10 +32,10 @@ def make_directory(path: Path, mode: int = 0o777) -> None:
 
 def make_directories(path: Path, mode: int = 0o777) -> None:
     """
-    Make a directory, durably, with those above it that are not there either. Blocks.
+    Create a directory durably, with its missing parents. Blocks.
 
-    @param mode: the permissions that the last one gets, less the process's umask.
-    @raise FileExistsError: something else than a directory has its name.
+    @param mode: the permissions of the last one, less the umask of the process.
+    @raise FileExistsError: something that is not a directory has the name.
     """
     try:
         make_directory(path, mode)
@@ -44,6 +44,6 @@ def make_directories(path: Path, mode: int = 0o777) -> None:
             raise
         make_directories(path.parent)
         make_directories(path, mode)
-    except OSError:  # it is there, or can't be made
+    except OSError:  # it exists, or can't be created
         if not path.is_dir():
             raise

@@ -1,4 +1,4 @@
-"""Files that are being written aside, and become durable before they get their names."""
+"""Stage a file: write it beside its target, and sync it before it gets its name."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from xferproto.files.direct_io import DirectWriter
 from xferproto.model.errors import Corrupt
 
 FILE_MODE = 0o600
-"""Permissions of what a store keeps."""
+"""The permissions of the files of a store."""
 
 WRITE_BACK = 32 * 1024 * 1024
-"""Bytes after which the disk is set to work, so that the sync in the end has little left to do."""
+"""Bytes after which write-back begins, so that the final sync has little left to do."""
 
 _PROC = Path("/proc/self/fd")
-"""Where a file without a name can be found, to be given one."""
+"""Where linkat(2) finds a file without a name, to give it one."""
 
 _IOV_MAX = 1024
 """The most buffers one writev(2) takes (IOV_MAX of Linux, limits.h)."""
 
 
-class IncomingFile:
+class StagedFile:
     """
-    A file that is being written aside.
+    Write a file beside its target, and publish it when it is complete.
 
-    @param path: where.
+    @param path: the path of the staged file.
     @param fd: its descriptor, open for reading and writing, at the end.
-    @param size: the bytes that it has.
-    @param nameless: whether it has no name yet, and C{path} is what is told of it.
-    @ivar path: where.
-    @ivar size: the bytes that it has.
+    @param size: its size in bytes.
+    @param nameless: whether it has no name yet; C{path} is for messages then.
+    @ivar path: the same.
+    @ivar size: its size in bytes.
     """
 
     def __init__(self, path: Path, fd: int, size: int, nameless: bool = False) -> None:
@@ -47,22 +47,23 @@ class IncomingFile:
         self._direct: DirectWriter | None = None
 
     @classmethod
-    def new(cls, path: Path, mode: int = FILE_MODE) -> IncomingFile:
+    def new(cls, path: Path, mode: int = FILE_MODE) -> StagedFile:
         """
-        A file that is not there yet.
+        Create a file.
 
-        @param mode: the permissions that it gets, less the process's umask.
+        @param mode: its permissions, less the umask of the process.
+        @raise FileExistsError: the name is taken.
         """
         return cls(path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode), 0)
 
     @classmethod
-    def nameless(cls, path: Path, mode: int) -> IncomingFile | None:
+    def nameless(cls, path: Path, mode: int) -> StagedFile | None:
         """
-        A file that gets its name when it is whole, and is gone when the process is gone before
-        (O_TMPFILE of Linux, open(2)). None where there is no such thing.
+        Create a file without a name, which vanishes if the process ends before it gets one
+        (O_TMPFILE of Linux, open(2)). Return None where the system has no such files.
 
-        @param path: the name that it will have.
-        @param mode: the permissions that it gets, less the process's umask.
+        @param path: the name that it will get.
+        @param mode: its permissions, less the umask of the process.
         """
         flag = getattr(os, "O_TMPFILE", 0)
         if not flag or not _PROC.exists():
@@ -75,16 +76,16 @@ class IncomingFile:
             raise
 
     @classmethod
-    def open(cls, path: Path, mode: int = FILE_MODE) -> IncomingFile:
-        """A file that may be there already, to be written on."""
+    def open(cls, path: Path, mode: int = FILE_MODE) -> StagedFile:
+        """Open a file to append to it; create it if it does not exist."""
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, mode)
         return cls(path, fd, os.lseek(fd, 0, os.SEEK_END))
 
     def lock(self) -> None:
         """
-        Keep other processes from it, while it is open.
+        Lock the file against other processes while it is open.
 
-        @raise OSError: another one has it.
+        @raise OSError: another process has locked it; the file is closed.
         """
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -93,15 +94,15 @@ class IncomingFile:
             raise OSError(error.errno, "in use by another download", str(self.path)) from None
 
     def read(self, offset: int, length: int) -> bytes:
-        """Bytes that were written already."""
+        """Return bytes that have been written."""
         return read_exactly(self._fd, offset, length)
 
     def is_shared(self) -> bool:
-        """Whether the file has another name too: then its bytes are not ours to change."""
+        """Return whether the file has a second name, so that its bytes must not change."""
         return os.fstat(self._fd).st_nlink > 1
 
     def replace(self) -> None:
-        """Start over in a new file, and leave this one to its other name."""
+        """Start over in a new file of this name; the former one keeps its other name."""
         self.path.unlink()
         os.close(self._fd)
         self._fd = -1
@@ -109,13 +110,13 @@ class IncomingFile:
         self.size = self._written_back = 0
 
     def empty(self) -> None:
-        """Start over."""
+        """Truncate the file to 0 bytes."""
         os.ftruncate(self._fd, 0)
         os.lseek(self._fd, 0, os.SEEK_SET)
         self.size = self._written_back = 0
 
     def write(self, blocks: Sequence[bytes]) -> None:
-        """Append all of the blocks' bytes."""
+        """Append all bytes of the blocks."""
         if self._direct is not None:
             self._direct.write(blocks)
             self.size += sum(map(len, blocks))
@@ -125,7 +126,7 @@ class IncomingFile:
             while rest:
                 written = os.writev(self._fd, rest)
                 self.size += written
-                # A disk that fills up takes a part; the next call tells why.
+                # A full disk takes a part; the next call raises the error.
                 while rest and written >= len(rest[0]):
                     written -= len(rest.pop(0))
                 if written:
@@ -134,7 +135,7 @@ class IncomingFile:
             self.begin_write_back()
 
     def begin_write_back(self) -> None:
-        """Set the disk to work, so that L{sync} has less to wait for."""
+        """Begin write-back, so that L{sync} has less to wait for."""
         begin, self._written_back = self._written_back, self.size
         if hasattr(os, "posix_fadvise"):
             # On Linux this starts to write dirty pages and drops clean ones; these are all dirty.
@@ -142,8 +143,8 @@ class IncomingFile:
 
     def pass_cache(self) -> None:
         """
-        Write past the page cache from now on, if that can be done. What is written then can be
-        read, and is there after the process is killed, no earlier than L{sync} or L{close} returns.
+        Write past the page cache from now on, if possible. The bytes can be read, and survive the
+        end of the process, no earlier than when L{sync} or L{close} returns.
         """
         if self._direct is None:
             self._direct = DirectWriter.begin(self._fd, self.size)
@@ -155,8 +156,8 @@ class IncomingFile:
 
     def take_after(self, other: os.stat_result) -> None:
         """
-        Get the permissions of another file, and its owner and group as far as the process may give
-        them. Bits that let programs run as somebody else are for the bytes that had them.
+        Take the permissions of another file, and its owner and group as far as the process may set
+        them. Set-user-id and set-group-id bits are dropped.
         """
         own, mode = os.fstat(self._fd), stat.S_IMODE(other.st_mode) & 0o777
         if own.st_uid != other.st_uid:
@@ -165,12 +166,12 @@ class IncomingFile:
         if own.st_gid != other.st_gid:
             try:
                 os.fchown(self._fd, -1, other.st_gid)
-            except OSError:  # what that group may is not for ours
+            except OSError:  # the rights of that group are not for another
                 mode &= 0o707 | (mode & 0o007) << 3
         os.fchmod(self._fd, mode)
 
     def sync(self) -> None:
-        """Wait until the bytes are on the disk, and close, if it has a name."""
+        """Wait until the bytes are on the disk; close the file if it has a name."""
         self._end_direct()
         os.fsync(self._fd)
         if not self._nameless:
@@ -180,7 +181,8 @@ class IncomingFile:
         """
         Give the synced file its name, and close it.
 
-        @raise FileExistsError: another file has the name, and may not be replaced.
+        @param replace: whether it may replace another file.
+        @raise FileExistsError: another file has the name, and must not be replaced.
         """
         if self._nameless:
             # linkat(2) follows the link in /proc with a flag that Python sets for a directory's fd;
@@ -195,14 +197,15 @@ class IncomingFile:
             self.path.unlink()
 
     def close(self) -> None:
+        """Close the file; does nothing if it is closed."""
         if self._fd >= 0:
-            with contextlib.suppress(OSError):  # who wants to know whether it is there syncs
+            with contextlib.suppress(OSError):  # L{sync} reports errors
                 self._end_direct()
             fd, self._fd = self._fd, -1
             os.close(fd)
 
     def discard(self) -> None:
-        """Close and remove it; does nothing where it was published."""
+        """Close and remove the file; does nothing once it has its name."""
         self.close()
         if not self._nameless:
             self.path.unlink(missing_ok=True)
@@ -210,7 +213,7 @@ class IncomingFile:
 
 def read_exactly(fd: int, offset: int, length: int) -> bytes:
     """
-    C{length} bytes of a file from C{offset} on.
+    Read C{length} bytes of a file from C{offset} on.
 
     @raise Corrupt: the file ends before.
     """

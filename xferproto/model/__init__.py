@@ -1,1 +1,1 @@
-"""Values that all parts share: entries, identities, errors, sizes. Standard library only."""
+"""Define the values that all parts share: entries, identities, errors, sizes. Standard library."""

@@ -1,20 +1,20 @@
-"""Text from the network, made safe to show: in a log, on a terminal."""
+"""Escape text from the network, so that it is safe to show in a log or on a terminal."""
 
 from __future__ import annotations
 
 
 def quoted(text: str | bytes) -> str:
-    """C{text} as L{printable} shows it, in double quotes."""
+    """Return C{text} as L{printable} does, in double quotes."""
     return f'"{printable(text)}"'
 
 
 def printable(text: str | bytes) -> str:
     r"""
-    C{text} on one line, with everything that does not print written as an escape.
+    Return C{text} on one line, with everything that does not print as an escape.
 
-    Control characters, line separators and bidirectional marks come out as C{\n}, C{\x1b},
-    C{\u202e}, a byte FF that is no UTF-8 as C{\udcff}; letters and combining characters of every
-    script stay readable.
+    Control characters, line separators and bidirectional marks become C{\n}, C{\x1b}, C{\u202e},
+    a byte FF that is not UTF-8 C{\udcff}; letters and combining characters of every script stay
+    readable.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogateescape")
@@ -31,9 +31,8 @@ def printable(text: str | bytes) -> str:
 
 def escaped(text: str) -> str:
     """
-    C{text} on one line, with what does not print as L{printable} writes it, but quotes and
-    backslashes as they are: for names of the depot, which hold no backslash, and for sentences that
-    have such escapes in them already.
+    Return C{text} on one line with escapes as in L{printable}, but quotes and backslashes as they
+    are: for names of a depot, which have no backslash, and for sentences with escapes in them.
     """
     if text.isprintable():
         return text

@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection, and what that one may do. Imports nothing of ours."""
+"""Describe users, their rights and the files that they see."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from enum import Enum
 
 
 class Right(Enum):
-    """What one may do; the values are the words for it in files and options."""
+    """The rights of a user; the values are their names in files and options."""
 
     LIST = "list"
-    """See names: LIST_FILES, STAT and LIST_DAMAGED."""
+    """Read names: LIST_FILES, STAT and LIST_DAMAGED."""
 
     READ = "read"
-    """Get bytes: DOWNLOAD and VERIFY."""
+    """Read bytes: DOWNLOAD and VERIFY."""
 
     WRITE = "write"
-    """Store: UPLOAD and RESUME."""
+    """Store files: UPLOAD and RESUME."""
 
     DELETE = "delete"
-    """Take away: DELETE."""
+    """Remove files: DELETE."""
 
 
 ALL_RIGHTS = frozenset(Right)
@@ -27,24 +27,24 @@ ALL_RIGHTS = frozenset(Right)
 
 def parse_right(word: str) -> Right:
     """
-    The right that a word stands for.
+    Parse the name of a right.
 
-    @raise ValueError: it stands for none.
+    @raise ValueError: there is no such right.
     """
     try:
         return Right(word)
     except ValueError:
         words = ", ".join(right.value for right in Right)
-        raise ValueError(f"{word!r} is no right; there are {words}") from None
+        raise ValueError(f"{word!r} is not a right; the rights are {words}") from None
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """
-    Whose files one stores, and whose one sees.
+    Say whose files a user stores, and whose files the user sees.
 
-    @ivar owner: of what is stored; empty for strangers.
-    @ivar all: whether the files of all owners are seen, or the owner's alone.
+    @ivar owner: the owner of what is stored; empty for strangers.
+    @ivar all: whether the files of all owners are visible, or the owner's alone.
     """
 
     owner: str = ""
@@ -52,23 +52,23 @@ class View:
 
     @property
     def owner_filter(self) -> str | None:
-        """The owner whose files alone are seen, or None where all are."""
+        """The owner to whom a store restricts a request, or None for the files of all owners."""
         return None if self.all else self.owner
 
 
 EVERYTHING = View()
-"""What is seen where nobody logs in."""
+"""The view where nobody logs in: all files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
     """
-    One who is served.
+    Describe a user or a stranger: rights, view and quota.
 
-    @ivar name: of the user; empty for a stranger.
-    @ivar rights: what they may do.
-    @ivar view: whose files they see.
-    @ivar quota: the most bytes that all their files together may have, or None for no limit.
+    @ivar name: the name of the user; empty for a stranger.
+    @ivar rights: the rights.
+    @ivar view: the visible files.
+    @ivar quota: the most bytes of all files of the user together, or None for no limit.
     """
 
     name: str = ""
@@ -78,7 +78,7 @@ class Identity:
 
 
 ANYONE = Identity()
-"""A stranger to whom everything is open."""
+"""A stranger with all rights."""
 
 NOBODY = Identity(rights=frozenset(), view=View(all=False))
-"""A stranger to whom nothing is open."""
+"""A stranger without rights."""

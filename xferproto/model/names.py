@@ -1,4 +1,4 @@
-"""The names of files and users, and passwords: which are allowed (docs/protocol.md, "Grammar")."""
+"""Check names of files and users, tokens and passwords (docs/protocol.md, "Grammar")."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ MAX_USER = 64
 MAX_PASSWORD = 1024
 """The most bytes that a password may have in UTF-8."""
 
+MAX_TOKEN = 128
+"""The most characters that a resume token may have."""
+
 _USER = re.compile(rb"[A-Za-z0-9._-]{1,%d}" % MAX_USER)
+_TOKEN = re.compile(f"[A-Za-z0-9._:-]{{1,{MAX_TOKEN}}}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _FORBIDDEN = re.compile("[\\\\\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """Backslash, and the characters of Unicode's categories Cc, Zl and Zp."""
@@ -40,9 +44,9 @@ def _check_characters(name: str) -> None:
 
 def parse_name(field: bytes) -> str:
     """
-    A relative path in UTF-8 with C{/} between its components. It is a label and nothing else.
+    Parse a name: a relative path in UTF-8 with C{/} between its components. It is only a label.
 
-    @raise BadName: it is empty, too long, not UTF-8, absolute, or holds an empty, C{.} or C{..}
+    @raise BadName: the name is empty, too long, not UTF-8, absolute, or has an empty, C{.} or C{..}
         component, a component above 255 bytes, a backslash, a control character or a line or
         paragraph separator.
     """
@@ -60,11 +64,26 @@ def parse_name(field: bytes) -> str:
     return name
 
 
+def check_name(name: str) -> None:
+    """
+    Check that a text is a name that can be stored.
+
+    @param name: where it is made of a path, bytes that are not UTF-8 stand there as Python's
+        surrogate escapes.
+    @raise BadName: as for L{parse_name}.
+    """
+    try:
+        field = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise BadName("A name is valid UTF-8; send it in that encoding.") from None
+    parse_name(field)
+
+
 def parse_prefix(field: bytes) -> str:
     """
-    The beginning of a name: any text that a name could begin with, the empty one too.
+    Parse the beginning of a name: any text that a name could begin with, also the empty one.
 
-    @raise BadName: it is not UTF-8 or holds a character that no name has.
+    @raise BadName: the text is not UTF-8, or has a character that no name has.
     """
     prefix = _decode(field)
     _check_characters(prefix)
@@ -72,12 +91,17 @@ def parse_prefix(field: bytes) -> str:
 
 
 def is_user_name(name: str) -> bool:
-    """Whether this is 1 to 64 ASCII letters, digits, or characters of C{._-}."""
+    """Return whether a name is 1 to 64 ASCII letters, digits, or characters of C{._-}."""
     return _USER.fullmatch(name.encode("utf-8", "replace")) is not None
 
 
+def is_token(token: str) -> bool:
+    """Whether this is 1 to 128 ASCII letters, digits, or characters of C{._:-}."""
+    return _TOKEN.fullmatch(token) is not None
+
+
 def is_password(password: str) -> bool:
-    """Whether this is 1 to 1,024 bytes in UTF-8, without control characters."""
+    """Return whether a password is 1 to 1,024 bytes in UTF-8, without control characters."""
     try:
         count = len(password.encode())
     except UnicodeEncodeError:

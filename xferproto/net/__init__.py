@@ -1,1 +1,1 @@
-"""What either end of a connection needs: TLS, certificates, and who the peer is."""
+"""Provide what both ends of a connection need: TLS, certificates, the address of the peer."""

@@ -1,7 +1,7 @@
 """
-Certificates and keys: read from PEM files, and made for a start.
+Read certificates and keys from PEM files, and make self-signed ones.
 
-Nothing here imports Twisted. What is wrong with a file is told in one sentence that names it.
+Nothing here imports Twisted. Each error is one sentence that names the file.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ from xferproto.model.escape import printable
 _KEY = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
-"""What a certificate for a start is good for when nothing else is said."""
+"""The names of a self-signed certificate by default."""
 
 LIFE = timedelta(days=365)
-"""How long a certificate for a start is good."""
+"""How long a self-signed certificate is valid."""
 
 _SKEW = timedelta(hours=1)
-"""So far a clock may be behind, and still take a new certificate for good."""
+"""How far a clock may be behind, and a new certificate is still valid there."""
 
 
 @dataclass(frozen=True)
 class Credential:
     """
-    What one end of a connection shows and proves.
+    Hold a certificate, its chain and its private key.
 
-    @ivar certificate: its own certificate.
-    @ivar chain: those between it and the root, the issuer of the first one first.
-    @ivar key: the private key of the first.
+    @ivar certificate: the certificate of this end.
+    @ivar chain: the intermediate certificates, the issuer of the certificate first.
+    @ivar key: its private key.
     """
 
     certificate: x509.Certificate
@@ -60,11 +60,11 @@ class Credential:
 
 def read_credential(certificate: Path, key: Path | None = None) -> Credential:
     """
-    A certificate with its key.
+    Read a certificate with its key.
 
-    @param certificate: a PEM file: the certificate, and those between it and the root after it.
+    @param certificate: a PEM file: the certificate, followed by the intermediate ones.
     @param key: a PEM file; if None, the key is in the file of the certificate.
-    @raise CertificateError: one of them can't be read, is none, or they do not belong together.
+    @raise CertificateError: a file can't be read or has none, or the two do not belong together.
     """
     own, *chain = read_certificates(certificate)
     source = certificate if key is None else key
@@ -86,9 +86,9 @@ def read_credential(certificate: Path, key: Path | None = None) -> Credential:
 
 def read_certificates(path: Path) -> list[x509.Certificate]:
     """
-    All certificates of a PEM file, at least one.
+    Read all certificates of a PEM file, at least one.
 
-    @raise CertificateError: it can't be read, or has none.
+    @raise CertificateError: the file can't be read, or has none.
     """
     data = _read(path)
     try:
@@ -110,34 +110,34 @@ def _public(key: Any) -> bytes:
 
 
 def fingerprint(certificate: x509.Certificate) -> str:
-    """The SHA-256 of a certificate, as 32 pairs of hexadecimal digits with colons between them."""
+    """Return the SHA-256 of a certificate: 32 pairs of hex digits with colons between them."""
     return certificate.fingerprint(hashes.SHA256()).hex(":").upper()
 
 
 def parse_fingerprint(text: str) -> str:
     """
-    A SHA-256 as L{fingerprint} writes it, from digits of either case, with colons or without.
+    Parse a SHA-256, with or without colons, into the form of L{fingerprint}.
 
-    @raise ValueError: it is none.
+    @raise ValueError: the text is not 64 hexadecimal digits.
     """
     digits = text.strip().replace(":", "")
     if not re.fullmatch("[0-9A-Fa-f]{64}", digits):
-        raise ValueError(f"{text} is no SHA-256 fingerprint; that is 64 hexadecimal digits")
+        raise ValueError(f"{text} is not a SHA-256 fingerprint, which has 64 hexadecimal digits")
     return bytes.fromhex(digits).hex(":").upper()
 
 
 def subject(certificate: x509.Certificate) -> str:
-    """Whose certificate it is, safe to show."""
+    """Return the subject of a certificate, safe to show."""
     return printable(certificate.subject.rfc4514_string() or "a certificate without a subject")
 
 
 def validity(certificate: x509.Certificate, now: datetime | None = None) -> str | None:
-    """Why a certificate is not good at this time: one clause, or None where it is."""
+    """Return why a certificate is not valid at a time, as one clause, or None if it is."""
     now = now or datetime.now(UTC)
     if now > certificate.not_valid_after_utc:
         return f"it has expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
     if now < certificate.not_valid_before_utc:
-        return f"it is not good before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+        return f"it is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
     return None
 
 
@@ -159,10 +159,10 @@ def make_credential(
     names: Sequence[str] = LOCAL_NAMES, now: datetime | None = None, life: timedelta = LIFE
 ) -> Credential:
     """
-    A new key on the curve P-256, and a certificate for it that it signs itself.
+    Make a key on the curve P-256, and a self-signed certificate for it.
 
-    @param names: the host names and IP addresses that it is good for; the first is its common name.
-    @raise CertificateError: one of them is none.
+    @param names: the host names and IP addresses that it is for; the first is its common name.
+    @raise CertificateError: a name is neither a host name nor an IP address.
     """
     now = now or datetime.now(UTC)
     alternatives = x509.SubjectAlternativeName([*map(_general_name, names)])
@@ -189,9 +189,9 @@ def make_credential(
 
 def write_credential(credential: Credential, certificate: Path, key: Path) -> None:
     """
-    Write a certificate and its key as PEM files, the key for its owner's eyes only.
+    Write a certificate and its key as PEM files, the key readable to its owner only.
 
-    @raise CertificateError: one of them is there already, or can't be written; then neither is.
+    @raise CertificateError: a file exists or can't be written; then neither is written.
     """
     written: list[Path] = []
     private = credential.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -207,12 +207,12 @@ def write_credential(credential: Credential, certificate: Path, key: Path) -> No
             for done in written:
                 done.unlink()
             if isinstance(error, FileExistsError):
-                raise CertificateError(f"{path} is there already, and stays as it is.") from None
+                raise CertificateError(f"{path} already exists, and is not replaced.") from None
             raise CertificateError(f"Can't write {path}: {error.strerror}.") from None
 
 
 def address(name: str) -> IPv4Address | IPv6Address | None:
-    """The IP address that a host is given by, or None where it is a name."""
+    """Return the IP address that a host is, or None if it is a name."""
     try:
         return ip_address(name.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""Who is at the other end of a transport, and whether anybody between could read along."""
+"""Find out about the peer of a transport: its address, its certificate, who could listen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from twisted.internet.interfaces import ISSLTransport
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address, or C{localhost}, is the machine's own."""
+    """Return whether a host is a loopback address or C{localhost}."""
     if host == "localhost":
         return True
     try:
@@ -26,12 +26,12 @@ def is_loopback(host: str) -> bool:
 
 
 def is_encrypted(transport: Any) -> bool:
-    """Whether a transport is over TLS."""
+    """Return whether a transport uses TLS."""
     return ISSLTransport.providedBy(transport) or hasattr(transport, "getPeerCertificate")
 
 
 def is_private(transport: Any) -> bool:
-    """Whether nobody between the two ends can read along: TLS, or no network between them."""
+    """Return whether nobody else can read along: TLS, or no network between the two ends."""
     if is_encrypted(transport):
         return True
     peer = transport.getPeer()
@@ -42,15 +42,17 @@ def is_private(transport: Any) -> bool:
 
 
 def peer_host(transport: Any) -> str:
-    """The address of the peer, or C{local} where it has none."""
+    """Return the IP address of the peer, or C{local} if it has none."""
     host = getattr(transport.getPeer(), "host", None)
     return host if isinstance(host, str) else "local"
 
 
-def household(host: str) -> str:
+def client_network(host: str) -> str:
     """
-    All that one peer may have for an address, if it has the one: in IPv6 that is a network, of more
-    addresses than can be told apart.
+    Return what counts as one client, for limits and delays: an IPv4 address, or the /64 network of
+    an IPv6 one, as whoever has one address of it usually has all.
+
+    @param host: an IP address; any other text is returned unchanged.
     """
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
@@ -65,28 +67,28 @@ def household(host: str) -> str:
 
 
 def lowest(transport: Any) -> Any:
-    """The transport at the bottom, as the one under TLS."""
+    """Return the lowest transport, such as the one below TLS."""
     while (below := getattr(transport, "transport", None)) is not None:
         transport = below
     return transport
 
 
 def socket_of(transport: Any) -> socket.socket | None:
-    """The socket at the bottom of a transport; None where there is none, or none any more."""
+    """Return the socket of the lowest transport, or None if there is none or it is closed."""
     handle = getattr(lowest(transport), "getHandle", lambda: None)()
     return handle if isinstance(handle, socket.socket) else None
 
 
 def keep_alive(transport: Any, idle: int, interval: int, count: int) -> None:
     """
-    Let the system find out whether the peer of a connection is there: tcp(7), keep-alive.
+    Turn on TCP keep-alive, so that the system notices a peer that is gone: tcp(7).
 
-    After C{idle} seconds of silence it is asked C{count} times, C{interval} seconds apart; without
-    an answer the connection is lost. A peer that is there answers, whatever its program does.
+    After C{idle} seconds of silence it sends C{count} probes, C{interval} seconds apart; without an
+    answer the connection is lost. The system of the peer answers, whatever its program does.
     """
     handle = socket_of(transport)
     if handle is not None and hasattr(socket, "TCP_KEEPIDLE"):
-        with contextlib.suppress(OSError):  # of another family, or closed
+        with contextlib.suppress(OSError):  # not TCP, or closed
             handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
             handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval)
@@ -94,7 +96,7 @@ def keep_alive(transport: Any, idle: int, interval: int, count: int) -> None:
 
 
 def certified_name(transport: Any) -> str | None:
-    """The one common name of the certificate that the peer has shown, or None."""
+    """Return the common name of the peer's certificate, or None unless there is exactly one."""
     get_certificate = getattr(transport, "getPeerCertificate", None)
     certificate = None if get_certificate is None else get_certificate()
     if certificate is None:

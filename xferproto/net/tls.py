@@ -1,4 +1,4 @@
-"""TLS for both ends: what is negotiated, and what an error of it means."""
+"""Set up TLS for both ends, and explain its errors."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from xferproto.model.errors import TLSFailed
 from xferproto.net.certificates import Credential
 
 CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
-"""For TLS 1.2: forward secrecy and authenticated encryption. TLS 1.3 has nothing else."""
+"""For TLS 1.2: forward secrecy and authenticated encryption, as TLS 1.3 always has."""
 
 NOT_TLS = ("wrong version number", "packet length too long", "record layer failure", "http request")
-"""What OpenSSL says of bytes that are none of TLS."""
+"""Parts of OpenSSL's messages about bytes that are not TLS."""
 
 
 def new_context(credential: Credential | None) -> SSL.Context:
     """
-    A context for TLS 1.2 and newer, without compression, renegotiation and resumption.
+    Make a context for TLS 1.2 and newer, without compression, renegotiation and resumption.
 
     @param credential: the certificate to show, if any.
     """
@@ -47,7 +47,7 @@ def new_context(credential: Credential | None) -> SSL.Context:
 
 
 def trust(context: SSL.Context, authorities: Sequence[x509.Certificate]) -> None:
-    """Let a context take what these have signed, and themselves."""
+    """Let a context accept these certificates, and those that they have signed."""
     store = context.get_cert_store()
     assert store is not None
     for certificate in authorities:
@@ -55,7 +55,7 @@ def trust(context: SSL.Context, authorities: Sequence[x509.Certificate]) -> None
 
 
 def error_text(reason: Failure | None) -> str | None:
-    """What OpenSSL says of a connection's end, or None where it was not TLS that ended it."""
+    """Return OpenSSL's message if TLS ended a connection, else None."""
     error = None if reason is None else reason.value
     if isinstance(error, VerificationError):
         return "certificate verify failed: it is for another name"
@@ -68,10 +68,9 @@ def error_text(reason: Failure | None) -> str | None:
 
 def failure_of(reason: Failure | None) -> TLSFailed | None:
     """
-    The error that a client raises for a connection that TLS ended, or None where it did not.
+    Return the error that a client raises if TLS ended its connection, else None.
 
-    Where the server refuses the client's certificate, that comes only after the client's own
-    handshake is through (TLS 1.3).
+    With TLS 1.3, a server's refusal of the client's certificate comes after the client's handshake.
     """
     text = error_text(reason)
     if text is None:

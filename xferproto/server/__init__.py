@@ -1,1 +1,1 @@
-"""The server: its state machine, its factory, and the service that twistd runs."""
+"""Run the server: the service that twistd starts, its options, and the protocols it speaks."""

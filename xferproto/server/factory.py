@@ -1,34 +1,29 @@
-"""What all connections of a server share."""
+"""Make the connections of the line protocol, count them, and stop them all."""
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Any, TypeVar
-
-from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
-from xferproto.depot.admission import Admission
-from xferproto.depot.hash_turns import HashingTurns
-from xferproto.depot.quota import Quota
-from xferproto.server.auth.authenticator import Guard
+from xferproto.depot.depot import Depot
+from xferproto.server.auth.authenticator import Authenticator
 from xferproto.server.limits import DEFAULTS, Limits
-from xferproto.server.line.framing import FramedConnection
-from xferproto.server.line.protocol import XferServerProtocol
+from xferproto.server.line.command_reader import CommandReader
+from xferproto.server.line.commands import FORMS
+from xferproto.server.line.failures import FailureReport
+from xferproto.server.line.protocol import LineProtocol
+from xferproto.server.line.session import LineSession
 from xferproto.server.traffic.bandwidth import Bandwidth
-from xferproto.server.traffic.connection_limit import Door, Refused, Seldom, peer_of
+from xferproto.server.traffic.connection_limit import (
+    ConnectionLimit,
+    RefusedConnection,
+    counted_network,
+)
 from xferproto.server.traffic.stall import Watch
-from xferproto.store.interface import IStore
-from xferproto.threads.executor import Executor
-from xferproto.threads.worker_pool import WorkerPool
-from xferproto.transfer.budget import MemoryBudget
-from xferproto.transfer.sender import BLOCK
 
 log = Logger("xfer")
-
-R = TypeVar("R")
 
 GRACE = 5.0
 """Seconds that running transfers have to finish when the server stops."""
@@ -36,115 +31,69 @@ GRACE = 5.0
 
 class XferServerFactory(ServerFactory):
     """
-    Makes a L{XferServerProtocol} for each connection, and stops them all when the server stops.
+    Makes a L{LineProtocol} for each connection, and stops them all when the server stops.
 
-    @ivar store: where the files are; set before the first connection.
-    @ivar executor: the threads that hash and write.
-    @ivar workers: where uploads are hashed and written.
-    @ivar admission: lets uploads begin, a few at a time.
-    @ivar clock: times transfers and the closing of connections.
-    @ivar max_file_size: the largest file taken, in bytes, or None for no limit.
-    @ivar guard: lets visitors in.
+    @ivar depot: what the connections serve.
+    @ivar authenticator: lets users in.
     @ivar limits: what no connection may exceed.
-    @ivar door: counts the connections.
+    @ivar connection_limit: counts the connections, and refuses those above the limits.
     @ivar bandwidth: how fast bytes go.
-    @ivar quota: how many bytes may be stored.
-    @ivar no_descriptor: told when no file could be opened because too many are.
-    @ivar sending: the connections that have an upload under a token, by its owner and the token.
-    @ivar budget: how many bytes all uploads together may hold in memory.
-    @ivar small: how many bytes all pipelined small files together may hold in memory.
-    @ivar outgoing: how many bytes all downloads together may read ahead.
-    @ivar turns: when contents are hashed that a client asks for.
     """
 
     noisy = False
 
     def __init__(
-        self,
-        executor: Executor,
-        clock: IReactorTime,
-        max_file_size: int | None = None,
-        guard: Guard | None = None,
-        limits: Limits = DEFAULTS,
+        self, depot: Depot, authenticator: Authenticator | None = None, limits: Limits = DEFAULTS
     ) -> None:
-        self.executor = executor
-        self.clock = clock
-        self.max_file_size = max_file_size
-        self.guard = Guard(executor, clock) if guard is None else guard
+        clock = depot.clock
+        self.depot = depot
+        self.authenticator = Authenticator(depot) if authenticator is None else authenticator
         self.limits = limits
-        self.door = Door(limits, clock)
+        self.connection_limit = ConnectionLimit(limits, clock)
         self.bandwidth = Bandwidth(clock, limits)
-        self.quota = Quota(clock, limits.quota)
-        self.no_descriptor = Seldom(clock, _say_no_descriptor)
-        self.workers = WorkerPool(executor)
-        self.admission = Admission(clock)
-        self.budget = MemoryBudget()
-        self.small = MemoryBudget()
-        self.outgoing = MemoryBudget(largest=BLOCK, smallest=16 * 1024)
-        self.turns = HashingTurns(clock, self._transfers)
-        self.sending: dict[tuple[str, str], FramedConnection] = {}
-        self._connections: set[FramedConnection] = set()
+        self._failures = FailureReport(clock)
+        self._connections: set[LineProtocol] = set()
         self._watch = Watch(clock, self._connections)
         self._made = 0
-        self._work: set[Deferred[Any]] = set()
         self._stopping = False
         self._all_closed: Deferred[None] | None = None
 
-    @property
-    def store(self) -> IStore:
-        return self.quota.store
-
-    @store.setter
-    def store(self, store: IStore) -> None:
-        self.quota.store = store
-
-    def buildProtocol(  # type: ignore[override]
-        self, addr: IAddress | None
-    ) -> XferServerProtocol | Refused:
-        refused = self.door.refused(addr)
+    def buildProtocol(self, addr: IAddress | None) -> LineProtocol | RefusedConnection:
+        refused = self.connection_limit.refuse(addr)
         if refused is not None:
             return refused
         self._made += 1
-        return XferServerProtocol(self, self._made)
+        session = LineSession(
+            self._made, self.depot, self.authenticator, self.limits, self.bandwidth, self._failures
+        )
+        return LineProtocol(session, CommandReader(session, FORMS), self)
 
-    def _transfers(self) -> bool:
-        """Whether any transfer runs."""
-        return self.budget.used or self.small.used or self.outgoing.used
-
-    def opened(self, connection: FramedConnection) -> None:
+    def opened(self, connection: LineProtocol) -> None:
         """A connection was made."""
         self._connections.add(connection)
         peer = connection.transport.getPeer()
-        connection.peer = peer_of(peer)
-        self.door.entered(connection.peer)
+        connection.network = counted_network(peer)
+        self.connection_limit.opened(connection.network)
         self._watch.begin()
         host, port = getattr(peer, "host", peer), getattr(peer, "port", "")
         log.info(
-            "#{number} connected from {host} {port}", number=connection.number, host=host, port=port
+            "#{number} connected from {host} {port}",
+            number=connection.session.number,
+            host=host,
+            port=port,
         )
         if self._stopping:
             connection.stop()
 
-    def closed(self, connection: FramedConnection) -> None:
+    def closed(self, connection: LineProtocol) -> None:
         """A connection was lost."""
         self._connections.discard(connection)
-        self.door.left(connection.peer)
+        self.connection_limit.closed(connection.network)
         if not self._connections:
             self._watch.end()
-        log.info("#{number} disconnected", number=connection.number)
+        log.info("#{number} disconnected", number=connection.session.number)
         if not self._connections and self._all_closed is not None:
             self._all_closed.callback(None)
-
-    def start(self, work: Coroutine[Deferred[Any], Any, R] | Deferred[R]) -> Deferred[R]:
-        """Let C{work} run; L{stop} waits for it even when its connection is gone."""
-        running = work if isinstance(work, Deferred) else Deferred.fromCoroutine(work)
-        self._work.add(running)
-
-        def ended(outcome: Any) -> Any:
-            self._work.discard(running)
-            return outcome
-
-        return running.addBoth(ended)
 
     async def stop(self) -> None:
         """Let the transfers that run finish for L{GRACE} seconds, then cut them off."""
@@ -154,20 +103,13 @@ class XferServerFactory(ServerFactory):
             connection.stop()
         if self._connections:
             log.info("waiting for {count} connections", count=len(self._connections))
-            cutting = self.clock.callLater(GRACE, self._cut_off)
+            cutting = self.depot.clock.callLater(GRACE, self._cut_off)
             await self._all_closed
             if cutting.active():
                 cutting.cancel()
-        await DeferredList(list(self._work), consumeErrors=True)
+        await self.depot.stop()
 
     def _cut_off(self) -> None:
         for connection in list(self._connections):
-            log.warn("#{number} cut off by the stop", number=connection.number)
+            log.warn("#{number} cut off by the stop", number=connection.session.number)
             connection.transport.abortConnection()
-
-
-def _say_no_descriptor(times: int) -> None:
-    log.error(
-        "too many files are open: {times} requests were refused; let the process have more",
-        times=times,
-    )

@@ -1,4 +1,4 @@
-"""What no one may exceed: the limits of a server, and the options that set them."""
+"""Define the limits of connections, and the options that set them."""
 
 from __future__ import annotations
 
@@ -6,35 +6,33 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from xferproto.depot.depot import NO_LIMITS, DepotLimits
 from xferproto.model.units import seconds, size
-from xferproto.store.interface import MOST_TOKENS
 from xferproto.twistd import Options as OneLineOptions
 
 MAX_ERRORS = 20
-"""So many errors in a row close the connection, unless the operator says otherwise."""
+"""Errors in a row that close a connection, by default."""
 
 
 BACKLOG = 1024
-"""So many connections may wait to be accepted, unless the operator says otherwise."""
+"""Connections that may wait to be accepted, by default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
-    The limits of one server; where C{None} or 0 is allowed, it is no limit.
+    Hold the limits of the connections of one server; 0 means no limit, except for counts.
 
-    @ivar connections: how many may be open at once.
-    @ivar per_peer: how many of them from one address; this machine's own are not counted.
-    @ivar idle: seconds that a peer has for its next line.
-    @ivar stall: seconds for which no byte of a payload may come, or none be taken; 0 for ever.
-    @ivar minimum_rate: bytes a second that a transfer must move while it waits for its peer.
-    @ivar minimum_over: seconds over which that is counted.
-    @ivar login_time: seconds in which one who may do nothing must have logged in.
-    @ivar errors: so many errors in a row close the connection.
-    @ivar quota: the most bytes that all files together may have, or None.
-    @ivar tokens: how many tokens of RESUME each user may have, and all strangers together.
-    @ivar rate: bytes a second, each way, for each connection.
-    @ivar total_rate: bytes a second, each way, for all connections together.
+    @ivar connections: the most connections open at once.
+    @ivar per_peer: the most of them from one client network; loopback is not counted.
+    @ivar idle: seconds that a client may wait with its next line.
+    @ivar stall: seconds that a transfer may make no progress because of its client.
+    @ivar minimum_rate: the least bytes a second of a transfer while it waits for its client.
+    @ivar minimum_over: the seconds over which that rate is averaged.
+    @ivar login_time: seconds that a client without rights has to log in.
+    @ivar errors: errors in a row that close a connection.
+    @ivar rate: the most bytes a second of each connection, in each direction.
+    @ivar total_rate: the most bytes a second of all connections together, in each direction.
     """
 
     connections: int = 10_000
@@ -45,90 +43,106 @@ class Limits:
     minimum_over: float = 300.0
     login_time: float = 60.0
     errors: int = MAX_ERRORS
-    quota: int | None = None
-    tokens: int = MOST_TOKENS
     rate: int = 0
     total_rate: int = 0
 
 
 DEFAULTS = Limits()
-"""The limits of a server whose operator says nothing."""
+"""The limits of a server without options."""
 
 
 def count(value: str) -> int:
     """
-    How many of something.
+    Parse a count.
 
-    @raise ValueError: it is no number above 0.
+    @raise ValueError: the text is not a whole number above 0.
     """
     if not re.fullmatch("[0-9]{1,9}", value) or int(value) == 0:
-        raise ValueError(f"{value} is no number above 0")
+        raise ValueError(f"{value} is not a whole number above 0")
     return int(value)
 
 
 class LimitOptions(OneLineOptions):
-    """The options that set L{Limits}."""
+    """Parse the options that set L{Limits}."""
 
     optParameters = [
         [
             "max-connections",
             None,
             DEFAULTS.connections,
-            "Connections at once, in all, as far as the system lets one have so many files open.",
+            "Most connections at once; lowered to what the system's limit of open files allows.",
             count,
         ],
         [
             "max-per-peer",
             None,
             DEFAULTS.per_peer,
-            "Connections at once from one address; this machine's own are not counted.",
+            "Most connections at once from one address; loopback addresses do not count.",
             count,
         ],
         [
             "backlog",
             None,
             BACKLOG,
-            "Connections that may wait to be accepted, as far as the system lets so many.",
+            "Most connections that wait to be accepted; lowered to the system's limit.",
             count,
         ],
         [
             "idle-timeout",
             None,
             DEFAULTS.idle,
-            "How long a client may wait with its next command, as in 90s or 10m; 0 for ever.",
+            "Longest wait for a client's next command, as in 90s or 10m; 0 for no limit.",
             seconds,
         ],
         [
             "stall-timeout",
             None,
             DEFAULTS.stall,
-            "How long a transfer may stand still for its client; 0 for ever.",
+            "Longest time that a transfer waits for its client without progress; 0 for no limit.",
             seconds,
         ],
         [
             "min-rate",
             None,
             DEFAULTS.minimum_rate,
-            "Bytes a second that a transfer must move over 5 minutes; 0 for any.",
+            "Least bytes a second of a transfer, averaged over 5 minutes; 0 for no minimum.",
             size,
         ],
         [
             "login-timeout",
             None,
             DEFAULTS.login_time,
-            "How long a client that may do nothing has to log in; 0 for ever.",
+            "Longest wait for the login of a client without rights; 0 for no limit.",
             seconds,
         ],
         ["max-errors", None, DEFAULTS.errors, "Errors in a row that close a connection.", count],
-        ["quota", None, None, "The most bytes of all files together; if not given, any.", size],
-        ["max-tokens", None, DEFAULTS.tokens, "Uploads under tokens, of each user.", count],
-        ["rate", None, 0, "Bytes a second, each way, for a connection; 0 for any.", size],
-        ["total-rate", None, 0, "Bytes a second, each way, for all together; 0 for any.", size],
+        [
+            "quota",
+            None,
+            None,
+            "Most bytes of all files together, as in 1T; no limit by default.",
+            size,
+        ],
+        ["max-tokens", None, NO_LIMITS.tokens, "Most resume tokens of each user.", count],
+        [
+            "rate",
+            None,
+            0,
+            "Most bytes a second of a connection, in each direction; 0 for no limit.",
+            size,
+        ],
+        [
+            "total-rate",
+            None,
+            0,
+            "Most bytes a second of all connections together, in each direction; 0 for no limit.",
+            size,
+        ],
     ]
 
 
 def limits_of(options: Any) -> Limits:
-    """The limits that L{LimitOptions} have come to."""
+    """Return the limits of connections from the options."""
     return Limits(
         connections=options["max-connections"],
         per_peer=options["max-per-peer"],
@@ -137,8 +151,15 @@ def limits_of(options: Any) -> Limits:
         minimum_rate=options["min-rate"],
         login_time=options["login-timeout"],
         errors=options["max-errors"],
-        quota=options["quota"],
-        tokens=options["max-tokens"],
         rate=options["rate"],
         total_rate=options["total-rate"],
+    )
+
+
+def depot_limits_of(options: Any) -> DepotLimits:
+    """Return the limits of the depot from the options."""
+    return DepotLimits(
+        file_size=options["max-file-size"],
+        quota=options["quota"],
+        tokens=options["max-tokens"],
     )

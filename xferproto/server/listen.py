@@ -1,4 +1,4 @@
-"""Where a server listens: Twisted's endpoints, with TLS and the PROXY protocol around them."""
+"""Make the endpoints that a server listens on, with TLS and the PROXY protocol around them."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from xferproto.server.proxy_protocol import ProxiedFactory
 from xferproto.server.tls import ServerCertificate
 
 _PLACE = {"tcp": 2, "tcp6": 1, "ssl": 5, "tls": 2, "unix": 2}
-"""Where an endpoint's backlog stands among its positional arguments; others make no socket."""
+"""The position of the backlog in an endpoint's arguments; other endpoints make no socket."""
 
 _SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
-"""Has the most connections that the system lets wait to be accepted, at any socket: listen(2)."""
+"""Holds the system's limit of connections that wait to be accepted on a socket: listen(2)."""
 
 
 def allowed_backlog(wanted: int, somaxconn: Path = _SOMAXCONN) -> int:
-    """How many connections can wait to be accepted, of so many that are wanted."""
-    with contextlib.suppress(OSError, ValueError):  # a system that does not tell
+    """Return how many connections can wait to be accepted, at most C{wanted}."""
+    with contextlib.suppress(OSError, ValueError):  # another system than Linux
         return min(wanted, int(somaxconn.read_text()))
     return wanted
 
 
 def with_backlog(description: str, backlog: int) -> str:
-    """An endpoint's description with this backlog, unless it has one or makes no socket."""
+    """Add a backlog to an endpoint's description, unless it has one or makes no socket."""
     (_, kind), *fields = endpoint_fields(description)
     place = _PLACE.get(kind)
     given = [key for key, _ in fields]
@@ -47,14 +47,14 @@ def with_backlog(description: str, backlog: int) -> str:
 
 
 @implementer(IStreamServerEndpoint)
-class Wrapped:
+class WrappedEndpoint:
     """
-    An endpoint with more between the socket and the protocol.
+    Put TLS and the PROXY protocol between the socket of an endpoint and the protocol.
 
-    @param reactor: times it.
+    @param reactor: times them.
     @param below: the endpoint that has the socket.
     @param proxied: whether each connection begins with a PROXY header.
-    @param certificate: for TLS, behind that header; or None for none.
+    @param certificate: the certificate for TLS, which begins after that header; None for no TLS.
     """
 
     def __init__(
@@ -86,21 +86,21 @@ def parse_endpoint(
     backlog: int = BACKLOG,
 ) -> IStreamServerEndpoint:
     """
-    The endpoint that a description is of.
+    Make an endpoint from its description.
 
-    Beside Twisted's own there is C{tls+ENDPOINT}, any of them with the server's certificate, as
+    Beside Twisted's own there is C{tls+ENDPOINT}: any of them with the server's certificate, as in
     C{tls+systemd:index=0}; C{tls+haproxy:ENDPOINT} is for a proxy that passes TLS on.
 
-    @param backlog: how many connections may wait to be accepted, where the description says none.
-    @raise ValueError: it is of none, or wants a certificate where there is none. Each kind of
+    @param backlog: how many connections may wait to be accepted, unless the description says it.
+    @raise ValueError: there is no such endpoint, or no certificate for C{tls+}. Each kind of
         endpoint may raise exceptions of its own.
     """
     inner = description.removeprefix("tls+")
     with_tls = inner != description
     if with_tls and certificate is None:
-        raise ValueError("tls+ goes with --tls-cert")
+        raise ValueError("tls+ needs --tls-cert")
     below = inner.removeprefix("haproxy:")
-    return Wrapped(
+    return WrappedEndpoint(
         reactor,
         serverFromString(reactor, with_backlog(below, backlog)),
         proxied=below != inner,
@@ -112,12 +112,12 @@ def listening_endpoints(
     reactor: Any, options: Mapping[str, Any], certificate: ServerCertificate | None
 ) -> list[tuple[str, IStreamServerEndpoint]]:
     """
-    The endpoints that the options ask for, each with the words that describe it.
+    Make the endpoints that the options ask for, each with its description for messages.
 
-    @param options: has C{endpoints}, descriptions; where there are none, C{interface} and C{port};
-        and C{backlog}.
+    @param options: C{endpoints}, a list of descriptions, or C{interface} and C{port} if it is
+        empty; and C{backlog}.
     @param certificate: for C{tls+} endpoints, and for C{interface} and C{port}.
-    @raise SystemExit: an endpoint string is wrong; told in one line.
+    @raise SystemExit: an endpoint string is wrong; with one line of text.
     """
     endpoints: list[tuple[str, IStreamServerEndpoint]] = []
     backlog = options["backlog"]
@@ -125,19 +125,19 @@ def listening_endpoints(
         try:
             endpoint = parse_endpoint(reactor, description, certificate, backlog)
             endpoints.append((description, endpoint))
-        except Exception as error:  # every kind of endpoint has its own way to refuse
+        except Exception as error:  # each kind of endpoint raises errors of its own
             raise SystemExit(f"xfer: bad endpoint {description!r}: {error}") from None
     if not endpoints:
         interface, number = options["interface"], options["port"]
         kind = TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint
         socket = kind(reactor, number, backlog, interface)
-        wrapped = Wrapped(reactor, socket, False, certificate)
+        wrapped = WrappedEndpoint(reactor, socket, False, certificate)
         endpoints.append((f"{interface} port {number}", wrapped))
     return endpoints
 
 
 def trial_line(listening_port: Any, near: str, number: int) -> str | None:
-    """A line for a shell that lists the files, or None where no line of a few words does."""
+    """Return a shell command that connects to a port, or None if no short one does."""
     factory = getattr(listening_port, "factory", None)
     if isinstance(factory, ProxiedFactory):
         return None

@@ -1,9 +1,9 @@
 """
-The PROXY protocol: whom a proxy has taken a connection from, told before its first byte.
+Read the header of the PROXY protocol, which names the client behind a proxy.
 
-The two forms of its header are specified in HAProxy's doc/proxy-protocol.txt, sections 2.1 and
-2.2. Twisted has an endpoint for it as well; but that tells a protocol of its connection before the
-header has come, with the proxy for its peer, and lets a half-closed connection drop.
+Its two forms are specified in HAProxy's doc/proxy-protocol.txt, sections 2.1 and 2.2. Twisted has
+an endpoint for it as well, but that calls C{connectionMade} before the header has come, with the
+proxy as the peer, and drops a half-closed connection.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _FAMILIES: dict[int, tuple[struct.Struct, type[IPv4] | type[IPv6]]] = {
 
 class Header(NamedTuple):
     """
-    What a header says.
+    Hold the fields of a header.
 
-    @ivar length: how many bytes it has.
-    @ivar peer: who has connected to the proxy; None where it does not say, as of its own checks.
-    @ivar host: where to.
+    @ivar length: its length in bytes.
+    @ivar peer: the client of the proxy; None without one, as in the proxy's own health checks.
+    @ivar host: the address that the client connected to.
     """
 
     length: int
@@ -56,9 +56,9 @@ class Header(NamedTuple):
 
 def parse_header(data: bytes) -> Header | None:
     """
-    The header that a connection begins with, or None while some of it is missing.
+    Parse the header that a connection begins with; None while some of it is missing.
 
-    @raise ValueError: it begins with something else.
+    @raise ValueError: the connection begins with something else.
     """
     start = data[: len(_SIGNATURE)]
     if _SIGNATURE.startswith(start):
@@ -90,7 +90,7 @@ def _parse_binary(data: bytes) -> Header | None:
         raise ValueError("a PROXY header of another version")
     if len(data) < length:
         return None
-    if command == 0x20 or family not in _FAMILIES:  # the proxy itself, or nothing with a port
+    if command == 0x20 or family not in _FAMILIES:  # the proxy itself, or a protocol without ports
         return Header(length)
     layout, kind = _FAMILIES[family]
     if rest < layout.size:
@@ -112,7 +112,7 @@ def _address(ip: IPv4 | IPv6, port: int) -> IAddress:
 
 @implementer(IHalfCloseableProtocol)
 class ProxiedConnection(ProtocolWrapper):
-    """A connection that a proxy has made; its protocol is made when the header has come."""
+    """Wait for the header on a connection from a proxy, then make the protocol."""
 
     factory: ProxiedFactory
 
@@ -172,7 +172,7 @@ class ProxiedConnection(ProtocolWrapper):
             protocol.writeConnectionLost()
 
     def _half_closeable(self) -> IHalfCloseableProtocol | None:
-        # A wrapper, as of TLS, claims whatever its transport can do, this one included.
+        # A wrapper, such as that of TLS, provides whatever its transport does, this one included.
         protocol = self.wrappedProtocol
         if isinstance(protocol, ProtocolWrapper):
             return None
@@ -184,7 +184,7 @@ class ProxiedConnection(ProtocolWrapper):
 
     def _refuse(self, reason: str) -> None:
         peer = super().getPeer()
-        log.warn("refused {peer}, which should be a proxy: {reason}", peer=peer, reason=reason)
+        log.warn("refused {peer}, which is not a proxy: {reason}", peer=peer, reason=reason)
         self._stop_waiting()
         self.abortConnection()
 
@@ -196,7 +196,7 @@ class ProxiedConnection(ProtocolWrapper):
 
 class ProxiedFactory(WrappingFactory[ProxiedConnection]):
     """
-    Wraps the factory behind a proxy.
+    Wrap a factory whose connections come from a proxy.
 
     @param clock: times the headers.
     """

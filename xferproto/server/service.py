@@ -1,4 +1,4 @@
-"""The service that C{twistd xfer} runs: options, endpoints, threads, start and stop."""
+"""Run a depot under twistd: options, endpoints, threads, start and stop."""
 
 from __future__ import annotations
 
@@ -19,66 +19,83 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
+from xferproto.depot.depot import Depot, DepotLimits
 from xferproto.model.errors import CertificateError, ListenFailed, StorageLost, XferError
 from xferproto.model.identity import ANYONE, Identity
 from xferproto.model.units import seconds, size
-from xferproto.server.auth.authenticator import Guard
+from xferproto.server.auth.authenticator import Authenticator
 from xferproto.server.auth.options import AccessOptions, check_reach
 from xferproto.server.auth.users import Users
 from xferproto.server.factory import XferServerFactory
-from xferproto.server.limits import LimitOptions, Limits, limits_of
+from xferproto.server.limits import LimitOptions, Limits, depot_limits_of, limits_of
 from xferproto.server.listen import allowed_backlog, listening_endpoints, trial_line
 from xferproto.server.maintenance.damage_report import report_damage
-from xferproto.server.maintenance.foreign_files import tell_foreign
+from xferproto.server.maintenance.foreign_files import report_foreign_files
 from xferproto.server.maintenance.scrub import Scrub
 from xferproto.server.tls import ServerCertificate, TLSOptions
 from xferproto.server.traffic.connection_limit import room_for
 from xferproto.signals import OperatorSignals
 from xferproto.store.local.store import LocalStore
 from xferproto.threads.executor import ThreadExecutor
-from xferproto.twistd import ExitStatus, port, tell_failed_start
+from xferproto.twistd import ExitStatus, port, report_failed_start
 
 log = Logger("xfer")
 
 R = TypeVar("R")
 
 UPKEEP_INTERVAL = 60.0
-"""Seconds after which the storage is looked at, and unfinished uploads are looked through."""
+"""Seconds between two checks of the storage directory and of unfinished uploads."""
 
 BACKUP_INTERVAL = 6 * 3600.0
 LARGE_BACKUP = 64 * 2**20
 """
-Seconds after which a catalogue of so many bytes, or more, is copied again; a smaller one in so much
-less time, so that the copies of a day are no more to write.
+Seconds between two copies of a catalogue of this many bytes or more. A smaller one is copied more
+often, in proportion, which writes no more bytes a day.
 """
 
 FILE_THREADS = min(32, 4 + 2 * (os.cpu_count() or 1))
-"""Threads that hash, write, sync and read: some for the processors, some that wait for the disk."""
+"""Threads that hash, write, sync and read: some keep processors busy, some wait for the disk."""
 
 
 class Options(AccessOptions, LimitOptions, TLSOptions):
-    """The options of C{twistd xfer}."""
+    """Parse the options of C{twistd xfer}."""
 
     command = "xfer"
     synopsis = "[options]"
-    longdesc = "A file depot that proves what it stores. Type HELP to it to see its commands."
+    longdesc = "A file depot that verifies what it stores. Its command HELP lists its commands."
     optParameters = [
         ["port", "p", 9000, "TCP port to listen on.", port],
-        ["interface", "i", "127.0.0.1", "Address to listen on."],
-        ["storage", "s", "storage", "Directory that holds the files; made if it is not there."],
+        [
+            "interface",
+            "i",
+            "127.0.0.1",
+            "Address to listen on; any but loopback needs --users or --anonymous.",
+        ],
+        [
+            "storage",
+            "s",
+            "storage",
+            "Directory that holds the files; created if it does not exist.",
+        ],
         [
             "partial-ttl",
             None,
             7 * 86400.0,
-            "How long an unfinished upload is kept, as in 12h or 7d, in seconds if bare.",
+            "How long an unfinished upload is kept, as in 12h or 7d.",
             seconds,
         ],
-        ["scrub-rate", None, 4 * 2**20, "Bytes a second to hash again; 0 for never.", size],
+        [
+            "scrub-rate",
+            None,
+            4 * 2**20,
+            "Bytes a second of stored files to verify in the background; 0 for none.",
+            size,
+        ],
         [
             "max-file-size",
             "m",
             None,
-            "Largest file to take, as in 10G; if not given, any.",
+            "Largest file to accept, as in 10G; no limit by default.",
             size,
         ],
     ]
@@ -88,7 +105,7 @@ class Options(AccessOptions, LimitOptions, TLSOptions):
         self["endpoints"] = []
 
     def opt_endpoint(self, description: str) -> None:
-        """Twisted endpoint to listen on, instead of --port and --interface; may be repeated."""
+        """Twisted endpoint to listen on, instead of --port and --interface; can be repeated."""
         self["endpoints"].append(description)
 
     opt_e = opt_endpoint
@@ -102,19 +119,19 @@ class Options(AccessOptions, LimitOptions, TLSOptions):
 
 class DepotService(Service):
     """
-    A depot: listens, stores, and stops without losing anything.
+    Run a depot: open the store, listen, and stop without losing anything.
 
-    @param reactor: runs it.
+    @param reactor: the reactor.
     @param storage: the storage directory.
-    @param endpoints: where to listen, each with the words that describe it.
-    @param max_file_size: as for L{XferServerFactory}.
+    @param endpoints: the endpoints to listen on, each with its description.
+    @param depot_limits: the limits of what is stored.
     @param partial_ttl: how long an unfinished upload under a token is kept, in seconds.
-    @param scrub_rate: how many bytes a second are hashed again; 0 for none.
-    @param limits: what no connection may exceed.
-    @param exit_status: set to 1 when listening fails after the start.
-    @param users: the users file, or None where there is none.
-    @param strangers: what those may do who have not logged in.
-    @param certificate: what C{endpoints} use for TLS; or None.
+    @param scrub_rate: the bytes a second that are verified in the background; 0 for none.
+    @param limits: the limits of connections.
+    @param exit_status: is set to 1 if listening fails after the start.
+    @param users: the users file, or None without one.
+    @param anonymous: the rights of clients that have not logged in.
+    @param certificate: the certificate that C{endpoints} use, or None.
     """
 
     def __init__(
@@ -122,13 +139,13 @@ class DepotService(Service):
         reactor: Any,
         storage: Path,
         endpoints: list[tuple[str, IStreamServerEndpoint]],
-        max_file_size: int | None,
+        depot_limits: DepotLimits,
         partial_ttl: float,
         scrub_rate: int,
         exit_status: ExitStatus,
         limits: Limits,
         users: Path | None = None,
-        strangers: Identity = ANYONE,
+        anonymous: Identity = ANYONE,
         certificate: ServerCertificate | None = None,
     ) -> None:
         self._reactor = reactor
@@ -154,30 +171,29 @@ class DepotService(Service):
                 ("scans", 1),
             )
         }
-        self._guard = Guard(self._executor("files"), reactor, Users(users), strangers)
-        self._factory = XferServerFactory(
-            self._executor("files"), reactor, max_file_size, guard=self._guard, limits=limits
-        )
-        self._signals = OperatorSignals(reactor, _say, self._read_again())
+        self._depot = Depot(None, self._executor("files"), reactor, depot_limits)
+        self._authenticator = Authenticator(self._depot, Users(users), anonymous)
+        self._factory = XferServerFactory(self._depot, self._authenticator, limits)
+        self._signals = OperatorSignals(reactor, _notify, self._reloads())
         self._ports: list[IListeningPort] = []
 
-    def _read_again(self) -> dict[str, Callable[[], None]]:
-        """What SIGHUP reads again."""
-        again: dict[str, Callable[[], None]] = {}
+    def _reloads(self) -> dict[str, Callable[[], None]]:
+        """Return what SIGHUP reloads, and how."""
+        reloads: dict[str, Callable[[], None]] = {}
         if self._certificate is not None:
-            again["the certificate"] = self._certificate.reload
-        if self._guard.users.path is not None:
-            again["the users file"] = self._guard.reload
-        return again
+            reloads["the certificate"] = self._certificate.reload
+        if self._authenticator.users.path is not None:
+            reloads["the users file"] = self._authenticator.reload
+        return reloads
 
     def _executor(self, pool: str) -> ThreadExecutor:
         return ThreadExecutor(self._reactor, self._pools[pool])
 
     def privilegedStartService(self) -> None:
         """
-        Take the ports, which may need a right that is given up after this.
+        Listen on the endpoints, before privileges are dropped.
 
-        @raise ListenFailed: one can't be had.
+        @raise ListenFailed: an endpoint can't be listened on.
         """
         super().privilegedStartService()
         for description, endpoint in self._endpoints:
@@ -186,7 +202,7 @@ class DepotService(Service):
             listening.addCallbacks(self._ports.append, failures.append)
             if failures:
                 raise _listen_failed(description, failures[0])
-            if not listening.called:  # then it is told when it fails
+            if not listening.called:
                 listening.addCallback(self._listen_ended, description, failures)
 
     def _listen_ended(self, _: object, description: str, failures: list[Failure]) -> None:
@@ -201,8 +217,8 @@ class DepotService(Service):
         """
         Read the users file, and open the store.
 
-        @raise UsersUnreadable: there is a mistake in it.
-        @raise StorageUnavailable: it can't be opened.
+        @raise UsersUnreadable: the users file can't be read, or has a mistake.
+        @raise StorageUnavailable: the store can't be opened.
         """
         super().startService()
         self._signals.start()
@@ -213,33 +229,34 @@ class DepotService(Service):
             raise
 
     def _start(self) -> None:
-        self._guard.users.read()
+        self._authenticator.users.read()
         self._make_room()
         for pool in self._pools.values():
             pool.start()
         try:
-            self._factory.store = LocalStore(
+            self._depot.store = LocalStore(
                 self._storage,
                 files=self._executor("files"),
                 writer=self._executor("writer"),
                 reader=self._executor("reader"),
                 scans=self._executor("scans"),
                 now=self._reactor.seconds,
-                tokens=self._factory.limits.tokens,
+                tokens=self._depot.limits.tokens,
             )
         except XferError:
             self._stop_pools()
             raise
         _settle_collector()
         log.info("storing in {path}", path=str(self._storage))
-        self._survey = Deferred.fromCoroutine(tell_foreign(self._executor("files"), self._storage))
-        self._reporting = Deferred.fromCoroutine(report_damage(self._factory.store))
-        self._guard.start()
+        maintenance = self._depot.store.maintenance
+        self._survey = Deferred.fromCoroutine(report_foreign_files(maintenance, str(self._storage)))
+        self._reporting = Deferred.fromCoroutine(report_damage(maintenance))
+        self._authenticator.start()
         self._upkeep_ended = self._upkeep.start(UPKEEP_INTERVAL, now=False)
-        self._tending = self._factory.store.tend()
+        self._tending = maintenance.tend()
         self._tending.addErrback(lambda failure: log.failure("upkeep failed", failure))
         if self._scrub_rate:
-            store, executor = self._factory.store, self._executor("files")
+            store, executor = self._depot.store, self._executor("files")
             self._scrub = Scrub(store, executor, self._reactor, self._scrub_rate)
             self._scrub.start()
         if self._certificate is not None:
@@ -248,12 +265,12 @@ class DepotService(Service):
             self._announce(listening_port)
 
     def _make_room(self) -> None:
-        door = self._factory.door
-        wanted, door.most = door.most, room_for(door.most)
-        if door.most < wanted:
+        limit = self._factory.connection_limit
+        wanted, limit.most = limit.most, room_for(limit.most)
+        if limit.most < wanted:
             log.warn(
-                "{most} connections at once, not {wanted}: the system lets too few files be open",
-                most=door.most,
+                "at most {most} connections at once, not {wanted}: raise the limit of open files",
+                most=limit.most,
                 wanted=wanted,
             )
 
@@ -269,9 +286,9 @@ class DepotService(Service):
             log.info("try it: printf 'LIST_FILES\\nQUIT\\n' | {line}", line=line)
 
     async def _look_after(self) -> None:
-        store = self._factory.store
+        maintenance = self._depot.store.maintenance
         try:
-            await store.check()
+            await maintenance.check()
         except StorageLost:
             if not self._storage_lost:
                 log.critical("the storage directory {path} is gone", path=str(self._storage))
@@ -280,24 +297,25 @@ class DepotService(Service):
         if self._storage_lost:
             log.warn("the storage directory {path} is back", path=str(self._storage))
             self._storage_lost = False
-        # Monotonic time: a clock that is set forward must not make uploads look forgotten.
+        # Monotonic time: a clock that is set forward must not expire uploads.
         now = time.monotonic()
         elapsed, self._looked = now - self._looked, now
         # Each by itself: where the disk is full, the one may go that the other can't.
-        await self._done("removing old partials", store.age_partials(elapsed, self._partial_ttl))
-        await self._done("tidying up", store.tend())
+        aging = maintenance.age_partials(elapsed, self._partial_ttl)
+        await self._done("removing old partials", aging)
+        await self._done("tidying up", maintenance.tend())
         if now >= self._backup_due:
-            self._backup_due = now + BACKUP_INTERVAL / 60  # should it fail
+            self._backup_due = now + BACKUP_INTERVAL / 60  # if it fails
             size = await self._back_up()
             if size is not None:
                 self._backup_due = now + BACKUP_INTERVAL * min(1, size / LARGE_BACKUP)
 
     async def _back_up(self) -> int | None:
-        """Copy the catalogue: the size of the copy; None where that failed."""
-        return await self._done("copying the catalogue", self._factory.store.backup())
+        """Copy the catalogue, and return the size of the copy; None if that failed."""
+        return await self._done("copying the catalogue", self._depot.store.maintenance.backup())
 
     async def _done(self, what: str, work: Deferred[R]) -> R | None:
-        """Wait for some upkeep; what fails is logged, and tried again the next time."""
+        """Wait for one upkeep task; a failure is logged, and it is tried again the next time."""
         try:
             return await work
         except (OSError, sqlite3.Error, XferError) as error:
@@ -313,7 +331,7 @@ class DepotService(Service):
         if self._upkeep.running:
             self._upkeep.stop()
             await self._upkeep_ended
-            await self._guard.stop()
+            await self._authenticator.stop()
         if self._scrub is not None:
             await self._scrub.stop()
         for listening_port in self._ports:
@@ -322,12 +340,12 @@ class DepotService(Service):
         if self._survey is not None:
             await self._survey
             await self._back_up()
-        await self._factory.store.close()
+        await self._depot.store.close()
         self._stop_pools()
         self._signals.stop()  # last: systemd may send SIGHUP behind its SIGTERM
 
     def stopService(self) -> Deferred[None]:
-        """Listen no more, let running transfers finish for a few seconds, close the store."""
+        """Stop listening, let transfers finish for a few seconds, and close the store."""
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
@@ -336,16 +354,16 @@ class DepotService(Service):
             pool.stop()
 
 
-def _say(line: str) -> None:
+def _notify(line: str) -> None:
     log.info("{line}", line=line)
 
 
 def _settle_collector() -> None:
     """
-    Let the garbage collector look less often, and not at all that was loaded by now.
+    Run the garbage collector less often, and not over what is loaded by now.
 
-    Requests make and drop many objects, hardly any of them in cycles; by default a few hundred new
-    ones make it look.
+    Requests create and drop many objects, hardly any of them in cycles; by default a few hundred
+    new ones start a collection.
     """
     gc.collect()
     gc.freeze()
@@ -361,10 +379,10 @@ def _listen_failed(description: str, failure: Failure) -> ListenFailed:
 
 def makeService(options: Options) -> DepotService:
     """
-    The service for these options.
+    Make the service for these options.
 
-    @raise SystemExit: a certificate or an endpoint string is wrong, or strangers would come in
-        unasked; told in one line.
+    @raise SystemExit: a certificate or an endpoint string is wrong, or other machines could connect
+        without rights or users given; with one line of text.
     """
     from twisted.internet import reactor
 
@@ -376,21 +394,22 @@ def makeService(options: Options) -> DepotService:
     check_reach(options)
     if (backlog := allowed_backlog(options["backlog"])) < options["backlog"]:
         log.warn(
-            "{backlog} connections can wait to be accepted, not {wanted}: net.core.somaxconn",
+            "at most {backlog} connections can wait to be accepted, not {wanted}: raise "
+            "net.core.somaxconn",
             backlog=backlog,
             wanted=options["backlog"],
         )
-    tell_failed_start("xfer")
+    report_failed_start("xfer")
     return DepotService(
         reactor,
         options["storage"],
         endpoints,
-        options["max-file-size"],
+        depot_limits_of(options),
         options["partial-ttl"],
         options["scrub-rate"],
         ExitStatus(),
         limits_of(options),
         options["users"],
-        options.strangers(),
+        options.anonymous_identity(),
         certificate,
     )

@@ -1,4 +1,4 @@
-"""The server's end of TLS: its options, its certificate, and a new one while it runs."""
+"""Read the TLS options and the certificate of a server, and reload it while the server runs."""
 
 from __future__ import annotations
 
@@ -26,12 +26,27 @@ log = Logger("xfer")
 
 
 class TLSOptions(usage.Options):
-    """What C{twistd xfer} takes for TLS."""
+    """Parse the TLS options of C{twistd xfer}."""
 
     optParameters: list[Any] = [
-        ["tls-cert", None, None, "PEM file of the certificate, chain after it: listen with TLS."],
-        ["tls-key", None, None, "PEM file of its key, unless --tls-cert has it."],
-        ["client-ca", None, None, "PEM file: ask clients for certificates that these signed."],
+        [
+            "tls-cert",
+            None,
+            None,
+            "PEM file of the certificate, followed by its chain: listen with TLS.",
+        ],
+        [
+            "tls-key",
+            None,
+            None,
+            "PEM file of its private key; not needed if it is in the file of --tls-cert.",
+        ],
+        [
+            "client-ca",
+            None,
+            None,
+            "PEM file of authorities: ask clients for a certificate that one of them signed.",
+        ],
     ]
 
     def postOptions(self) -> None:
@@ -39,11 +54,11 @@ class TLSOptions(usage.Options):
             if self[name] is not None:
                 self[name] = Path(self[name]).absolute()  # a daemon changes its directory
                 if self["tls-cert"] is None:
-                    raise usage.UsageError(f"--{name} goes with --tls-cert")
+                    raise usage.UsageError(f"--{name} needs --tls-cert")
 
     def certificate(self) -> ServerCertificate | None:
         """
-        The server's certificate, where one is given.
+        Read the server's certificate, or return None without C{--tls-cert}.
 
         @raise CertificateError: a file can't be used.
         """
@@ -55,12 +70,14 @@ class TLSOptions(usage.Options):
 @implementer(IOpenSSLServerConnectionCreator)
 class ServerCertificate:
     """
-    What the server shows, and whose certificates it takes; read from files, again when told to.
+    Hold the TLS context of a server: its certificate, and the authorities of client certificates.
 
-    @param certificate: a PEM file: the certificate, and those between it and the root after it.
+    The files are read at once, and again by L{reload}.
+
+    @param certificate: a PEM file: the certificate, followed by the intermediate ones.
     @param key: a PEM file with its key; if None, the key is in the other file.
-    @param client_ca: a PEM file with the certificates that client certificates are checked by. A
-        client without one is let in; one with a certificate that is not good is not.
+    @param client_ca: a PEM file of the authorities that client certificates are checked against. A
+        client without a certificate may connect; one with a certificate that is not valid may not.
     @raise CertificateError: a file can't be used.
     """
 
@@ -68,7 +85,7 @@ class ServerCertificate:
         self._certificate = certificate
         self._key = key
         self._client_ca = client_ca
-        self._context, self._told = self._read()
+        self._context, self._description = self._read()
 
     def _read(self) -> tuple[SSL.Context, str]:
         credential = read_credential(self._certificate, self._key)
@@ -81,31 +98,31 @@ class ServerCertificate:
                     context.add_client_ca(authority)
                 context.set_session_id(b"xfer")
                 context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_CLIENT_ONCE)
-        except SSL.Error as error:  # a key that is too short for OpenSSL's security level
+        except SSL.Error as error:  # such as a key too short for OpenSSL's security level
             text = "; ".join(entry[-1] for entry in error.args[0])
             raise CertificateError(f"OpenSSL won't use {self._certificate}: {text}.") from None
         shown = credential.certificate
         bad = validity(shown)
-        told = (
-            f"{subject(shown)}, good until {shown.not_valid_after_utc:%Y-%m-%d}, "
+        description = (
+            f"{subject(shown)}, valid until {shown.not_valid_after_utc:%Y-%m-%d}, "
             f"SHA-256 {fingerprint(shown)}{'' if bad is None else f'; but {bad}'}"
         )
-        return context, told
+        return context, description
 
     def announce(self) -> None:
-        """Write into the log which certificate is in force."""
-        log.info("the TLS certificate is {told}", told=self._told)
+        """Log which certificate is in use."""
+        log.info("the TLS certificate is {description}", description=self._description)
 
     def reload(self) -> None:
         """
-        Read the files again, for the connections that come from now on.
+        Read the files again, for new connections.
 
-        Where they can't be used, the log says why, and what was in force stays.
+        If they can't be used, the log says why, and the former certificate stays in use.
         """
         try:
-            self._context, self._told = self._read()
+            self._context, self._description = self._read()
         except CertificateError as error:
-            log.error("the TLS certificate stays as it was: {error}", error=error)
+            log.error("the TLS certificate is not replaced: {error}", error=error)
         else:
             self.announce()
 

@@ -1,1 +1,1 @@
-"""The bytes of a file on their way: one pipeline in, one out, the same for server and client."""
+"""Move the bytes of a file: count, hash and write, with back-pressure; for server and client."""

@@ -1,4 +1,4 @@
-"""How much memory the transfers of one process may hold, shared fairly between them."""
+"""Share memory fairly between the transfers of one process."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ MIB = 1024 * KIB
 
 class MemoryBudget:
     """
-    Splits a number of bytes between the transfers that run in one direction.
+    Split a number of bytes between the transfers that run in one direction.
 
-    @param total: bytes that all of them may hold together.
-    @param largest: the most that one may hold; more than this gains no speed.
-    @param smallest: what each may hold however many there are, so that all of them move.
+    @param total: bytes that all transfers may hold together.
+    @param largest: the most bytes that one may hold; more gains no speed.
+    @param smallest: the bytes that each may hold however many there are, so that all make progress.
     """
 
     def __init__(
@@ -27,14 +27,16 @@ class MemoryBudget:
         self._members = 0
 
     def join(self) -> None:
+        """Count one more transfer; L{leave} follows."""
         self._members += 1
 
     def leave(self) -> None:
+        """Count one transfer less."""
         self._members -= 1
 
     @contextlib.contextmanager
     def membership(self) -> Iterator[None]:
-        """A context in which one is a member."""
+        """Join, and leave at the end of the context."""
         self.join()
         try:
             yield
@@ -43,10 +45,10 @@ class MemoryBudget:
 
     @property
     def used(self) -> bool:
-        """Whether there are members."""
+        """Whether any transfer has joined."""
         return self._members > 0
 
     @property
     def share(self) -> int:
-        """Bytes that each member may hold now."""
+        """The bytes that each transfer may hold now."""
         return max(self._smallest, min(self._largest, self._total // max(1, self._members)))

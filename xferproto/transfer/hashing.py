@@ -1,4 +1,4 @@
-"""The hashing of bytes that are stored already, from their beginning to their end."""
+"""Hash bytes that are already stored."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from xferproto.transfer.digest import Digest, md5, sha256
 HASH_BLOCK = 1024 * 1024
 """Bytes read and hashed at a time."""
 
-Pace = Callable[[int], Awaitable[None]]
-"""Told how many bytes are hashed; what it returns is waited for before the next ones."""
+Checkpoint = Callable[[int], Awaitable[None]]
+"""Awaited after each block with the number of bytes hashed; it may wait, or raise to stop."""
 
 
 class ContentDigest:
     """
-    Both hashes of one content, as far as it came by.
+    Compute both hashes of one content.
 
-    @ivar md5: the one that names it.
-    @ivar sha256: the one that tells contents with one MD5 apart.
+    @ivar md5: the hash that identifies the content.
+    @ivar sha256: the hash that distinguishes contents with the same MD5.
     """
 
     def __init__(self) -> None:
@@ -30,12 +30,12 @@ class ContentDigest:
         self.sha256: Digest = sha256()
 
     def update(self, block: bytes) -> None:
-        """Add bytes to both. Blocks."""
+        """Add bytes to both hashes. Blocks."""
         self.md5.update([block])
         self.sha256.update([block])
 
     def digests(self) -> Digests:
-        """What they come to."""
+        """Return both hashes of the bytes so far."""
         return Digests(self.md5.hex(), self.sha256.hex())
 
 
@@ -43,13 +43,13 @@ async def hash_stored(
     read: Callable[[int, int], Deferred[bytes]],
     length: int,
     executor: Executor,
-    pace: Pace,
+    checkpoint: Checkpoint,
 ) -> ContentDigest:
     """
-    Hash the first C{length} bytes that C{read} gives, block by block.
+    Hash the first C{length} bytes of a content, block by block.
 
-    @param read: gives exactly so many bytes from an offset on.
-    @raise Exception: what C{read} or C{pace} failed with.
+    @param read: returns bytes, given an offset and their exact number.
+    @raise Exception: what C{read} or C{checkpoint} failed with.
     """
     digest = ContentDigest()
     offset = 0
@@ -58,5 +58,5 @@ async def hash_stored(
         block = await read(offset, count)
         await executor.run(digest.update, block)
         offset += count
-        await pace(offset)
+        await checkpoint(offset)
     return digest

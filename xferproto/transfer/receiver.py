@@ -1,5 +1,5 @@
 """
-The way in: a declared number of bytes, counted down, hashed and written on threads.
+Receive a declared number of bytes, and hash and write them on threads.
 
 Shared by the server's uploads and the client's downloads.
 """
@@ -18,22 +18,22 @@ from xferproto.transfer.budget import MemoryBudget
 
 class Receiver:
     """
-    Takes exactly C{size} bytes and hands them to every step, each step in its order.
+    Take exactly C{size} bytes, and pass them to every step in order.
 
-    The slowest step holds the others back: when bytes that not every step has done exceed the share
-    of the budget, L{full} is true, until C{drained} is called.
+    The slowest step applies back-pressure: when the bytes that some step has not done exceed the
+    share of the budget, L{full} is true, until C{drained} is called.
 
-    @param size: how many bytes will come.
-    @param steps: what to do with them; they run side by side.
+    @param size: the number of bytes that will come.
+    @param steps: what to do with the bytes; the steps run in parallel.
     @param workers: the workers that run them.
-    @param budget: says how much may wait.
+    @param budget: limits the bytes that wait.
     @param drained: called when L{full} is true no longer.
-    @param failed: called once, when a step has raised; the receiver then drops what comes, and
-        L{finish} tells why.
+    @param failed: called once, when a step has raised; the receiver then drops further bytes, and
+        L{finish} raises the error.
 
     @ivar remaining: bytes still to come.
-    @ivar full: whether the sender should be held back now.
-    @ivar failure: what a step raised first, or None.
+    @ivar full: whether to pause the sender.
+    @ivar failure: the first error of a step, or None.
     """
 
     def __init__(
@@ -63,15 +63,15 @@ class Receiver:
 
     @property
     def block(self) -> int:
-        """How many bytes are worth taking at once."""
+        """The most bytes worth reading at once."""
         return min(self.remaining, self._budget.share)
 
     def write(self, data: bytes) -> None:
-        """Take the next bytes; not more than L{remaining}."""
+        """Take the next bytes, at most L{remaining}."""
         self.remaining -= len(data)
         if self._stopped:
             return
-        if not self._joined:  # whoever sends nothing takes nothing from the others
+        if not self._joined:  # a peer that sends nothing takes no share
             self._joined = True
             self._budget.join()
         for number, stream in enumerate(self._streams):
@@ -81,7 +81,7 @@ class Receiver:
             self.full = True
 
     def refuse(self, error: Exception) -> None:
-        """Take no more, as if a step had raised this."""
+        """Drop further bytes, as if a step had raised this error."""
         if self.failure is None:
             self._fail(Failure(error))
 
@@ -93,7 +93,7 @@ class Receiver:
 
     async def finish(self) -> None:
         """
-        Wait until every step has done all bytes; may be called again when it was cancelled.
+        Wait until every step has done all bytes; may be called again after a cancellation.
 
         @raise Exception: what a step raised.
         """
@@ -102,7 +102,7 @@ class Receiver:
             self.failure.raiseException()
 
     async def stop(self) -> None:
-        """Drop what waits, and wait for what runs, however it ends."""
+        """Drop the bytes that wait, and wait for the steps that run, however they end."""
         self._drop()
         await self._when_idle()
 
@@ -124,7 +124,7 @@ class Receiver:
             stream.stopped = True
 
     def _done(self, number: int, count: int) -> None:
-        """A step has done so many bytes, or will not."""
+        """Count the bytes that a step has done or skipped."""
         self._held[number] -= count
         failure = self._streams[number].failure
         if failure is not None and self.failure is None:

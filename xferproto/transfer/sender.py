@@ -1,5 +1,5 @@
 """
-The way out: blocks from a source to a transport, no faster than it takes them.
+Send blocks from a source to a transport, no faster than it takes them.
 
 Shared by the server's downloads and listings and the client's uploads.
 """
@@ -15,19 +15,19 @@ from zope.interface import implementer
 from xferproto.model.errors import ConnectionCut
 
 BLOCK = 1024 * 1024
-"""The most bytes read and written at a time: a handoff between threads is paid once for each."""
+"""The most bytes of a block; there is one handoff between threads for each."""
 
 
 @implementer(IPushProducer)
 class Sender:
     """
-    Writes what C{read} gives until it gives nothing. One block is read ahead while one is sent.
+    Write what C{read} returns until it is empty. One block is read ahead while one is sent.
 
-    It does not register itself: who owns the transport passes on its pauses.
+    It does not register as a producer: the owner of the transport passes pauses on.
 
     @param transport: where the blocks go.
-    @param read: the next block, empty at the end.
-    @ivar written: bytes that went to the transport.
+    @param read: returns the next block, empty at the end.
+    @ivar written: the number of bytes written to the transport.
     """
 
     def __init__(self, transport: ITransport, read: Callable[[], Deferred[bytes]]) -> None:
@@ -40,7 +40,7 @@ class Sender:
 
     async def run(self) -> None:
         """
-        Send everything; returns when the last block is with the transport and no read is out.
+        Send everything; return when the transport has the last block and no read is under way.
 
         @raise ConnectionCut: L{stopProducing} was called.
         @raise Exception: what C{read} failed with; all blocks before it were sent.

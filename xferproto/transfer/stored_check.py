@@ -1,42 +1,41 @@
-"""Is what is stored still what was stored? One content at a time."""
+"""Check whether a stored content still has the hashes that it was stored with."""
 
 from __future__ import annotations
 
 from xferproto.model.errors import Corrupt
-from xferproto.model.identity import EVERYTHING, View
+from xferproto.model.identity import View
 from xferproto.store.interface import IStore
 from xferproto.threads.executor import Executor
-from xferproto.transfer.hashing import Pace, hash_stored
+from xferproto.transfer.hashing import Checkpoint, hash_stored
 
 
 async def verify(
-    store: IStore, id: str, executor: Executor, pace: Pace, view: View = EVERYTHING
+    store: IStore, id: str, executor: Executor, checkpoint: Checkpoint, view: View
 ) -> bool:
     """
-    Hash a stored content again, and tell the store what came out: whether it is right.
+    Hash a stored content again, report the result to the store, and return whether it is intact.
 
-    @param view: of whoever asks; one who does not see the content is told that there is none.
-    @raise NoSuchFile: there is no such content.
-    @raise Exception: its bytes can't be read now, which says nothing about them; or what C{pace}
-        raised.
+    @param view: the view of the user who asks.
+    @raise NoSuchFile: there is no such content in the view.
+    @raise Exception: the bytes can't be read now, and may be intact; or what C{checkpoint} raised.
     """
     while True:
-        right = await _verify_once(store, id, executor, pace, view)
+        right = await _verify_once(store, id, executor, checkpoint, view)
         if right is not None:
             return right
 
 
 async def _verify_once(
-    store: IStore, id: str, executor: Executor, pace: Pace, view: View
+    store: IStore, id: str, executor: Executor, checkpoint: Checkpoint, view: View
 ) -> bool | None:
     try:
         content = await store.open(id, view)
     except Corrupt:
-        return await store.missed(id)
+        return await store.maintenance.missed(id)
     try:
-        digest = await hash_stored(content.read, content.entry.size, executor, pace)
+        digest = await hash_stored(content.read, content.entry.size, executor, checkpoint)
     except Corrupt:
-        return await store.checked(id, None, content)
+        return await store.maintenance.checked(id, None, content)
     finally:
         content.close()
-    return await store.checked(id, digest.digests(), content)
+    return await store.maintenance.checked(id, digest.digests(), content)

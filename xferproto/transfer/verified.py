@@ -1,4 +1,4 @@
-"""An upload whose bytes are counted, hashed and stored on their way."""
+"""Count, hash and store the bytes of an upload as they come."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from xferproto.transfer.receiver import Receiver
 
 class VerifiedUpload:
     """
-    Takes the payload of an upload into a store.
+    Receive the payload of an upload into a store.
 
-    MD5 is one step; SHA-256, which processors help with, shares the other with the writing.
+    MD5 is one step; SHA-256, which processors accelerate, shares the other with the writing.
 
-    @param upload: where the bytes go.
-    @param name: what the file is called.
-    @param size: how many there will be from now on.
+    @param upload: the store's upload.
+    @param name: the name of the file.
+    @param size: the number of bytes still to come.
     @param workers: where they are hashed and written.
-    @param budget: says how many bytes may wait.
+    @param budget: limits the bytes that wait.
     @param drained: called when L{full} is true no longer.
-    @param failed: called when hashing or writing has failed; L{finish} then tells why.
-    @param digest: the hashes of the bytes before these, where there are any.
-    @param keep: whether what came is kept when it is given up: all of it is written then.
+    @param failed: called when hashing or writing has failed; L{finish} raises the error.
+    @param digest: the hashes of the bytes before, if there are any.
+    @param keep: whether an abort keeps the bytes that came; they are written then.
     """
 
     def __init__(
@@ -62,27 +62,32 @@ class VerifiedUpload:
 
     @property
     def block(self) -> int:
-        """How many bytes are worth taking at once."""
+        """The most bytes worth reading at once."""
         return self._receiver.block
 
     @property
     def full(self) -> bool:
-        """Whether the peer should be held back now."""
+        """Whether to pause the peer."""
         return self._receiver.full
+
+    @property
+    def failed(self) -> bool:
+        """Whether hashing or writing has failed, or it was refused."""
+        return self._receiver.failure is not None
 
     def write(self, data: bytes) -> None:
         """Take the next bytes, at most L{remaining}."""
         self._receiver.write(data)
 
     def refuse(self, error: Exception) -> None:
-        """Take no more: L{finish} fails with this."""
+        """Drop further bytes; L{finish} raises this error."""
         self._receiver.refuse(error)
 
     async def finish(self) -> Entry:
         """
-        Commit what came: its entry, once it is durable. The upload is over, however this ends.
+        Commit the bytes, and return the entry once it is durable. This ends the upload in any case.
 
-        @raise RequestError: the store refuses it.
+        @raise RequestError: the store refuses the upload.
         @raise Exception: what writing failed with.
         """
         try:
@@ -93,9 +98,9 @@ class VerifiedUpload:
         return await self._upload.commit(self._digest.digests())
 
     async def abort(self) -> None:
-        """Give up. Nothing of it stays, unless it is to be kept."""
+        """End the upload; its bytes are removed, unless they are to be kept."""
         if self._keep:
-            # What the disk refuses of it will be sent again.
+            # The client sends again what the disk did not take.
             with contextlib.suppress(Exception):
                 await self._receiver.finish()
         else:

@@ -1,1 +1,1 @@
-"""The unattended client: what appears in a directory is carried to the depot, whatever happens."""
+"""The unattended client: send the files that appear in a directory to the depot."""

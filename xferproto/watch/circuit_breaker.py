@@ -1,4 +1,4 @@
-"""Whether the depot can be reached: told once when it is not, and once when it is again."""
+"""Stop trying while the depot can't be reached; log once when it is lost, and once when back."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from twisted.logger import Logger
 
 from xferproto.client.retry_policy import BACKOFF
 from xferproto.model.units import duration
-from xferproto.watch.failure_policy import Judgement, Verdict
+from xferproto.watch.failure_policy import Decision, FailureKind
 
 SLOW = 300.0
 """
-Seconds until it is tried again, where somebody has to mend something: servers hold it against who
-comes with a wrong password again and again.
+Seconds until the next try, if an administrator has to fix something: servers delay those who log in
+with a wrong password again and again.
 """
 
 log = Logger()
 
 
-class Reach:
+class CircuitBreaker:
     """
-    Shared by all that talk to the depot: while it is away one of them tries, the others wait.
+    Let one connection try while the depot can't be reached, and make the others wait.
 
-    @param depot: the words that describe it.
+    @param depot: the depot, as messages call it.
     @param changed: called when any of the variables has changed.
-    @param delay: seconds to wait, from how many tries have failed.
-    @ivar up: whether it was there the last time; None before the first.
+    @param delay: seconds to wait, by the number of failed tries.
+    @ivar up: whether the last try succeeded; None before the first.
     @ivar since: since when, in seconds of the clock.
-    @ivar reason: why it is not.
-    @ivar next_try: when it is tried again.
+    @ivar reason: why the last try failed.
+    @ivar next_try: the time of the next try.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class Reach:
         self._changed = changed
         self._delay = delay
         self._failed = 0
-        self._told: Verdict | None = None
+        self._logged: FailureKind | None = None
         self._call: IDelayedCall | None = None
         self._trying = False
         self._waiting: list[Deferred[None]] = []
 
     @contextlib.asynccontextmanager
     async def attempt(self) -> AsyncIterator[None]:
-        """A context in which the depot may be asked; entered when it is time to."""
+        """Enter a context in which the depot may be asked, when it is time for the next try."""
         while self.up is False and (self._call is not None or self._trying):
             waiter: Deferred[None] = Deferred()
             self._waiting.append(waiter)
@@ -74,7 +74,7 @@ class Reach:
                 self._wake()
 
     def worked(self) -> None:
-        """It has answered."""
+        """Note that the depot has answered."""
         if self.up:
             return
         if self.up is False:
@@ -84,33 +84,33 @@ class Reach:
         self.up, self.reason, self.next_try = True, None, None
         self.since = self._clock.seconds()
         self._failed = 0
-        self._told = None
+        self._logged = None
         self._trying = False
         self._changed()
         self._wake()
 
-    def failed(self, judgement: Judgement) -> None:
-        """It has not: it is away, or somebody has to mend something."""
-        mistake = judgement.verdict is Verdict.MISTAKE
+    def failed(self, decision: Decision) -> None:
+        """Note that the depot can't be reached, or that an administrator has to fix something."""
+        misconfigured = decision.kind is FailureKind.MISCONFIGURED
         if self.up is not False:
             self.up, self.since = False, self._clock.seconds()
-        elif self._call is not None:  # another one has found it out
+        elif self._call is not None:  # another connection has failed before
             return
-        self.reason = judgement.cause
+        self.reason = decision.cause
         self._failed += 1
         self._trying = False
-        seconds = SLOW if mistake else self._delay(self._failed)
+        seconds = SLOW if misconfigured else self._delay(self._failed)
         self.next_try = self._clock.seconds() + seconds
         self._call = self._clock.callLater(seconds, self._due)
-        if self._told is not judgement.verdict:
-            self._told = judgement.verdict
-            self._tell(judgement.cause, mistake)
+        if self._logged is not decision.kind:
+            self._logged = decision.kind
+            self._log(decision.cause, misconfigured)
         self._changed()
 
-    def _tell(self, cause: str, mistake: bool) -> None:
-        if mistake:
+    def _log(self, cause: str, misconfigured: bool) -> None:
+        if misconfigured:
             log.critical(
-                "nothing is sent until this is mended: {cause} ({depot}; tried again every "
+                "nothing is sent until this is fixed: {cause} ({depot}; tried again every "
                 "{period}, and at a restart)",
                 cause=cause.rstrip("."),
                 depot=self._depot,
@@ -129,7 +129,7 @@ class Reach:
         self._wake()
 
     def try_now(self) -> None:
-        """Do not wait any longer until it is tried again: something may have been mended."""
+        """Try at once: something may have been fixed."""
         if self._call is not None:
             self._cancel()
             self._due()
@@ -146,5 +146,5 @@ class Reach:
             call.cancel()
 
     def stop(self) -> None:
-        """No more of it; who waits goes on waiting until cancelled."""
+        """Stop trying; those who wait go on waiting until they are cancelled."""
         self._cancel()

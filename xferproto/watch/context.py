@@ -1,4 +1,4 @@
-"""What all that work on a watched directory share."""
+"""What the parts of the unattended client share."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xferproto.threads.executor import Executor
-from xferproto.watch.circuit_breaker import Reach
-from xferproto.watch.counters import Figures
+from xferproto.watch.circuit_breaker import CircuitBreaker
+from xferproto.watch.counters import Counters
 from xferproto.watch.directory import WatchedDirectory
 from xferproto.watch.journal import Journal
 from xferproto.watch.options import WatchSettings
@@ -16,20 +16,22 @@ from xferproto.watch.queue import Queue
 
 
 @dataclass(frozen=True)
-class Workplace:
+class WatchContext:
     """
-    @ivar clock: the reactor, or what tests turn by hand.
-    @ivar now: a time that only goes forward, in seconds.
-    @ivar disk: one thread, on which all work on the directory and the journal is done: so a walk
-        never sees half of a move.
+    Hold what all parts that work on one watched directory use.
+
+    @ivar clock: the reactor, or a clock of tests.
+    @ivar now: a monotonic time, in seconds.
+    @ivar disk: the one thread on which the directory and the journal are used, so that a scan never
+        sees half of a move.
     @ivar directory: open.
     @ivar queue: the files that are held.
-    @ivar reach: whether the depot is there.
-    @ivar figures: what was done.
-    @ivar returned: device and inode of files that this process has moved back, because they had
-        changed: that they were renamed is no sign that they are complete.
-    @ivar failed: told what ends the work: L{DirectoryGone
-        <xferproto.watch.directory.DirectoryGone>}, or what should not have happened.
+    @ivar breaker: whether the depot can be reached.
+    @ivar counters: what was done.
+    @ivar returned: device and inode of files that this process has moved back because they had
+        changed; such a rename does not mean that they are complete.
+    @ivar failed: called with what ends the work: L{DirectoryGone
+        <xferproto.watch.directory.DirectoryGone>}, or an unexpected error.
     """
 
     clock: Any
@@ -39,7 +41,7 @@ class Workplace:
     directory: WatchedDirectory
     journal: Journal
     queue: Queue
-    reach: Reach
-    figures: Figures
+    breaker: CircuitBreaker
+    counters: Counters
     failed: Callable[[Exception], object]
     returned: set[tuple[int, int]] = field(default_factory=set)

@@ -1,4 +1,4 @@
-"""What the unattended client has done since it was started, and what troubles it."""
+"""Count what the unattended client has done since its start, and note its troubles."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Last:
     The last file that was sent, or has failed.
 
     @ivar path: relative to the directory.
-    @ivar text: its id, or why it has failed.
+    @ivar text: its id, or why it failed.
     @ivar size: in bytes.
     @ivar time: seconds since the epoch.
     """
@@ -27,15 +27,17 @@ class Last:
     time: float
 
 
-class Figures:
+class Counters:
     """
-    @param now: seconds since the epoch.
-    @ivar started: when it was started.
-    @ivar sent_files: how many files the depot has been sent, and has verified.
+    Count the files that were sent or have failed.
+
+    @param now: returns seconds since the epoch.
+    @ivar started: when the client was started.
+    @ivar sent_files: how many files were sent and verified.
     @ivar sent_bytes: how many bytes they have.
     @ivar failed_files: how many could not be stored.
-    @ivar troubled: what keeps it from its work on this machine.
-    @ivar watcher: called when any of it has changed, or something else that the status tells.
+    @ivar troubled: what keeps the client from working on this machine; None if nothing does.
+    @ivar watcher: called when anything has changed that the status shows.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -50,31 +52,31 @@ class Figures:
         self._now = now
 
     def changed(self) -> None:
-        """Something that the status tells has changed."""
+        """Note that something has changed that the status shows."""
         self.watcher()
 
     def sent(self, path: str, id: str, size: int) -> None:
-        """The depot has a file."""
+        """Count a file that was sent."""
         self.sent_files += 1
         self.sent_bytes += size
         self.last_sent = Last(path, id, size, self._now())
         self.changed()
 
     def failed(self, path: str, cause: str) -> None:
-        """A file can't be stored."""
+        """Count a file that can't be stored."""
         self.failed_files += 1
         self.last_failed = Last(path, cause, 0, self._now())
         self.changed()
 
     def trouble(self, what: str) -> None:
-        """Something is wrong on this machine; told once."""
+        """Note and log a trouble of this machine, once."""
         if self.troubled is None:
             log.critical("{what}", what=what)
             self.troubled = what
             self.changed()
 
     def no_trouble(self) -> None:
-        """It is well again."""
+        """Note that the trouble is over."""
         if self.troubled is not None:
             log.info("no longer: {what}", what=self.troubled)
             self.troubled = None

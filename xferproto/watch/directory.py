@@ -1,4 +1,4 @@
-"""The watched directory itself: whether it can be used, is still there, and is ours alone."""
+"""The watched directory: whether it is usable and still there, and the lock on it."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ from xferproto.files.directories import make_directory
 from xferproto.model.errors import XferError
 
 SENT = "sent"
-"""Gets the files that are stored."""
+"""The directory for files that were stored."""
 
 FAILED = "failed"
-"""Gets the files that can't be stored, each with its reason beside it."""
+"""The directory for files that can't be stored, each with a reason file beside it."""
 
 LOCK = ".xfer-watch.lock"
 STATE = ".xfer-watch.sqlite"
 STATUS = ".xfer-watch.json"
 ASIDE = ".xfer-watch.aside"
-"""What else there is in a watched directory; never carried, like everything hidden."""
+"""Other files in a watched directory; never sent, like everything hidden."""
 
 LOCK_TRIES = 10
 LOCK_PAUSE = 0.1
-"""Who only looks whether somebody has the lock has it for a moment: that is waited for."""
+"""How often and how long to wait for a process that holds the lock only to check it."""
 
 
 class DirectoryUnusable(XferError):
-    """A directory can't be watched; the text says which, and why."""
+    """A directory can't be watched; the text says which one and why."""
 
 
 class DirectoryGone(DirectoryUnusable):
-    """A directory that was watched is no longer there, or is another one."""
+    """A watched directory is gone, or is another one."""
 
 
 class WatchedDirectory:
     """
-    A directory that this process alone watches, while it is open. All methods block.
+    Lock a directory, so that this process alone watches it while it is open. All methods block.
 
     @param path: its absolute path.
-    @param made: the names of directories in it that are made if they are not there.
-    @param written: whether files are to be moved in it; else it need not be writable.
+    @param made: the names of directories that are made in it.
+    @param written: whether files will be moved in it; else it need not be writable.
     @ivar path: its absolute path.
     @ivar device: the file system that it lies on.
     @ivar has_file: whether it has a lock file.
-    @ivar marker: the word that its lock file holds, if it has one: it tells this directory from
-        an empty one that is seen where it is not mounted.
+    @ivar marker: the mark in its lock file, if it has one: it distinguishes the directory from an
+        empty mount point.
     """
 
     def __init__(self, path: Path, made: Sequence[str], written: bool) -> None:
@@ -66,12 +66,12 @@ class WatchedDirectory:
 
     @property
     def lock(self) -> Path:
-        """What is locked while this process has it."""
+        """The path of what is locked while the directory is open."""
         return self.path / LOCK if self.has_file else self.path
 
     def open(self) -> None:
         """
-        Take it for this process.
+        Lock it for this process.
 
         @raise DirectoryUnusable: it can't be watched.
         """
@@ -96,7 +96,7 @@ class WatchedDirectory:
         try:
             status = self.path.stat()
             if not stat.S_ISDIR(status.st_mode):
-                raise DirectoryUnusable(f"{self.path} is no directory.")
+                raise DirectoryUnusable(f"{self.path} is not a directory.")
             with os.scandir(self.path):
                 pass
         except OSError as error:
@@ -105,7 +105,7 @@ class WatchedDirectory:
 
     def _unusable(self, what: str, error: OSError) -> DirectoryUnusable:
         if error.errno == errno.ENOENT:
-            return DirectoryUnusable(f"{self.path} is not there.")
+            return DirectoryUnusable(f"{self.path} does not exist.")
         return DirectoryUnusable(f"{self.path} can't {what}: {error.strerror}.")
 
     def _open_file(self) -> None:
@@ -138,23 +138,23 @@ class WatchedDirectory:
             raise self._unusable("be written to", error) from None
         if not stat.S_ISDIR(status.st_mode):
             raise DirectoryUnusable(
-                f"{path} is needed as a directory, and is something else; move it away."
+                f"{path} has to be a directory, and is something else; move it away."
             )
         if status.st_dev != self.device:
             raise DirectoryUnusable(
-                f"{path} is on another file system, to which files can't be moved; "
+                f"{path} is on another file system, and files can't be moved there; "
                 f"it has to be on that of {self.path}."
             )
 
     def mark(self, marker: str) -> None:
-        """Let its lock file hold a word, 32 hex digits, that tells it from others."""
+        """Write a mark of 32 hex digits into the lock file."""
         if self.has_file and marker != self.marker:
             os.pwrite(self._fd, marker.encode() + b"\n", 0)
             self.marker = marker
 
     def check(self) -> None:
         """
-        Whether it is there still, and the same.
+        Check that the directory is still there, and the same.
 
         @raise DirectoryGone: it is not.
         """
@@ -172,8 +172,8 @@ class WatchedDirectory:
 
     def is_back(self) -> bool:
         """
-        Whether what is at the path now, after it was gone, is to be watched in its place: the
-        directory itself, or a new one on the same file system, but no empty mount point.
+        Whether the directory is back, or a new one on the same file system is in its place; an
+        empty mount point is not.
         """
         try:
             status = self.path.stat()
@@ -187,7 +187,7 @@ class WatchedDirectory:
             return False
 
     def close(self) -> None:
-        """Let other processes have it."""
+        """Unlock it."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)

@@ -1,4 +1,4 @@
-"""The end of a file's way: noted in the journal, moved, told, forgotten; many at a time."""
+"""Finish files, many at a time: note them in the journal, move or delete them, log them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from twisted.python.failure import Failure
 
 from xferproto.model.escape import quoted
 from xferproto.threads.batcher import Batcher
-from xferproto.watch.context import Workplace
+from xferproto.watch.context import WatchContext
 from xferproto.watch.directory import DirectoryGone
-from xferproto.watch.failure_policy import Judgement, Verdict
+from xferproto.watch.failure_policy import Decision, FailureKind
 from xferproto.watch.journal import Row, State
 from xferproto.watch.moves import End, Mover, Outcome
 from xferproto.watch.queue import Item, Stage
@@ -21,90 +21,96 @@ from xferproto.watch.reason_file import reason_text
 from xferproto.watch.walk import Found
 
 AGAIN = 10.0
-"""Seconds until it is tried again, where the disk of this machine does not take the journal."""
+"""Seconds until the journal is written again, if the disk of this machine refuses it."""
 
 log = Logger()
 
 
 @dataclass(slots=True)
-class Ended:
+class FinishedFile:
     """
-    A file that is sent, or will never be.
+    A file that was sent, or has failed for good.
 
-    @ivar id: what it was stored as, if it was.
-    @ivar failure: why not, if not.
-    @ivar sent: how many bytes had to be sent.
+    @ivar id: the id that it was stored under, if it was.
+    @ivar failure: why it was not stored, else None.
+    @ivar sent: how many bytes were sent.
     @ivar seconds: how long that took.
-    @ivar again: whether it was told and counted before, and only could not be moved away.
-    @ivar told: what was told as the reason of that.
-    @ivar outcome: what became of it here.
+    @ivar again: whether it was logged and counted before, and only could not be moved away.
+    @ivar logged: the reason that was logged for that.
+    @ivar outcome: whether it was moved, deleted or left.
     """
 
     item: Item
     id: str = ""
-    failure: Judgement | None = None
+    failure: Decision | None = None
     sent: int = 0
     seconds: float = 0.0
     again: bool = False
-    told: str | None = None
+    logged: str | None = None
     outcome: Outcome | None = None
 
 
-class Endings:
+class Disposition:
     """
+    Finish files that were sent, or have failed for good.
+
     @param mover: moves the files.
-    @param changed: told the path of a file that is another one now.
+    @param changed: called with the path of a file that has changed meanwhile.
     """
 
-    def __init__(self, place: Workplace, mover: Mover, changed: Callable[[str], object]) -> None:
-        self._clock = place.clock
-        self._directory = place.directory
-        self._journal = place.journal
-        self._queue = place.queue
-        self._figures = place.figures
-        self._fail = place.failed
+    def __init__(
+        self, context: WatchContext, mover: Mover, changed: Callable[[str], object]
+    ) -> None:
+        self._clock = context.clock
+        self._directory = context.directory
+        self._journal = context.journal
+        self._queue = context.queue
+        self._counters = context.counters
+        self._fail = context.failed
         self._mover = mover
         self._changed = changed
         self._stopped = False
-        self._batcher: Batcher[Ended] = Batcher(place.disk, self._work, self._worked, self._failed)
+        self._batcher: Batcher[FinishedFile] = Batcher(
+            context.disk, self._work, self._worked, self._failed
+        )
 
     def sent(self, item: Item, id: str, sent: int, seconds: float) -> None:
         """
-        The depot has a file, verified.
+        Finish a file that the depot has verified.
 
-        @param sent: how many bytes had to be sent.
+        @param sent: how many bytes were sent.
         @param seconds: how long it took.
         """
-        self._put(Ended(item, id, None, sent, seconds))
+        self._put(FinishedFile(item, id, None, sent, seconds))
 
-    def failed(self, item: Item, judgement: Judgement) -> None:
-        """A file will never be stored."""
-        self._put(Ended(item, failure=judgement))
+    def failed(self, item: Item, decision: Decision) -> None:
+        """Finish a file that can't be stored."""
+        self._put(FinishedFile(item, failure=decision))
 
     def again(self, item: Item, row: Row) -> None:
-        """A file whose end was noted, but has not come."""
+        """Finish a file that the journal knows as sent or failed, but that is still there."""
         if row.state is State.SENT:
-            self._put(Ended(item, row.id or "", again=True, told=row.reason))
+            self._put(FinishedFile(item, row.id or "", again=True, logged=row.reason))
         else:
             cause, _, advice = (row.reason or "").partition("\n")
-            failure = Judgement(Verdict.FAILED, cause, advice)
-            self._put(Ended(item, failure=failure, again=True))
+            failure = Decision(FailureKind.PERMANENT, cause, advice)
+            self._put(FinishedFile(item, failure=failure, again=True))
 
-    def _put(self, ended: Ended) -> None:
-        ended.item.stage = Stage.ENDING
+    def _put(self, ended: FinishedFile) -> None:
+        ended.item.stage = Stage.FINISHING
         self._batcher.put(ended)
 
     def when_idle(self) -> Deferred[None]:
-        """Fires when all that was put here has ended, but for what the disk did not take."""
+        """Return a Deferred that fires when all files are finished, as far as the disk allows."""
         return self._batcher.when_idle()
 
     def stop(self) -> None:
-        """What the disk does not take is left to the next start."""
+        """Leave files that the journal does not take to the next start."""
         self._stopped = True
 
     # On a thread
 
-    def _work(self, batch: list[Ended]) -> None:
+    def _work(self, batch: list[FinishedFile]) -> None:
         self._directory.check()
         sent = [(ended.item.path, _sent(ended)) for ended in batch if ended.failure is None]
         if sent:
@@ -136,47 +142,47 @@ class Endings:
         if stuck or doubtful:
             self._journal.write(stuck + doubtful)
 
-    def _moved(self, ended: Ended) -> Row:
-        """What the journal keeps of a file that somebody may write to though it is moved."""
+    def _moved(self, ended: FinishedFile) -> Row:
+        """Return the journal's row of a moved file that a process may still write to."""
         row = _sent(ended)
         return row._replace(due=self._clock.seconds(), reason=ended.item.path)
 
-    def _reason(self, file: Found, failure: Judgement) -> str:
+    def _reason(self, file: Found, failure: Decision) -> str:
         return reason_text(
             self._directory.path, file.path, failure.cause, failure.advice, self._clock.seconds()
         )
 
-    # On the reactor's
+    # On the reactor's thread
 
-    def _worked(self, batch: list[Ended]) -> None:
-        self._figures.no_trouble()
+    def _worked(self, batch: list[FinishedFile]) -> None:
+        self._counters.no_trouble()
         for ended in batch:
             assert ended.outcome is not None
             self._queue.drop(ended.item.path)
             self._count(ended, ended.outcome)
-            self._tell(ended, ended.outcome)
+            self._log(ended, ended.outcome)
             if ended.outcome.end is End.CHANGED:
                 self._changed(ended.item.path)
 
-    def _count(self, ended: Ended, outcome: Outcome) -> None:
+    def _count(self, ended: FinishedFile, outcome: Outcome) -> None:
         if ended.again:
             return
         if ended.failure is None:
-            self._figures.sent(ended.item.path, ended.id, ended.item.size)
+            self._counters.sent(ended.item.path, ended.id, ended.item.size)
         elif outcome.end in (End.MOVED, End.STUCK):
-            self._figures.failed(ended.item.path, ended.failure.cause)
+            self._counters.failed(ended.item.path, ended.failure.cause)
 
-    def _tell(self, ended: Ended, outcome: Outcome) -> None:
+    def _log(self, ended: FinishedFile, outcome: Outcome) -> None:
         name = quoted(ended.item.path)
         stuck = outcome.end is End.STUCK
-        if stuck and ended.again and (ended.failure is not None or outcome.reason == ended.told):
+        if stuck and ended.again and (ended.failure is not None or outcome.reason == ended.logged):
             return
         then = {
             End.MOVED: f"moved to {quoted(outcome.where)}",
             End.DELETED: "deleted here",
             End.LEFT: "left here",
-            End.CHANGED: "it has changed since, and is carried again",
-            End.VANISHED: "it is not here any more",
+            End.CHANGED: "it has changed since, and is sent again",
+            End.VANISHED: "it is gone",
             End.STUCK: f"but it can't be moved away: {outcome.reason}",
         }[outcome.end]
         level = LogLevel.warn if stuck or ended.failure is not None else LogLevel.info
@@ -197,26 +203,26 @@ class Endings:
                 then=then,
             )
 
-    def _failed(self, failure: Failure, batch: list[Ended]) -> None:
+    def _failed(self, failure: Failure, batch: list[FinishedFile]) -> None:
         error = failure.value
         if isinstance(error, DirectoryGone):
             self._fail(error)
         elif not self._stopped:
-            self._figures.trouble(f"the journal can't be written: {error}")
+            self._counters.trouble(f"the journal can't be written: {error}")
             self._clock.callLater(AGAIN, self._once_more, batch)
 
-    def _once_more(self, batch: list[Ended]) -> None:
+    def _once_more(self, batch: list[FinishedFile]) -> None:
         for ended in batch:
             if not self._stopped:
                 self._batcher.put(ended)
 
 
-def _sent(ended: Ended) -> Row:
+def _sent(ended: FinishedFile) -> Row:
     identity = ended.item.identity
     return Row(identity.fingerprint, identity.changed, State.SENT, ended.id)
 
 
-def _stuck(ended: Ended, reason: str) -> Row:
+def _stuck(ended: FinishedFile, reason: str) -> Row:
     identity = ended.item.identity
     if ended.failure is None:
         return Row(identity.fingerprint, identity.changed, State.SENT, ended.id, reason=reason)

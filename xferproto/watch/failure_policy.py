@@ -1,4 +1,4 @@
-"""What a failure means for the file, and for the others: which of them to try again, and when."""
+"""Decide what is done about a failed upload: with this file, and with all others."""
 
 from __future__ import annotations
 
@@ -10,68 +10,65 @@ from dataclasses import dataclass
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 
 from xferproto.model.errors import (
-    CertificateError,
-    ConnectionCut,
     HashMismatch,
     RequestError,
+    Scope,
     SourceChanged,
-    TLSFailed,
-    UnexpectedReply,
+    XferError,
 )
-from xferproto.model.escape import printable
+from xferproto.model.escape import escaped
 
 MISMATCHES = 5
-"""How often in a row the hashes of a file may differ before it is taken for one that never goes."""
+"""How often in a row the hashes of a file may differ before the failure is permanent."""
 
 
-class Verdict(enum.Enum):
+class FailureKind(enum.Enum):
     """
-    What is to be done.
+    What a failure is about, which decides what is done.
 
-    @cvar FAILED: it will never be stored as it is.
-    @cvar LATER: it alone is tried again, after a while.
-    @cvar CHANGED: it has to settle again.
-    @cvar VANISHED: there is nothing to be sent any more.
-    @cvar AWAY: the depot can't be reached: all wait until it is back.
-    @cvar MISTAKE: it can be reached, but whoever runs this or that has to mend something: all wait.
+    @cvar PERMANENT: the file as it is can't be stored: it is moved to C{failed/}.
+    @cvar TEMPORARY: this file alone is tried again, after a while.
+    @cvar CHANGED: the file has to become stable again.
+    @cvar VANISHED: the file is gone.
+    @cvar UNREACHABLE: the depot can't be reached: all files wait until it is back.
+    @cvar MISCONFIGURED: the depot can be reached, but an administrator of the client or of the
+        depot has to mend something: all files wait.
     """
 
-    FAILED = "failed"
-    LATER = "later"
+    PERMANENT = "permanent"
+    TEMPORARY = "temporary"
     CHANGED = "changed"
     VANISHED = "vanished"
-    AWAY = "away"
-    MISTAKE = "mistake"
+    UNREACHABLE = "unreachable"
+    MISCONFIGURED = "misconfigured"
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Decision:
     """
-    A verdict, and its reasons.
+    What is done about a failure, and why.
 
-    @ivar cause: one line, with nothing in it that does not print.
-    @ivar advice: what people can do, where it is final.
-    @ivar unexpected: whether it is a mistake in this program, to be told in full.
+    @ivar cause: one line of printable characters.
+    @ivar advice: what people can do about a permanent failure.
+    @ivar unexpected: whether the failure is a bug of this program, to be logged in full.
     """
 
-    verdict: Verdict
+    kind: FailureKind
     cause: str
     advice: str = ""
     unexpected: bool = False
 
 
-_REFUSED_FOR_GOOD = {
-    "bad-name": "Give it another name, and move it back.",
-    "bad-details": "Tell whoever wrote this client: it should not ask so.",
-    "bad-token": "Tell whoever wrote this client: it should not ask so.",
-    "line-too-long": "Give it a shorter name, and move it back.",
-    "too-large": "Ask whoever runs the depot for a larger limit (--max-file-size), or split it.",
-    "collision": "Its MD5 is that of other content in the depot, which does not happen by chance: "
-    "find out where both come from. In an archive (tar, zip) it can be stored.",
+_FINAL_ADVICE = {
+    "bad-name": "Rename the file, and move it back.",
+    "bad-details": "Report this as a bug of xfer.",
+    "bad-token": "Report this as a bug of xfer.",
+    "line-too-long": "Give the file a shorter name, and move it back.",
+    "too-large": "Ask the depot's administrator for a larger limit (--max-file-size), or split the "
+    "file.",
+    "collision": "Other content in the depot has the same MD5, which does not happen by chance: "
+    "find out where both come from. The file can be stored in an archive (tar, zip).",
 }
-
-_MISTAKES = frozenset({"login-required", "denied", "insecure", "bad-command"})
-"""Of these the file knows nothing: they are about who asks, and how."""
 
 _NOT_THE_FILES_FAULT = frozenset(
     {
@@ -79,67 +76,72 @@ _NOT_THE_FILES_FAULT = frozenset(
         *(errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ETIMEDOUT),
     }
 )
-"""What this machine, or the network that the file lies behind, may get over."""
+"""Errors of this machine, or of a network file system, that may pass."""
 
 
-def judge(error: BaseException, mismatches: int = 0) -> Judgement:
+def decide(error: BaseException, mismatches: int = 0) -> Decision:
     """
-    What it means that the upload of a file has failed so.
+    Decide what is done about a failed upload.
 
-    @param mismatches: how often its hashes have differed before, in a row.
+    @param mismatches: how often in a row the hashes of this file have differed before.
     """
     if isinstance(error, RequestError):
         return _refused(error)
     if isinstance(error, SourceChanged):
-        return Judgement(Verdict.CHANGED, "it was changed while it was sent")
+        return Decision(FailureKind.CHANGED, "changed while it was sent")
     if isinstance(error, HashMismatch):
         if mismatches + 1 < MISMATCHES:
-            return Judgement(Verdict.LATER, printable(str(error)))
-        return Judgement(
-            Verdict.FAILED,
-            f"The hashes differed {mismatches + 1} times: {printable(str(error))}",
-            "Look for damage on the way, in memory or on the disk: it is not the same twice.",
+            return Decision(FailureKind.TEMPORARY, escaped(str(error)))
+        return Decision(
+            FailureKind.PERMANENT,
+            f"The hashes differed {mismatches + 1} times: {escaped(str(error))}",
+            "Check the network, the memory and the disk: the bytes differ each time.",
         )
-    if isinstance(error, TLSFailed | CertificateError):
-        return Judgement(Verdict.MISTAKE, printable(str(error)))
-    if isinstance(error, ConnectionCut | UnexpectedReply):
-        return Judgement(Verdict.AWAY, printable(str(error)))
+    if isinstance(error, XferError) and error.scope is not Scope.REQUEST:
+        kind = (
+            FailureKind.UNREACHABLE
+            if error.scope is Scope.CONNECTION
+            else FailureKind.MISCONFIGURED
+        )
+        return Decision(kind, escaped(str(error)))
     if isinstance(error, ConnectError):
         number = error.osError
-        reason = os.strerror(number) if isinstance(number, int) else printable(str(error))
-        return Judgement(Verdict.AWAY, reason)
+        reason = os.strerror(number) if isinstance(number, int) else escaped(str(error))
+        return Decision(FailureKind.UNREACHABLE, reason)
     if isinstance(error, DNSLookupError):
-        return Judgement(Verdict.AWAY, "nobody knows this host")
+        return Decision(FailureKind.UNREACHABLE, "unknown host")
     if isinstance(error, ConnectionClosed):
-        return Judgement(Verdict.AWAY, printable(str(error)))
+        return Decision(FailureKind.UNREACHABLE, escaped(str(error)))
     if isinstance(error, OSError):
         return _unreadable(error)
-    if isinstance(error, ValueError):  # a host name that is none
-        return Judgement(Verdict.MISTAKE, printable(str(error)))
-    return Judgement(Verdict.LATER, "this should not have happened", unexpected=True)
+    if isinstance(error, ValueError):  # a malformed host name
+        return Decision(FailureKind.MISCONFIGURED, escaped(str(error)))
+    return Decision(FailureKind.TEMPORARY, "this should not have happened", unexpected=True)
 
 
-def _refused(error: RequestError) -> Judgement:
-    cause = f"{error.symbol}: {printable(error.text)}"
-    if error.symbol in _MISTAKES:
-        return Judgement(Verdict.MISTAKE, cause)
-    if (advice := _REFUSED_FOR_GOOD.get(error.symbol)) is not None:
-        return Judgement(Verdict.FAILED, cause, advice)
-    # busy, internal, no-space, quota-exceeded, timeout; no-such-file and corrupt, where what was
-    # known to be stored is so no more; and what a newer depot may say.
-    return Judgement(Verdict.LATER, cause)
+def _refused(error: RequestError) -> Decision:
+    cause = f"{error.symbol}: {escaped(error.text)}"
+    if error.retryable:
+        return Decision(FailureKind.TEMPORARY, cause)
+    if error.scope is Scope.SERVER:
+        return Decision(FailureKind.MISCONFIGURED, cause)
+    if (advice := _FINAL_ADVICE.get(error.symbol)) is not None:
+        return Decision(FailureKind.PERMANENT, cause, advice)
+    # quota-exceeded; no-such-file and corrupt, if the depot had the content a moment ago; and
+    # symbols of a newer depot.
+    return Decision(FailureKind.TEMPORARY, cause)
 
 
-def _unreadable(error: OSError) -> Judgement:
-    cause = f"It can't be read: {error.strerror or printable(str(error))}."
+def _unreadable(error: OSError) -> Decision:
+    cause = f"It can't be read: {error.strerror or escaped(str(error))}."
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return Judgement(Verdict.VANISHED, cause)
+        return Decision(FailureKind.VANISHED, cause)
     if error.errno in _NOT_THE_FILES_FAULT:
-        return Judgement(Verdict.LATER, cause)
+        return Decision(FailureKind.TEMPORARY, cause)
     if error.errno in (errno.EACCES, errno.EPERM):
-        return Judgement(
-            Verdict.FAILED,
+        return Decision(
+            FailureKind.PERMANENT,
             cause,
-            "Let the user that xfer-client runs as read it, and move it back.",
+            "Let the user of xfer-client read the file, and move it back.",
         )
-    return Judgement(Verdict.FAILED, cause, "Mend that, or write it anew.")
+    return Decision(FailureKind.PERMANENT, cause, "Fix that, or write the file again.")

@@ -1,8 +1,8 @@
 """
-What Linux tells of changes below a directory (inotify(7)).
+Receive Linux's reports of changes below a directory (inotify(7)).
 
-Twisted's own C{twisted.internet.inotify} ends when a watched subdirectory is deleted, and tells
-neither of an overflow nor of why a watch can't be had; so this talks to the C library itself.
+Twisted's own C{twisted.internet.inotify} ends when a watched subdirectory is deleted, and reports
+neither an overflow nor why a directory can't be watched; so this calls the C library itself.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ _READ = 256 * 1024
 
 class Sign(enum.Enum):
     """
-    How complete a file may be.
+    The event by which a file was seen.
 
     @cvar SEEN: it is there; nothing more is known.
-    @cvar CLOSED: somebody, of whatever user, has written and closed it.
-    @cvar RENAMED: it was renamed to where it is: it was complete before.
+    @cvar CLOSED: a process of any user has written and closed it.
+    @cvar RENAMED: it was renamed to its path, and was complete before.
     """
 
     SEEN = "seen"
@@ -64,12 +64,12 @@ class Sign(enum.Enum):
 @dataclass
 class Changes:
     """
-    What may have changed.
+    The changes that were reported.
 
     @ivar files: paths of entries that appeared or were written, relative to the directory, each
-        with the last sign of it.
+        with its last event.
     @ivar directories: paths of directories that appeared.
-    @ivar everything: whether something was lost, or is not as it was: a walk finds out.
+    @ivar everything: whether reports were lost, so that a scan of the whole is needed.
     """
 
     files: dict[str, Sign] = field(default_factory=dict)
@@ -80,18 +80,18 @@ class Changes:
 @implementer(IReadDescriptor)
 class Inotify:
     """
-    Watches directories, and tells of changes in them.
+    Watch directories, and report changes in them.
 
     @param root: the directory that all paths are relative to.
-    @param told: told what may have changed, on the reactor's thread.
+    @param on_changes: called with changes, on the reactor's thread.
     @ivar refused: why the last directory could not be watched, if so.
-    @raise OSError: there is no such thing here, or too much of it is in use.
+    @raise OSError: the system has no inotify, or too many instances are in use.
     """
 
-    def __init__(self, root: Path, told: Callable[[Changes], object]) -> None:
+    def __init__(self, root: Path, on_changes: Callable[[Changes], object]) -> None:
         self.refused: OSError | None = None
         self._root = os.fspath(root)
-        self._told = told
+        self._on_changes = on_changes
         self._lock = threading.Lock()  # directories are entered on a thread
         self._paths: dict[int, tuple[str, int]] = {}
         self._round = 0
@@ -110,13 +110,13 @@ class Inotify:
     # On a thread
 
     def begin_round(self) -> None:
-        """A walk through everything begins."""
+        """Note that a scan of the whole begins."""
         self._round += 1
 
     def enter(self, path: str) -> None:
-        """Watch a directory from now on; does nothing where it is watched already."""
+        """Watch a directory from now on."""
         whole = os.fsencode(f"{self._root}/{path}")
-        with self._lock:  # no event may come before it is known whose it is
+        with self._lock:  # no event may be read before its watch is in the table
             if self._fd < 0:
                 return
             watch: int = self._add(self._fd, whole, ctypes.c_uint32(sum(MASK)))
@@ -128,7 +128,7 @@ class Inotify:
             self.refused = OSError(number, os.strerror(number))
 
     def end_round(self) -> None:
-        """The walk has ended: directories that it has not seen are watched no more."""
+        """Stop watching directories that the scan has not seen."""
         with self._lock:
             old = [watch for watch, (_, seen) in self._paths.items() if seen != self._round]
             for watch in old:
@@ -136,7 +136,7 @@ class Inotify:
                 if self._fd >= 0:
                     self._remove(self._fd, watch)
 
-    # On the reactor's
+    # On the reactor's thread
 
     def fileno(self) -> int:
         return self._fd
@@ -145,7 +145,7 @@ class Inotify:
         return "inotify"
 
     def doRead(self) -> None:
-        """Take the events that wait."""
+        """Read the waiting events."""
         try:
             data = os.read(self._fd, _READ)
         except BlockingIOError:
@@ -159,7 +159,7 @@ class Inotify:
                 name = os.fsdecode(data[start : start + length].rstrip(b"\0"))
                 start += length
                 self._take(watch, mask, name, changes)
-        self._told(changes)
+        self._on_changes(changes)
 
     def _take(self, watch: int, mask: int, name: str, changes: Changes) -> None:
         if mask & (IN_Q_OVERFLOW | IN_MOVE_SELF | IN_DELETE_SELF | IN_UNMOUNT):
@@ -177,7 +177,7 @@ class Inotify:
         self.close()
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching."""
         with self._lock:
             fd, self._fd = self._fd, -1
             if fd >= 0:
@@ -190,12 +190,12 @@ def _sign(mask: int) -> Sign:
     return Sign.CLOSED if mask & IN_CLOSE_WRITE else Sign.SEEN
 
 
-def start_inotify(reactor: Any, root: Path, told: Callable[[Changes], object]) -> Inotify:
+def start_inotify(reactor: Any, root: Path, on_changes: Callable[[Changes], object]) -> Inotify:
     """
-    Watch, and have the reactor read the events.
+    Watch directories, and let the reactor read the events.
 
-    @raise OSError: it can't be had.
+    @raise OSError: as for L{Inotify}.
     """
-    inotify = Inotify(root, told)
+    inotify = Inotify(root, on_changes)
     reactor.addReader(inotify)
     return inotify

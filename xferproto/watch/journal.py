@@ -1,4 +1,4 @@
-"""The journal: what is under way, what was sent, and what is to be tried again, on the disk."""
+"""The journal: a database of files that are under way, were sent, or will be tried again."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ SCHEMA_VERSION = 1
 
 SCHEMA = """
 CREATE TABLE directory (
-    marker TEXT NOT NULL        -- tells the watched directory from others, 32 hex digits
+    marker TEXT NOT NULL        -- distinguishes the watched directory, 32 hex digits
 ) STRICT;
 CREATE TABLE file (
     number      INTEGER PRIMARY KEY,
     path        BLOB NOT NULL UNIQUE,   -- relative to the watched directory
-    fingerprint TEXT NOT NULL,  -- inode, size and time of change of what the row is about
+    fingerprint TEXT NOT NULL,  -- inode, size and time of change of the file
     changed     INTEGER NOT NULL,       -- its ctime, in ns since the epoch
     state       INTEGER NOT NULL,       -- one of State
-    id          TEXT,           -- what it was stored as, where it was
-    tries       INTEGER NOT NULL,       -- how often it was refused for the time being
-    due         REAL NOT NULL,  -- when it is tried again, where it was refused
+    id          TEXT,           -- the id that it was stored under, if any
+    tries       INTEGER NOT NULL,       -- how often it was refused for now
+    due         REAL NOT NULL,  -- when it is tried again, if it was refused
     reason      TEXT            -- why it was refused, or could not be moved
 ) STRICT;
 """
 
 _VARIABLES = 500
-"""How many paths are looked up by one query; SQLite had a limit of 999."""
+"""Paths in one query; SQLite had a limit of 999."""
 
 
 class State(enum.IntEnum):
     """
-    What a row says of its file.
+    The state of a file.
 
-    @cvar BEGUN: the depot may have it: it was sent, or was to be, and no answer is known.
+    @cvar BEGUN: the depot may have it: sending has begun, and no answer is known.
     @cvar SENT: the depot has it, verified.
-    @cvar LATER: the depot has refused it for the time being.
+    @cvar LATER: the depot has refused it for now.
     @cvar FAILED: it can't be stored, and could not be moved away.
     """
 
@@ -56,7 +56,7 @@ class State(enum.IntEnum):
 
 
 class Row(NamedTuple):
-    """What is known of a file; see L{SCHEMA}."""
+    """A file's row; see L{SCHEMA}."""
 
     fingerprint: str
     changed: int
@@ -67,17 +67,19 @@ class Row(NamedTuple):
     reason: str | None = None
 
     def is_about(self, identity: Identity) -> bool:
-        """Whether it is of the file as it is now."""
+        """Whether the row describes the file as it is now."""
         return self.fingerprint == identity.fingerprint
 
 
 class Journal:
     """
-    Everything blocks, and is called on one thread at a time.
+    Keep the states of files in an SQLite database.
 
-    @param path: the file.
-    @ivar marker: the word that the watched directory is marked with.
-    @ivar fresh: whether it was made just now.
+    All methods block, and are called on one thread at a time.
+
+    @param path: the database.
+    @ivar marker: the mark of the watched directory.
+    @ivar fresh: whether the database was made just now.
     @raise DirectoryUnusable: it can't be used.
     """
 
@@ -103,8 +105,8 @@ class Journal:
 
     def _open(self) -> None:
         execute = self._connection.execute
-        # Nobody else reads it; without the lock being kept, WAL would need shared memory, which
-        # network file systems do not have.
+        # Nobody else reads it. An exclusive lock lets WAL do without shared memory, which network
+        # file systems do not have.
         execute("PRAGMA locking_mode = EXCLUSIVE")
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = FULL")
@@ -126,7 +128,7 @@ class Journal:
         elif version != SCHEMA_VERSION:
             raise DirectoryUnusable(f"The journal {self._path} is of another version of xfer.")
         (self.marker,) = execute("SELECT marker FROM directory").fetchone()
-        # Who starts it again may have mended what was wrong.
+        # The administrator may have fixed the cause before the restart.
         with self._transaction():
             execute("DELETE FROM file WHERE state = ?", (State.FAILED,))
             execute("UPDATE file SET due = 0, tries = 0 WHERE state = ?", (State.LATER,))
@@ -135,14 +137,14 @@ class Journal:
         return _Transaction(self._connection)
 
     def remembers_sent(self) -> bool:
-        """Whether it knows of any file that was sent."""
+        """Whether it has a row of any file that was sent."""
         found = self._connection.execute(
             "SELECT 1 FROM file WHERE state = ? LIMIT 1", (State.SENT,)
         ).fetchone()
         return found is not None
 
     def rows(self, paths: Sequence[str]) -> dict[str, Row]:
-        """What is known of these paths."""
+        """Return the rows of these paths."""
         known = {}
         for start in range(0, len(paths), _VARIABLES):
             part = [os.fsencode(path) for path in paths[start : start + _VARIABLES]]
@@ -157,7 +159,7 @@ class Journal:
         return known
 
     def write(self, rows: Iterable[tuple[str, Row]]) -> None:
-        """From now on this is what is known of these paths; all of it, or nothing, is written."""
+        """Write rows; all of them, or none."""
         with self._transaction():
             self._connection.executemany(
                 "INSERT INTO file (path, fingerprint, changed, state, id, tries, due, reason) "
@@ -169,14 +171,14 @@ class Journal:
             )
 
     def forget(self, paths: Iterable[str]) -> None:
-        """Nothing is known of these paths any more."""
+        """Remove the rows of these paths."""
         with self._transaction():
             self._connection.executemany(
                 "DELETE FROM file WHERE path = ?", [(os.fsencode(path),) for path in paths]
             )
 
     def was_sent(self, identity: Identity) -> bool:
-        """Whether a file with this fingerprint was sent, under whatever path."""
+        """Whether a file with this fingerprint was sent, under any path."""
         found = self._connection.execute(
             "SELECT 1 FROM file WHERE state = ? AND fingerprint = ?",
             (State.SENT, identity.fingerprint),
@@ -185,9 +187,9 @@ class Journal:
 
     def moved(self, after: str, most: int) -> list[tuple[str, Row]]:
         """
-        The next rows of files that were moved to L{SENT}, and whose path there, relative to the
-        watched directory, is behind another one; in order. The row's C{reason} is where the file
-        was, its C{due} when it was moved, seconds since the epoch.
+        Return the next rows of files that were moved to L{SENT}, in the order of their paths there,
+        after a given path. The row's C{reason} is the former path of the file, its C{due} the time
+        of the move in seconds since the epoch.
         """
         begin, end = os.fsencode(f"{SENT}/"), os.fsencode(f"{SENT}0")
         found = self._connection.execute(
@@ -201,7 +203,7 @@ class Journal:
         ]
 
     def after(self, number: int, most: int) -> list[tuple[int, str]]:
-        """The next rows behind a number: their numbers and paths, in order."""
+        """Return numbers and paths of the next rows after a number, in order."""
         found = self._connection.execute(
             "SELECT number, path FROM file WHERE number > ? ORDER BY number LIMIT ?",
             (number, most),
@@ -213,7 +215,7 @@ class Journal:
 
 
 class _Transaction:
-    """A context whose statements are all written, or none of them."""
+    """A context whose statements are all committed, or none of them."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -226,10 +228,10 @@ class _Transaction:
             if kind is None:
                 self._connection.execute("COMMIT")
         finally:
-            if self._connection.in_transaction:  # also where the disk is too full to commit
+            if self._connection.in_transaction:  # also if the disk is too full to commit
                 self._connection.execute("ROLLBACK")
 
 
 def begun(file: Found) -> tuple[str, Row]:
-    """A row of a file that is to be sent."""
+    """Return the row of a file that is about to be sent."""
     return file.path, Row(file.identity.fingerprint, file.identity.changed, State.BEGUN)

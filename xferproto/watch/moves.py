@@ -1,4 +1,4 @@
-"""What becomes of a file in the end: it is moved, deleted or left, if it is still the one."""
+"""Move or delete finished files, if they are still the ones that were sent."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from pathlib import Path
 
 from xferproto.files.staged_file import sync_path
 from xferproto.watch.directory import ASIDE, FAILED, SENT
-from xferproto.watch.open_writers import Writers, Writing
+from xferproto.watch.open_writers import OpenWriters, Writing
 from xferproto.watch.options import Done
 from xferproto.watch.reason_file import REASON, is_reason
 from xferproto.watch.rename import make_directories, names, rename
 from xferproto.watch.walk import Found, Identity, look
 
 WRITTEN = ".xfer-watch.reason"
-"""Where a reason is written, beside the place where it will be."""
+"""The temporary name of a reason file, in its final directory."""
 
 
-WRITTEN_STILL = "somebody has it open for writing"
-"""Why it may stay for a while: what was written to it after a move would never be sent."""
+WRITTEN_STILL = "a process has it open for writing"
+"""Why a file stays for a while: bytes written after the move would not be sent."""
 
 
 class End(enum.Enum):
     """
-    What became of a file.
+    The way in which a file was finished.
 
-    @cvar MOVED: it has another place now.
-    @cvar DELETED: it is gone, as it was to be.
-    @cvar LEFT: it is where it was, as it was to be.
-    @cvar CHANGED: what is there now is another file, or other bytes; it was not touched.
-    @cvar VANISHED: somebody else has taken it away.
-    @cvar STUCK: it can't be moved, or deleted.
+    @cvar MOVED: it was moved.
+    @cvar DELETED: it was deleted.
+    @cvar LEFT: it was left in place, as configured.
+    @cvar CHANGED: another file, or other bytes, are there now; they were not touched.
+    @cvar VANISHED: the file is gone.
+    @cvar STUCK: it can't be moved or deleted.
     """
 
     MOVED = "moved"
@@ -48,11 +48,11 @@ class End(enum.Enum):
 @dataclass(frozen=True)
 class Outcome:
     """
-    What became of a file.
+    The outcome of finishing a file.
 
-    @ivar where: where it is now, relative to the directory.
+    @ivar where: its path now, relative to the directory.
     @ivar reason: why it is stuck.
-    @ivar doubtful: whether somebody may have it open for writing, and write to it where it is now.
+    @ivar doubtful: whether a process may have it open, and still write to it.
     """
 
     end: End
@@ -63,22 +63,22 @@ class Outcome:
 
 class Mover:
     """
-    Everything blocks, and is called on one thread at a time.
+    Move or delete finished files. All methods block, and are called on one thread at a time.
 
-    A file is moved first and looked at then: between a look and a move, another one may have taken
-    its place. If so, it is moved back.
+    A file is moved first and checked then, because another file could take its place between a
+    check and a move. If it is another one, it is moved back.
 
     @param root: the watched directory.
-    @param done: what becomes of files that were sent.
-    @param writers: who may be writing them.
-    @param returned: gets device and inode of what is moved back.
+    @param done: what to do with files that were sent.
+    @param writers: finds out who has them open.
+    @param returned: gets device and inode of files that are moved back.
     """
 
     def __init__(
         self,
         root: Path,
         done: Done,
-        writers: Writers,
+        writers: OpenWriters,
         returned: set[tuple[int, int]] | None = None,
     ) -> None:
         self._returned = set() if returned is None else returned
@@ -89,9 +89,9 @@ class Mover:
 
     def sent(self, file: Found, id: str) -> Outcome:
         """
-        The depot has it.
+        Finish a file that was sent.
 
-        @param id: what it was stored as.
+        @param id: the id that it was stored under.
         """
         now = look(self._root, file.path)
         if now is None:
@@ -110,9 +110,9 @@ class Mover:
 
     def failed(self, file: Found, reason: str) -> Outcome:
         """
-        It will not be stored.
+        Move a file that can't be stored to L{FAILED}.
 
-        @param reason: the text of the file that is put beside it.
+        @param reason: the text of its reason file.
         """
         now = look(self._root, file.path)
         if now is None:
@@ -122,7 +122,7 @@ class Mover:
         return self._tried(file, lambda: self._move(file, FAILED, None, reason))
 
     def sync(self) -> None:
-        """Make all moves durable: what has a new place does not come back after a power cut."""
+        """Make all moves durable, so that none is undone by a power cut."""
         touched, self._touched = self._touched, set()
         for directory in touched:
             with contextlib.suppress(OSError):  # some file systems have no such thing
@@ -161,11 +161,11 @@ class Mover:
         raise AssertionError("there is always another name")
 
     def _explained(self, target: Path, reason: str) -> bool:
-        """Write the reason beside a file that will be there, unless there is a file."""
+        """Write the reason file of a target, unless the target exists; return whether it was."""
         beside = target.with_name(target.name + REASON)
         if os.path.lexists(target) or (os.path.lexists(beside) and not is_reason(beside)):
             return False
-        # Written aside, so that a half one, which nobody knows for a reason, is never there.
+        # Written aside, so that an incomplete reason file, which is not recognised, never exists.
         new = target.with_name(WRITTEN)
         new.unlink(missing_ok=True)
         with new.open("x", encoding="utf-8", errors="backslashreplace") as file:
@@ -185,19 +185,19 @@ class Mover:
 
     def _moved(self, file: Found, target: Path) -> bool:
         """
-        Move it, if it is the one.
+        Move a file, and return whether it was the right one; if not, it was moved back.
 
-        @raise FileExistsError: the target is taken.
+        @raise FileExistsError: the target exists.
         """
         source = self._root / file.path
         rename(source, target)
         if Identity.of(target.lstat()).same_bytes(file.identity):
             return True
-        self._back(target, source)  # one that came just now must not be lost
+        self._back(target, source)  # a file that has just appeared must not be lost
         return False
 
     def _back(self, target: Path, source: Path) -> Path:
-        """Move a file back to where it was, or beside that: its path."""
+        """Move a file back to its path, or beside that, and return where it is."""
         status = target.lstat()
         self._returned.add((status.st_dev, status.st_ino))
         for name in names(source.name):
@@ -208,11 +208,11 @@ class Mover:
 
     def bring_back(self, where: str, path: str) -> str:
         """
-        Move a file back that was written to after it was moved.
+        Move a file back that was changed after it was moved.
 
-        @param where: where it is, relative to the directory.
-        @param path: where it was.
-        @return: where it is then: there, or beside that.
+        @param where: its path, relative to the directory.
+        @param path: its former path.
+        @return: its path then: the former one, or beside that.
         @raise OSError: it can't be moved.
         """
         parent, _, name = path.rpartition("/")
@@ -235,10 +235,10 @@ class Mover:
 
     def recover(self, was_sent: Callable[[Identity], bool]) -> str | None:
         """
-        What a process left that was killed while it deleted a file: deleted now, or put back.
+        Finish a deletion during which the process was killed: delete the file, or put it back.
 
-        @param was_sent: whether a file is one that the depot has.
-        @return: where it was put back.
+        @param was_sent: whether the depot has a file.
+        @return: where it was put back; None if it was not.
         """
         left = self._root / ASIDE / "file"
         identity = look(self._root, f"{ASIDE}/file")

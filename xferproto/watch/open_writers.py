@@ -1,4 +1,4 @@
-"""Whether somebody has a file open for writing, where the system reports it."""
+"""Find out whether a process has a file open for writing, if the system reports it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from xferproto.watch.walk import Identity
 
 GIVEN = 600.0
 """
-Seconds without a change after which it does not count any more that a file is open: a program may
-hold it for ever, and on some network file systems every file seems to be open.
+Seconds without a change after which an open file no longer counts as open: a program may never
+close it, and on some network file systems every file seems to be open.
 """
 
 
@@ -24,7 +24,7 @@ class Writing(enum.Enum):
     Whether a file is open for writing.
 
     @cvar NOBODY: nobody has it open.
-    @cvar SOMEBODY: at least one process has.
+    @cvar SOMEBODY: at least one process has it open.
     @cvar UNKNOWN: the system does not say, or the file has been open unchanged for L{GIVEN}.
     """
 
@@ -33,13 +33,13 @@ class Writing(enum.Enum):
     UNKNOWN = "unknown"
 
 
-class Writers:
+class OpenWriters:
     """
-    Asks Linux for a read lease (fcntl(2), F_SETLEASE), which it grants for a file that nobody has
-    open for writing, and gives it back at once. Linux answers the owner of the file and root only;
-    of other files, and on other systems, nothing is known.
+    Ask Linux for a read lease (fcntl(2), F_SETLEASE), which it grants for a file that no process
+    has open for writing, and give it back at once. Linux grants it to the owner of the file and
+    root only; of other files, and on other systems, nothing is known.
 
-    @param wall: the time of day, in seconds since the epoch.
+    @param wall: returns the time of day, in seconds since the epoch.
     """
 
     def __init__(self, wall: Callable[[], float]) -> None:
@@ -63,7 +63,7 @@ def writers_of(path: Path) -> Writing:
     except OSError:
         return Writing.UNKNOWN
     try:
-        # Who opens it while we have the lease has us sent a signal: not the one that kills.
+        # If a process opens the file during the lease, this one gets a signal: not the deadly one.
         fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)

@@ -1,4 +1,4 @@
-"""The options of C{--watch}, and what they come to."""
+"""The options of C{--watch}."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from typing import Any
 
 from twisted.python import usage
 
-from xferproto.client.connection import to_wire
 from xferproto.model import units
 from xferproto.model.errors import BadName
-from xferproto.model.names import parse_name
+from xferproto.model.names import check_name
 from xferproto.watch.directory import STATE, STATUS
 
 POLL = 60.0
-"""Seconds between two looks at the whole directory, where the system tells of changes."""
+"""Seconds between two scans of the whole directory, if the system reports changes."""
 
 POLL_ALONE = 5.0
-"""The same where it does not."""
+"""The same if it does not."""
 
 
 class Done(Enum):
-    """What becomes of a file that is stored."""
+    """What to do with a stored file."""
 
     MOVE = "move"
     DELETE = "delete"
@@ -34,17 +33,16 @@ class Done(Enum):
 @dataclass(frozen=True)
 class WatchSettings:
     """
-    How a directory is watched.
+    The settings of a watched directory.
 
     @ivar directory: the absolute path.
-    @ivar done: what becomes of a file that is stored.
-    @ivar settle: seconds for which a file has to be unchanged before it is taken.
-    @ivar settle_unclosed: the same for one of which it is not known whether its writer has closed
-        it.
-    @ivar poll: seconds between two looks at the whole directory; None for what is usual.
-    @ivar inotify: whether the system is asked to tell of changes.
-    @ivar prefix: goes before the names, as it is.
-    @ivar ignored: further patterns of what is not carried.
+    @ivar done: what to do with stored files.
+    @ivar settle: seconds for which a file must not change before it is taken.
+    @ivar settle_unclosed: the same for a file if it is not known that its writer has closed it.
+    @ivar poll: seconds between two scans of the whole directory; None for the default.
+    @ivar inotify: whether to use the system's reports of changes.
+    @ivar prefix: goes in front of the names, as it is.
+    @ivar ignored: further patterns of files that are not sent.
     @ivar state: the journal's path.
     @ivar status: the status file's path.
     """
@@ -63,88 +61,99 @@ class WatchSettings:
 
 def done(value: str) -> Done:
     """
-    What becomes of a file that is stored.
+    Parse what to do with stored files.
 
-    @raise ValueError: it is none of the three.
+    @raise ValueError: the text is none of the three.
     """
     try:
         return Done(value)
     except ValueError:
-        raise ValueError(f"{value} is none of move, delete and leave") from None
+        raise ValueError(f"{value} is not move, delete or leave") from None
 
 
 settle = units.seconds
 
 SETTLE = 10.0
 SETTLE_UNCLOSED = 30.0
-"""Seconds that the command line takes where it is given none."""
+"""Seconds that the command line takes by default."""
 
 
 def poll(value: str) -> float:
     """
-    A time between two looks.
+    Parse the time between two scans.
 
-    @raise ValueError: it is none.
+    @raise ValueError: the text is not a time, or is too short.
     """
     seconds = units.seconds(value)
     if not seconds:
-        raise ValueError("--poll takes at least a second")
+        raise ValueError("--poll is at least a second")
     return seconds
 
 
 def prefix(value: str) -> str:
     """
-    What goes before the names.
+    Check a prefix of names.
 
-    @raise ValueError: no name begins so.
+    @raise ValueError: no name can begin with it.
     """
     try:
-        parse_name(to_wire(f"{value}name"))
+        check_name(f"{value}name")
     except BadName as error:
         raise ValueError(f"a name can't begin with that prefix: {error.text}") from None
     return value
 
 
 class WatchOptions(usage.Options):
-    """What C{twistd xfer-client} takes for a directory that it watches."""
+    """The options of C{twistd xfer-client} for a watched directory."""
 
     optParameters: list[Any] = [
-        ["watch", "w", None, "Carry what appears in this directory to the depot, for ever."],
+        [
+            "watch",
+            "w",
+            None,
+            "Send the files that appear in this directory, until stopped.",
+        ],
         [
             "done",
             None,
             None,
-            "What becomes of what is stored: move (to sent/), delete, leave.",
+            "What to do with stored files: move (to sent/), delete, leave [move].",
             done,
         ],
-        ["settle", None, None, "How long a file must not change, to be taken [10s].", settle],
+        ["settle", None, None, "How long a file must not change before it is sent [10s].", settle],
         [
             "settle-unclosed",
             None,
             None,
-            "The same where nothing says that its writer has closed it [30s, or --settle].",
+            "The same if its writer may still have it open [30s, or --settle].",
             settle,
         ],
-        ["poll", None, None, "Time between looks at the whole directory [60s; 5s alone].", poll],
+        [
+            "poll",
+            None,
+            None,
+            "Time between scans of the directory [60s; 5s without inotify].",
+            poll,
+        ],
         [
             "prefix",
             None,
             None,
-            "Goes before the names, as it is: end it with a /, or not.",
+            "Goes in front of the names as it is: end it with a /, or not.",
             prefix,
         ],
-        ["state", None, None, f"Journal of what is under way and sent [DIR/{STATE}]."],
-        ["status", None, None, f"File that tells what waits, in JSON [DIR/{STATUS}]."],
+        ["state", None, None, f"Journal of files that are under way or sent [DIR/{STATE}]."],
+        ["status", None, None, f"Status file, in JSON [DIR/{STATUS}]."],
     ]
 
-    optFlags = [["no-inotify", None, "Do not let the system tell of changes, only look (--poll)."]]
+    optFlags = [["no-inotify", None, "Only scan (--poll), do not use the system's reports."]]
 
     def __init__(self) -> None:
         super().__init__()
         self["ignore"] = []
 
     def opt_ignore(self, pattern: str) -> None:
-        """Do not carry files and directories of such names, as *.log; may be given many times."""
+        """Do not send files and directories that match, as *.log; may be given many times."""
         self["ignore"].append(pattern)
 
     def postOptions(self) -> None:
@@ -158,10 +167,10 @@ class WatchOptions(usage.Options):
             if self["no-inotify"]:
                 raise usage.UsageError("--no-inotify goes with --watch")
         elif not self["watch"]:
-            raise usage.UsageError("--watch takes a directory")
+            raise usage.UsageError("--watch needs a directory")
 
     def watch_settings(self) -> WatchSettings:
-        """How the directory is to be watched."""
+        """Return the settings of the watched directory."""
         directory = Path(self["watch"]).absolute()
 
         def given(name: str, otherwise: Any, convert: Callable[[Any], Any] = lambda _: _) -> Any:

@@ -1,4 +1,4 @@
-"""The files that are held in memory: those that settle, and those that wait to be sent."""
+"""The files in memory: those that are not stable yet, and those that wait to be sent."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from xferproto.watch.walk import Found, Identity
 
 HELD = 20_000
 """
-Files that are held at most, about half a KiB each; further ones are counted, and found again when
+The most files that are held, about half a KiB each; further ones are counted, and found again when
 there is room.
 """
 
 LARGE = 64 * 1024 * 1024
-"""Files above this many bytes have a connection of their own: others do not wait for them."""
+"""Files above this many bytes have a connection of their own, so that others need not wait."""
 
 BULK = 256
-"""Small files that are sent in one go."""
+"""The most small files that are sent in one request."""
 
 
 class Stage(enum.Enum):
@@ -31,20 +31,20 @@ class Stage(enum.Enum):
     SETTLING = "settling"
     READY = "ready"
     SENDING = "sending"
-    ENDING = "ending"
+    FINISHING = "finishing"
 
 
 @dataclass(slots=True, eq=False)
 class Item:
     """
-    A file that is held.
+    A file in the queue.
 
     @ivar doubtful: whether the depot may have it, though no answer is known.
-    @ivar tries: how often it was refused for the time being.
-    @ivar cuts: how many connections in a row were lost over it, without a byte more.
+    @ivar tries: how often it was refused for now.
+    @ivar cuts: how many connections in a row were lost while it was sent, without progress.
     @ivar mismatches: how often its hashes differed.
-    @ivar sent: how many of its bytes are through.
-    @ivar closed: whether its writer is known to have closed it as it is.
+    @ivar sent: how many of its bytes were sent.
+    @ivar closed: whether its writer is known to have closed it.
     """
 
     file: Found
@@ -70,14 +70,14 @@ class Item:
 
 
 @dataclass
-class Tally:
+class NotHeld:
     """
-    Files that wait and are not held in memory.
+    Count the files that wait and are not held in memory.
 
     @ivar files: how many.
     @ivar bytes: how many bytes they have.
     @ivar refused: how many of them the depot has refused for now.
-    @ivar left_out: whether there was no room for some of them.
+    @ivar left_out: whether some of them found no room.
     """
 
     files: int = 0
@@ -86,37 +86,37 @@ class Tally:
     left_out: bool = False
 
     def add(self, file: Found) -> None:
-        """One more."""
+        """Count one more."""
         self.files += 1
         self.bytes += file.identity.size
 
     def take(self, file: Found) -> None:
-        """One less: it is held now."""
+        """Count one less, which is held now."""
         self.files = max(0, self.files - 1)
         self.bytes = max(0, self.bytes - file.identity.size)
 
     def add_refused(self, file: Found) -> None:
-        """One more that the depot has refused for now."""
+        """Count one more that the depot has refused for now."""
         self.add(file)
         self.refused += 1
 
 
 class Queue:
     """
-    What is held.
+    Hold files, and give those that are to be sent in three classes of size.
 
-    @ivar items: by their paths.
-    @ivar bytes: that all of them have.
-    @ivar elsewhere: what waits and is not held, as of the last look at the whole directory.
+    @ivar items: the files, by their paths.
+    @ivar bytes: the bytes of all of them.
+    @ivar not_held: the files that wait and are not held, as of the last scan.
 
-    @param changed: called when the figures may have changed.
-    @param held: how many files at most.
+    @param changed: called when any of this may have changed.
+    @param held: the most files that are held.
     """
 
     def __init__(self, changed: Callable[[], object] = lambda: None, held: int = HELD) -> None:
         self.items: dict[str, Item] = {}
         self.bytes = 0
-        self.elsewhere = Tally()
+        self.not_held = NotHeld()
         self._held = held
         self._changed = changed
         self._bulk: deque[Item] = deque()
@@ -125,7 +125,7 @@ class Queue:
         self._waiting: list[Deferred[None]] = []
         self._wanting: list[Deferred[None]] = []
 
-    # What is held
+    # Files that are held
 
     @property
     def full(self) -> bool:
@@ -138,7 +138,7 @@ class Queue:
         return len(self._bulk) + len(self._single) + len(self._large)
 
     def hold(self, file: Found, stage: Stage, doubtful: bool = False) -> Item:
-        """Hold a file; one that is held already is held as it is now."""
+        """Hold a file, in place of one with the same path."""
         self.drop(file.path)
         item = Item(file, stage, doubtful)
         self.items[file.path] = item
@@ -147,7 +147,7 @@ class Queue:
         return item
 
     def drop(self, path: str) -> None:
-        """Hold it no more; it waits for nothing."""
+        """Hold a file no longer."""
         item = self.items.pop(path, None)
         if item is None:
             return
@@ -162,7 +162,7 @@ class Queue:
         return len(self.items) <= self._held // 2
 
     def room(self) -> Deferred[None]:
-        """Fires when half of what can be held is free."""
+        """Return a Deferred that fires when half of the room is free."""
         waiter: Deferred[None] = Deferred()
         if self._half_free:
             waiter.callback(None)
@@ -170,61 +170,61 @@ class Queue:
             self._wanting.append(waiter)
         return waiter
 
-    # The lanes
+    # Files that wait to be sent
 
     def put(self, item: Item, first: bool = False) -> None:
-        """It is to be sent, behind others or before them."""
+        """Let a file wait to be sent, after the others or before them."""
         item.stage = Stage.READY
         if item.size > LARGE:
-            lane = self._large
+            waiting_files = self._large
         elif item.size > ONE_LINE or item.doubtful:
-            lane = self._single
+            waiting_files = self._single
         else:
-            lane = self._bulk
+            waiting_files = self._bulk
         if first:
-            lane.appendleft(item)
+            waiting_files.appendleft(item)
         else:
-            lane.append(item)
+            waiting_files.append(item)
         self._changed()
         waiting, self._waiting = self._waiting, []
         _fire(waiting)
 
     def take_bulk(self) -> list[Item]:
-        """Small files that are sent together; empty where there are none."""
+        """Take small files that are sent together; an empty list if there are none."""
         taken: list[Item] = []
         while len(taken) < BULK and (item := self._take(self._bulk)) is not None:
             taken.append(item)
         return taken
 
     def take_single(self) -> Item | None:
-        """A file that is sent by itself."""
+        """Take a file that is sent alone."""
         return self._take(self._single)
 
     def take_large(self) -> Item | None:
-        """A large file."""
+        """Take a large file."""
         return self._take(self._large)
 
     @property
     def some(self) -> bool:
-        """Whether there may be files that are not large."""
+        """Whether files that are not large may be waiting."""
         return bool(self._bulk or self._single)
 
     @property
     def some_large(self) -> bool:
-        """Whether there may be large ones."""
+        """Whether large files may be waiting."""
         return bool(self._large)
 
-    def _take(self, lane: deque[Item]) -> Item | None:
-        while lane:
-            item = lane.popleft()
-            if self.items.get(item.path) is item:  # else it has changed since, or is gone
+    def _take(self, waiting_files: deque[Item]) -> Item | None:
+        while waiting_files:
+            item = waiting_files.popleft()
+            if self.items.get(item.path) is item:  # if not, it has changed since, or is gone
                 item.stage = Stage.SENDING
                 self._changed()
                 return item
         return None
 
     def more(self) -> Deferred[None]:
-        """Fires when something is put into a lane."""
+        """Return a Deferred that fires when a file is put here."""
         waiter: Deferred[None] = Deferred()
         self._waiting.append(waiter)
         return waiter

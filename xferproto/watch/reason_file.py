@@ -1,4 +1,4 @@
-"""The file that lies beside one that can't be stored, and says why."""
+"""The reason file beside a file that can't be stored."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 from xferproto.model.escape import printable
 
 REASON = ".reason.txt"
-"""What it has behind the name of the file that it is about."""
+"""The suffix of its name, after the name of its file."""
 
 BEGIN = "xfer-watch: this file was not stored.\n"
-"""Its first line; what does not begin so is a file like any other."""
+"""Its first line; a file without this line is like any other."""
 
 
 def reason_text(root: Path, path: str, cause: str, advice: str, now: float) -> str:
     """
-    What it says.
+    Format the content of a reason file.
 
     @param root: the watched directory.
-    @param path: of the file that failed, relative to that.
+    @param path: the path of the file that failed, relative to that.
     @param now: seconds since the epoch.
     """
     place = printable(str(root / path))
@@ -34,12 +34,12 @@ def reason_text(root: Path, path: str, cause: str, advice: str, now: float) -> s
 
 
 def timestamp(seconds: float) -> str:
-    """A time in ISO 8601, UTC, in whole seconds."""
+    """Format a time in ISO 8601, UTC, in whole seconds."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def is_reason(path: Path) -> bool:
-    """Whether a file is such a one. Blocks."""
+    """Whether a file is a reason file. Blocks."""
     if not path.name.endswith(REASON):
         return False
     try:

@@ -1,4 +1,4 @@
-"""Looks again at files that were sent and moved while somebody may have had them open."""
+"""Check files again that were moved while a process may have had them open."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from xferproto.model.escape import quoted
-from xferproto.watch.context import Workplace
+from xferproto.watch.context import WatchContext
 from xferproto.watch.journal import Row
 from xferproto.watch.moves import Mover
 from xferproto.watch.walk import SLICE, look
 
 PERIOD = 30.0
-"""Seconds between two looks at all such files."""
+"""Seconds between two checks of all such files."""
 
 LONGEST = 3600.0
-"""Seconds after the move in which they are looked at."""
+"""Seconds after the move during which they are checked."""
 
 log = Logger()
 
 
 class Recheck:
     """
-    Brings files back from C{sent/} that were written to after they were sent, so that they are
-    carried again. They are in the journal, so a restart goes on with them.
+    Move files back from C{sent/} that were changed after they were sent, so that they are sent
+    again. They are in the journal, so a restart continues with them.
 
     @param mover: moves them.
-    @param again: called with the path of a file that is to be carried again.
+    @param again: called with the path of a file that is to be sent again.
     """
 
-    def __init__(self, place: Workplace, mover: Mover, again: Callable[[str], object]) -> None:
-        self._clock = place.clock
-        self._disk = place.disk
-        self._directory = place.directory
-        self._journal = place.journal
-        self._fail = place.failed
+    def __init__(self, context: WatchContext, mover: Mover, again: Callable[[str], object]) -> None:
+        self._clock = context.clock
+        self._disk = context.disk
+        self._directory = context.directory
+        self._journal = context.journal
+        self._fail = context.failed
         self._mover = mover
         self._again = again
         self._task: Deferred[None] | None = None
 
     def start(self) -> None:
-        """Look from time to time."""
+        """Check from time to time."""
         self._task = Deferred.fromCoroutine(self._run())
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         if self._task is not None:
             self._task.cancel()
 
@@ -67,7 +67,7 @@ class Recheck:
             after, changed = await self._disk.run(self._look_at_some, after)
             for where, path in changed:
                 log.warn(
-                    "{where} has changed since it was sent: it is {path} again, to be sent anew",
+                    "{where} has changed since it was sent: moved back to {path}, to be sent again",
                     where=quoted(where),
                     path=quoted(path),
                 )
@@ -75,10 +75,10 @@ class Recheck:
 
     def _look_at_some(self, after: str) -> tuple[str | None, list[tuple[str, str]]]:
         """
-        On a thread.
+        Check some files. Called on a thread.
 
-        @return: the last path that was looked at, None at the end; and where the files were that
-            have changed, and where they are now.
+        @return: the last path that was checked, None at the end; and of each file that has changed,
+            its former path and its path now.
         """
         rows = self._journal.moved(after, SLICE)
         if not rows:
@@ -109,5 +109,5 @@ class Recheck:
 
 
 def _inode(row: Row) -> str:
-    """The inode in a row's fingerprint (L{xferproto.watch.walk.Identity})."""
+    """Return the inode in a row's fingerprint (L{xferproto.watch.walk.Identity})."""
     return row.fingerprint.partition(" ")[0]

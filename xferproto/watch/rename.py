@@ -1,4 +1,4 @@
-"""Files get other names, and never take one that another file has."""
+"""Rename files without ever overwriting another one."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ NAME_MAX = 255
 """The most bytes that a name may have in the usual file systems."""
 
 NUMBERED = 100
-"""Names with a number that are tried before one is drawn by lot."""
+"""Names with a number that are tried before random ones."""
 
 _NOT_HERE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
-"""What a system, or a file system, says that has no such rename."""
+"""Errors of a system or file system without such a rename."""
 
 
 def _renameat2() -> Any:
@@ -44,10 +44,10 @@ def rename(source: Path, target: Path) -> None:
     """
     Rename a file. Blocks.
 
-    Where the file system can't do both in one step, the target is looked for first.
+    If the file system can't do both in one step, the target is checked first.
 
-    @raise FileExistsError: something has the target's name; nothing was done.
-    @raise OSError: it can't be done, as across file systems (EXDEV).
+    @raise FileExistsError: the target exists; nothing was done.
+    @raise OSError: the file can't be renamed, as across file systems (EXDEV).
     """
     if _RENAME is not None:
         paths = os.fsencode(source), os.fsencode(target)
@@ -63,7 +63,7 @@ def rename(source: Path, target: Path) -> None:
 
 def fitted(name: str, suffix: str, spare: int = 0) -> str:
     """
-    A name with a suffix; the name is cut where both together would be too long.
+    Append a suffix to a name, which is cut if both together are too long.
 
     @param spare: bytes that have to be left.
     """
@@ -73,10 +73,10 @@ def fitted(name: str, suffix: str, spare: int = 0) -> str:
 
 def names(name: str, mark: str | None = None, spare: int = 0) -> Iterator[str]:
     """
-    Names for a file, the best first: its own, with a mark, with a number, with something random.
+    Generate names for a file: its own, with a mark, with a number, with random digits.
 
-    @param mark: tells it from others of its name, if anything does.
-    @param spare: bytes that are left for what is put behind it.
+    @param mark: distinguishes the file from others of its name; None for no mark.
+    @param spare: bytes that have to be left for a suffix.
     """
     yield fitted(name, "", spare)
     if mark is not None:
@@ -90,10 +90,10 @@ def names(name: str, mark: str | None = None, spare: int = 0) -> Iterator[str]:
 
 def make_directories(root: Path, path: str) -> Path:
     """
-    The directory for a relative path, made as far as it is not there; where a file has the name of
-    one, it gets another name. Each is durable. Symbolic links are not followed. Blocks.
+    Make the directories of a relative path durably, and return the last one. If a file has the name
+    of one, the directory gets another name. Symbolic links are not followed. Blocks.
 
-    @param root: where it begins; never made.
+    @param root: the directory above them; never made.
     """
     directory = root
     for component in path.split("/") if path else ():

@@ -1,4 +1,4 @@
-"""Keeps the status file up to date: on change, and not more often than every second."""
+"""Keep the status file up to date: on changes, but at most once a second."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from twisted.logger import Logger
 
 from xferproto.model.escape import printable
 from xferproto.threads.executor import Executor
-from xferproto.watch.circuit_breaker import Reach
-from xferproto.watch.counters import Figures, Last
+from xferproto.watch.circuit_breaker import CircuitBreaker
+from xferproto.watch.counters import Counters, Last
 from xferproto.watch.directory import DirectoryGone
 from xferproto.watch.options import WatchSettings
 from xferproto.watch.reason_file import timestamp
@@ -22,21 +22,23 @@ if TYPE_CHECKING:
     from xferproto.watch.session import Session
 
 INTERVAL = 1.0
-"""Seconds between two writes, at least."""
+"""The least seconds between two writes."""
 
 SHOWN = 10
-"""How many of the files that are being sent are named."""
+"""The most files being sent that are listed."""
 
 log = Logger()
 
 
 class Report:
     """
-    @param clock: the reactor, or what tests turn by hand.
+    Write the status file.
+
+    @param clock: the reactor, or a clock of tests.
     @param disk: the thread that writes.
-    @param settings: name the file.
-    @param depot: the words that describe the depot.
-    @ivar session: what goes on in the directory; None while it is gone.
+    @param settings: have the file's path.
+    @param depot: the depot, as messages call it.
+    @ivar session: the session of the directory; None while the directory is gone.
     """
 
     def __init__(
@@ -45,8 +47,8 @@ class Report:
         disk: Executor,
         settings: WatchSettings,
         depot: str,
-        reach: Reach,
-        figures: Figures,
+        breaker: CircuitBreaker,
+        counters: Counters,
     ) -> None:
         self.session: Session | None = None
         self._clock = clock
@@ -54,8 +56,8 @@ class Report:
         self._path = settings.status
         self._directory = settings.directory
         self._depot = depot
-        self._reach = reach
-        self._figures = figures
+        self._breaker = breaker
+        self._counters = counters
         self._call: IDelayedCall | None = None
         self._written: float | None = None
         self._failed = False
@@ -63,7 +65,7 @@ class Report:
         self._fields: dict[str, Any] = {}
 
     def changed(self) -> None:
-        """There may be something new to be written."""
+        """Write the file soon, if anything has changed."""
         if self._call is None and self.session is not None:
             wait = 0.0
             if self._written is not None:
@@ -91,7 +93,7 @@ class Report:
         self._failed = error is not None
 
     def last(self, state: str) -> Callable[[], OSError | None]:
-        """What writes the status for the last time, or until the directory is back; it blocks."""
+        """Return a function that writes the status a last time, and blocks."""
         call, self._call = self._call, None
         if call is not None:
             call.cancel()
@@ -100,7 +102,7 @@ class Report:
 
     @property
     def waiting(self) -> int:
-        """How many files wait, by what was written last."""
+        """The number of waiting files, as it was written last."""
         waiting: int = self._fields["waiting"]["files"]
         return waiting
 
@@ -113,7 +115,7 @@ class Report:
                 return None
             try:
                 if within and session is not None:
-                    session.place.directory.check()  # nothing is put where it is not mounted
+                    session.context.directory.check()  # never write into an empty mount point
                 write_status(self._path, fields)
             except DirectoryGone:
                 pass
@@ -126,52 +128,52 @@ class Report:
     def _now(self, state: str) -> dict[str, Any]:
         if self.session is not None:
             self._fields = _session_fields(self.session)
-        reach, figures = self._reach, self._figures
+        breaker, counters = self._breaker, self._counters
         return {
             "format": FORMAT,
             "directory": str(self._directory),
             "state": state,
             "pid": os.getpid(),
-            "started": timestamp(figures.started),
+            "started": timestamp(counters.started),
             "written": timestamp(self._clock.seconds()),
-            "trouble": figures.troubled,
+            "trouble": counters.troubled,
             "depot": {
                 "name": self._depot,
-                "up": reach.up,
-                "since": timestamp(reach.since),
-                "reason": reach.reason,
-                "next_try": None if reach.next_try is None else timestamp(reach.next_try),
+                "up": breaker.up,
+                "since": timestamp(breaker.since),
+                "reason": breaker.reason,
+                "next_try": None if breaker.next_try is None else timestamp(breaker.next_try),
             },
             **self._fields,
             "sent": {
-                "files": figures.sent_files,
-                "bytes": figures.sent_bytes,
-                "last": _last(figures.last_sent, "id"),
+                "files": counters.sent_files,
+                "bytes": counters.sent_bytes,
+                "last": _last(counters.last_sent, "id"),
             },
             "failed": {
-                "files": figures.failed_files,
-                "last": _last(figures.last_failed, "reason"),
+                "files": counters.failed_files,
+                "last": _last(counters.last_failed, "reason"),
             },
         }
 
 
 def _session_fields(session: Session) -> dict[str, Any]:
-    queue, survey = session.place.queue, session.survey
+    queue, scanner = session.context.queue, session.scanner
     return {
-        "lock": str(session.place.directory.lock),
+        "lock": str(session.context.directory.lock),
         "inotify": session.inotify is not None,
         "waiting": {
-            "files": len(queue.items) + queue.elsewhere.files,
-            "bytes": queue.bytes + queue.elsewhere.bytes,
-            "settling": session.intake.settling,
-            "refused": queue.elsewhere.refused,
+            "files": len(queue.items) + queue.not_held.files,
+            "bytes": queue.bytes + queue.not_held.bytes,
+            "settling": session.stability.settling,
+            "refused": queue.not_held.refused,
         },
         "sending": [
             {"name": item.path, "size": item.size, "sent": item.sent}
-            for item in session.sending.under_way[:SHOWN]
+            for item in session.sender.under_way[:SHOWN]
         ],
-        "passed_over": survey.others,
-        "closed": survey.closed,
+        "passed_over": scanner.others,
+        "closed": scanner.closed,
     }
 
 

@@ -1,4 +1,4 @@
-"""What there is: the whole directory from time to time, and what has changed in between."""
+"""Scans of the watched directory: as a whole from time to time, and what has changed."""
 
 from __future__ import annotations
 
@@ -11,52 +11,52 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from xferproto.model.escape import printable, quoted
-from xferproto.watch.context import Workplace
+from xferproto.watch.context import WatchContext
 from xferproto.watch.directory import FAILED, SENT, DirectoryGone
 from xferproto.watch.inotify import Changes, Inotify, Sign
 from xferproto.watch.journal import Row
-from xferproto.watch.queue import HELD, Tally
-from xferproto.watch.stability import Intake
+from xferproto.watch.queue import HELD, NotHeld
+from xferproto.watch.stability import StabilityTracker
 from xferproto.watch.walk import SLICE, Found, Ignored, Walk
 
 REST = 10
-"""Looking at the whole directory may take up one part in so many of the time."""
+"""A scan of the whole directory may take one part in so many of the time."""
 
 DAY = 86400.0
-"""Seconds between two times when rows of files that are gone are looked for in the journal."""
+"""Seconds after which rows of files that are gone are removed from the journal."""
 
 SHORTLY = 1.0
-"""Seconds between two looks at the whole that are asked for."""
+"""Seconds between two scans that were asked for."""
 
 PATIENCE = 5.0
-"""Seconds without a file being through, after which a walk waits for room no longer, but counts."""
+"""Seconds without a finished file after which a scan stops waiting for room, and only counts."""
 
 log = Logger()
 
 
-class Survey:
+class Scanner:
     """
-    Finds files, and lets the intake have them.
+    Find files, and pass them to the stability tracker.
 
-    @param poll: seconds between two looks at the whole.
-    @ivar others: how many links and special files the last walk has passed over.
+    @param poll: seconds between two scans of the whole directory.
+    @ivar others: how many links and special files the last scan has passed over.
     @ivar closed: the directories that it could not enter, and why.
     """
 
-    def __init__(self, place: Workplace, intake: Intake, poll: float) -> None:
+    def __init__(self, context: WatchContext, stability: StabilityTracker, poll: float) -> None:
         self.others = 0
         self.closed: dict[str, str] = {}
-        self._clock = place.clock
-        self._now = place.now
-        self._disk = place.disk
-        self._directory = place.directory
-        self._journal = place.journal
-        self._queue = place.queue
-        self._reach = place.reach
-        self._figures = place.figures
-        self._failed = place.failed
-        self._ignored = Ignored(place.settings.ignored)
-        self._intake = intake
+        self._clock = context.clock
+        self._now = context.now
+        self._disk = context.disk
+        self._directory = context.directory
+        self._journal = context.journal
+        self._queue = context.queue
+        self._breaker = context.breaker
+        self._counters = context.counters
+        self._failed = context.failed
+        self._ignored = Ignored(context.settings.ignored)
+        self._stability = stability
         self._poll = poll
         self._inotify: Inotify | None = None
         self._refused = False
@@ -71,16 +71,16 @@ class Survey:
 
     def start(self, inotify: Inotify | None) -> None:
         """
-        Look, now and from time to time.
+        Scan now and from time to time, and follow changes.
 
-        @param inotify: tells L{changed}, if anything does.
+        @param inotify: reports to L{changed}; None if the system reports no changes.
         """
         self._inotify = inotify
         for task in (self._walk_often(), self._follow_changes()):
             self._tasks.append(Deferred.fromCoroutine(self._guarded(task)))
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop scanning."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -93,37 +93,37 @@ class Survey:
         except Exception as error:
             self._failed(error)
 
-    # The whole, from time to time
+    # Scans of the whole directory
 
     async def _walk_often(self) -> None:
         while True:
             began = self._now()
             self._everything = False
-            tally = await self._walk("")
+            not_held = await self._walk("")
             due = self._pruned is None or self._now() - self._pruned >= DAY
             # Where it has no lock file, an empty directory may be one that is not mounted.
             if due and (self._found or self._directory.has_file):
                 self._pruned = self._now()
                 await self._prune()
-            if self._everything:  # it was asked for meanwhile, and may be again and again
+            if self._everything:  # another scan was asked for meanwhile
                 await deferLater(self._clock, SHORTLY)
                 continue
             pause = max(self._poll, REST * (self._now() - began))
             asked: Deferred[None] = Deferred()
             self._pause = asked
-            if tally.left_out:
+            if not_held.left_out:
                 self._queue.room().addCallback(lambda _: self.look_everywhere())
             await self._until(asked, pause)
 
     def look_everywhere(self) -> None:
-        """Look at the whole soon."""
+        """Scan the whole directory soon."""
         self._everything = True
         pause, self._pause = self._pause, None
         if pause is not None and not pause.called:
             pause.callback(None)
 
     async def _until(self, event: Deferred[None], seconds: float) -> None:
-        """Wait for an event, at most so long."""
+        """Wait for an event, at most this long."""
 
         def end() -> None:
             if not event.called:
@@ -136,29 +136,29 @@ class Survey:
             if call.active():
                 call.cancel()
 
-    async def _walk(self, start: str) -> Tally:
+    async def _walk(self, start: str) -> NotHeld:
         inotify = self._inotify
         enter = inotify.enter if inotify is not None else lambda path: None
         if inotify is not None and not start:
             inotify.begin_round()
         walk = Walk(self._directory.path, self._directory.device, self._ignored, enter, start)
-        tally, patient = Tally(), True
+        not_held, patient = NotHeld(), True
         try:
             while (seen := await self._disk.run(self._next, walk)) is not None:
                 for file, row in seen:
-                    self._intake.take(file, row, tally)
-                if not start and tally.files > self._queue.elsewhere.files:
-                    self._queue.elsewhere = replace(tally)
+                    self._stability.take(file, row, not_held)
+                if not start and not_held.files > self._queue.not_held.files:
+                    self._queue.not_held = replace(not_held)
                 patient = patient and await self._room_was_made()
         finally:
             self._disk.run(walk.close)
         if not start:
             await self._disk.run(self._directory.check)
-            self._walked(walk, tally)
-        return tally
+            self._walked(walk, not_held)
+        return not_held
 
     def _next(self, walk: Walk) -> list[tuple[Found, Row | None]] | None:
-        """On a thread: the next files, and what the journal knows of them."""
+        """Return the next files, each with its row of the journal. Called on a thread."""
         self._directory.check()
         try:
             found = walk.more()
@@ -173,16 +173,16 @@ class Survey:
         return [(file, rows.get(file.path)) for file in found]
 
     async def _room_was_made(self) -> bool:
-        """Wait for room while files get through; whether there is some."""
-        while self._queue.full and self._queue.ready and self._reach.up is not False:
-            before = self._figures.sent_files + self._figures.failed_files
+        """Wait for room while files are finished, and return whether there is room."""
+        while self._queue.full and self._queue.ready and self._breaker.up is not False:
+            before = self._counters.sent_files + self._counters.failed_files
             await self._until(self._queue.room(), PATIENCE)
-            if before == self._figures.sent_files + self._figures.failed_files:
+            if before == self._counters.sent_files + self._counters.failed_files:
                 return False
         return True
 
-    def _walked(self, walk: Walk, tally: Tally) -> None:
-        self._queue.elsewhere = tally
+    def _walked(self, walk: Walk, not_held: NotHeld) -> None:
+        self._queue.not_held = not_held
         self._found = walk.files
         if walk.others > self.others:
             log.warn(
@@ -195,27 +195,27 @@ class Survey:
             if self.closed.get(path) != reason:
                 log.error("can't enter {path}: {reason}", path=quoted(path), reason=reason)
         self.closed = walk.closed
-        self._figures.changed()
+        self._counters.changed()
         if self._inotify is not None:
             self._inotify.end_round()
             if self._inotify.refused is not None and not self._refused:
                 self._refused = True
                 log.warn(
                     "not all directories can be watched ({reason}; the limit is in "
-                    "/proc/sys/fs/inotify/max_user_watches): the others are looked at every "
+                    "/proc/sys/fs/inotify/max_user_watches): the others are scanned every "
                     "{seconds:.0f} s",
                     reason=printable(str(self._inotify.refused.strerror)),
                     seconds=self._poll,
                 )
 
     async def _prune(self) -> None:
-        """Let the journal forget files that are gone."""
+        """Remove the rows of files that are gone from the journal."""
         number = 0
         while (last := await self._disk.run(self._prune_some, number)) is not None:
             number = last
 
     def _prune_some(self, number: int) -> int | None:
-        """On a thread: the number of the last row that was looked at, None at the end."""
+        """Check some rows; return the last one's number, None at the end. Called on a thread."""
         rows = self._journal.after(number, SLICE)
         if not rows:
             return None
@@ -232,10 +232,10 @@ class Survey:
             self._journal.forget(missing)
         return rows[-1][0]
 
-    # Where it has changed
+    # Changes
 
     def changed(self, changes: Changes) -> None:
-        """Something may have changed."""
+        """Note what may have changed."""
         if len(self._changed) > HELD:
             changes.everything = True
         else:
@@ -252,14 +252,14 @@ class Survey:
             more.callback(None)
 
     def look_at(self, path: str) -> None:
-        """One file may have changed."""
+        """Note that one file may have changed."""
         self.changed(Changes(files={path: self._changed.get(path, Sign.SEEN)}))
 
     async def _follow_changes(self) -> None:
         while True:
             while self._changed:
                 paths = list(self._changed)[:SLICE]
-                await self._intake.look({path: self._changed.pop(path) for path in paths})
+                await self._stability.look({path: self._changed.pop(path) for path in paths})
             while self._entered:
                 path = next(iter(self._entered))
                 del self._entered[path]

@@ -1,4 +1,4 @@
-"""What is sent, and when: small files many at a time, others one by one, large ones aside."""
+"""Send files: small ones many at a time, others one by one, large ones on a connection apart."""
 
 from __future__ import annotations
 
@@ -19,94 +19,95 @@ from xferproto.model.errors import (
     ConnectionCut,
     HashMismatch,
     RequestError,
+    Scope,
     SourceChanged,
-    UnexpectedReply,
+    XferError,
 )
 from xferproto.model.escape import quoted
 from xferproto.model.units import duration
-from xferproto.watch.context import Workplace
+from xferproto.watch.context import WatchContext
 from xferproto.watch.directory import DirectoryGone
-from xferproto.watch.disposition import AGAIN, Endings
-from xferproto.watch.failure_policy import Judgement, Verdict, judge
+from xferproto.watch.disposition import AGAIN, Disposition
+from xferproto.watch.failure_policy import Decision, FailureKind, decide
 from xferproto.watch.journal import Row, State, begun
 from xferproto.watch.queue import Item
 from xferproto.watch.walk import Identity
 
 CUTS = 3
-"""How many connections in a row may be lost over a file before others have a turn."""
+"""How many connections in a row may be lost during a file before others have a turn."""
 
 REFUSALS = 10
-"""After so many in a row a new connection is made: a depot closes one after twenty."""
+"""Refusals in a row after which a new connection is made; a depot closes one after twenty."""
 
 FIRST_PAUSE = 60.0
 LONGEST_PAUSE = 900.0
-"""Seconds until a file is tried again that was refused for the time being: longer each time."""
+"""Seconds until a temporarily refused file is tried again: longer each time."""
 
 log = Logger()
 
 
-class Sending:
+class FileSender:
     """
-    Takes files from the queue to the depot.
+    Send the files of the queue to the depot.
 
     @param client: makes a client that tries each request once.
-    @param endings: gets the files when they are through, or never will be.
-    @param again: told the path of a file that has to be looked at again.
-    @ivar under_way: what is being sent.
+    @param disposition: gets the files that were sent or have failed for good.
+    @param again: called with the path of a file that has to be looked at again.
+    @ivar under_way: the files that are being sent.
     """
 
     def __init__(
         self,
-        place: Workplace,
+        context: WatchContext,
         client: Callable[[], RetryingClient],
-        endings: Endings,
+        disposition: Disposition,
         again: Callable[[str], object],
     ) -> None:
-        self._clock = place.clock
-        self._disk = place.disk
-        self._journal = place.journal
-        self._queue = place.queue
-        self._reach = place.reach
-        self._figures = place.figures
-        self._directory = place.directory
-        self._fail = place.failed
-        self._root = place.directory.path
-        self._prefix = place.settings.prefix
+        self._clock = context.clock
+        self._disk = context.disk
+        self._journal = context.journal
+        self._queue = context.queue
+        self._breaker = context.breaker
+        self._counters = context.counters
+        self._directory = context.directory
+        self._fail = context.failed
+        self._root = context.directory.path
+        self._prefix = context.settings.prefix
         self._client = client
-        self._endings = endings
+        self._disposition = disposition
         self._again = again
         self._refusals: dict[RetryingClient, int] = {}
-        self._begun: dict[str, str] = {}  # the tokens of large files that may be there in part
-        self._stale: list[tuple[str, str]] = []  # names and tokens that nothing goes on under
-        self._lanes: list[Deferred[None]] = []
+        self._begun: dict[str, str] = {}  # tokens of large files of which the depot may have a part
+        self._stale: list[tuple[str, str]] = []  # names and tokens that will not be resumed
+        self._tasks: list[Deferred[None]] = []
         self.under_way: list[Item] = []
 
     def start(self) -> None:
-        """Send what there is, and what will come."""
-        for lane in (self._send_others, self._send_large):
-            self._lanes.append(Deferred.fromCoroutine(self._run(lane)))
+        """Send the files of the queue, now and later."""
+        for send in (self._send_others, self._send_large):
+            self._tasks.append(Deferred.fromCoroutine(self._run(send)))
 
     def stop(self) -> None:
-        """Send no more; what is under way can be resumed."""
-        lanes, self._lanes = self._lanes, []
-        for lane in lanes:
-            lane.addErrback(lambda failure: failure.trap(CancelledError) and None)
-            lane.cancel()
+        """Stop sending; uploads that are under way can be resumed."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.addErrback(lambda failure: failure.trap(CancelledError) and None)
+            task.cancel()
 
     async def _run(
-        self, lane: Callable[[RetryingClient], Coroutine[Deferred[Any], Any, None]]
+        self, send: Callable[[RetryingClient], Coroutine[Deferred[Any], Any, None]]
     ) -> None:
         client = self._client()
         try:
             while True:
                 try:
-                    await lane(client)
+                    await send(client)
                 except CancelledError:
                     raise
                 except Exception:
                     log.failure("this should not have happened")
                     await deferLater(self._clock, AGAIN)
-                if self._figures.troubled is not None:
+                if self._counters.troubled is not None:
                     await deferLater(self._clock, AGAIN)
         finally:
             client.disconnect()
@@ -115,10 +116,10 @@ class Sending:
         if not self._queue.some:
             await self._queue.more()
             return
-        async with self._reach.attempt():
+        async with self._breaker.attempt():
             if items := self._queue.take_bulk():
                 await self._send_bulk(client, items)
-                if self._reach.up is False:
+                if self._breaker.up is False:
                     return
             if (item := self._queue.take_single()) is not None:
                 await self._send_one(client, item)
@@ -127,7 +128,7 @@ class Sending:
         if not self._queue.some_large:
             await self._queue.more()
             return
-        async with self._reach.attempt():
+        async with self._breaker.attempt():
             if (item := self._queue.take_large()) is not None:
                 log.info("sending {name} size={size}", name=quoted(item.path), size=item.size)
                 await self._send_one(client, item)
@@ -143,14 +144,14 @@ class Sending:
             nonlocal offset
             offset = done if offset is None else offset
             item.sent = done
-            self._reach.worked()
-            self._figures.changed()
+            self._breaker.worked()
+            self._counters.changed()
 
         self.under_way.append(item)
         try:
             token = await self._token(item)
             before = self._begun.pop(item.path, token)
-            if before != token:  # it was changed since it came in part
+            if before != token:  # the file has changed since a part was sent
                 self._stale.append((self._prefix + item.path, before))
             if item.size > ONE_LINE:
                 self._begun[item.path] = token
@@ -160,7 +161,7 @@ class Sending:
         except CancelledError:
             raise
         except Exception as error:
-            if isinstance(error, SourceChanged):  # what came of it is discarded
+            if isinstance(error, SourceChanged):  # the client has discarded the part
                 self._begun.pop(item.path, None)
             item.cuts = 0 if item.sent > reached else item.cuts
             await self._failed(item, error)
@@ -168,9 +169,9 @@ class Sending:
         else:
             self._begun.pop(item.path, None)
             await self._refused(client, 0)
-            self._reach.worked()
+            self._breaker.worked()
             sent = entry.size - (offset or 0)
-            self._endings.sent(item, entry.id, sent, self._clock.seconds() - started)
+            self._disposition.sent(item, entry.id, sent, self._clock.seconds() - started)
             while self._stale:  # the depot is there now
                 await client.discard(*self._stale.pop())
         finally:
@@ -179,7 +180,7 @@ class Sending:
     async def _token(self, item: Item) -> str:
         if item.size > ONE_LINE:
             return fingerprint_token(self._journal.marker, item.identity)
-        # It may have gone with others, not under a token: its content is asked for.
+        # It may have been sent in bulk, without a token: ask for its content.
         content = await self._disk.run(read_small, f"{self._root}/{item.path}", ONE_LINE)
         if content is None:
             raise SourceChanged(f"{item.path} is larger than it was.")
@@ -192,27 +193,27 @@ class Sending:
         refused: list[tuple[Item, Exception]] = []
         started = self._clock.seconds()
 
-        def told(name: str, outcome: Entry | Exception) -> None:
+        def on_result(name: str, outcome: Entry | Exception) -> None:
             item = waiting.pop(name)
             if isinstance(outcome, Entry):
-                self._reach.worked()
+                self._breaker.worked()
                 seconds = self._clock.seconds() - started
-                self._endings.sent(item, outcome.id, outcome.size, seconds)
+                self._disposition.sent(item, outcome.id, outcome.size, seconds)
             else:
                 refused.append((item, outcome))
 
         self.under_way += items
         lost: Exception | None = None
         try:
-            # If nothing is heard of them any more, the next start knows that they may be there.
+            # If no answer comes, the next start knows that the depot may have them.
             await self._disk.run(self._journal.write, [begun(item.file) for item in items])
-            self._figures.no_trouble()
+            self._counters.no_trouble()
             files = [(f"{self._root}/{item.path}", name) for name, item in waiting.items()]
-            await client.upload_many(files, told)
+            await client.upload_many(files, on_result)
         except CancelledError:
             raise
         except sqlite3.Error as error:
-            self._figures.trouble(f"the journal can't be written: {error}")
+            self._counters.trouble(f"the journal can't be written: {error}")
             self._put_back(items)
             return
         except Exception as error:
@@ -227,19 +228,19 @@ class Sending:
         await self._refused(client, len(refused))
 
     def _lost(self, error: Exception, items: list[Item], refusals: bool) -> None:
-        """Nothing was heard of these; others before them were refused, or not."""
+        """Take back files without an answer; C{refusals} says whether files before were refused."""
         for item in items:
             item.doubtful = item.doubtful or _was_connected(error)
         self._put_back(items)
         if refusals and isinstance(error, ConnectionCut):
-            return  # the depot has had enough of this connection, and is not away
-        judgement = self._judged(error, 0)
-        if judgement.verdict not in (Verdict.AWAY, Verdict.MISTAKE):
-            judgement = Judgement(Verdict.AWAY, judgement.cause)
-        self._reach.failed(judgement)
+            return  # the depot has closed this connection after refusals, and can be reached
+        decision = self._decided(error, 0)
+        if decision.kind not in (FailureKind.UNREACHABLE, FailureKind.MISCONFIGURED):
+            decision = Decision(FailureKind.UNREACHABLE, decision.cause)
+        self._breaker.failed(decision)
 
     async def _refused(self, client: RetryingClient, count: int) -> None:
-        """So many requests on a connection were refused; too many in a row, and it is closed."""
+        """Count refusals in a row on a connection, and close it after too many."""
         refused = self._refusals.get(client, 0) + count if count else 0
         if refused >= REFUSALS:
             await client.disconnect()
@@ -250,48 +251,48 @@ class Sending:
         for item in reversed(items):
             self._queue.put(item, first=True)
 
-    # What has failed
+    # Failures
 
-    def _judged(self, error: Exception, mismatches: int) -> Judgement:
-        judgement = judge(error, mismatches)
-        if judgement.unexpected:
+    def _decided(self, error: Exception, mismatches: int) -> Decision:
+        decision = decide(error, mismatches)
+        if decision.unexpected:
             log.failure("this should not have happened", Failure(error))
-        return judgement
+        return decision
 
     async def _failed(self, item: Item, error: Exception) -> None:
-        judgement = self._judged(error, item.mismatches)
-        verdict = judgement.verdict
+        decision = self._decided(error, item.mismatches)
+        kind = decision.kind
         if isinstance(error, OSError) and not await self._is_there():
             return
-        if verdict in (Verdict.AWAY, Verdict.MISTAKE):
-            self._reach.failed(judgement)
+        if kind in (FailureKind.UNREACHABLE, FailureKind.MISCONFIGURED):
+            self._breaker.failed(decision)
             item.cuts += _was_connected(error)
             item.doubtful = item.doubtful or _was_connected(error)
             if item.cuts < CUTS:
                 self._queue.put(item, first=True)
             else:
-                await self._later(item, judgement.cause)
+                await self._later(item, decision.cause)
             return
         if not isinstance(error, OSError | SourceChanged):
-            self._reach.worked()
-        if verdict is Verdict.FAILED:
-            self._endings.failed(item, judgement)
+            self._breaker.worked()
+        if kind is FailureKind.PERMANENT:
+            self._disposition.failed(item, decision)
         elif isinstance(error, HashMismatch):
             item.mismatches += 1
-            log.warn("{name}: {cause}; tried again", name=quoted(item.path), cause=judgement.cause)
+            log.warn("{name}: {cause}; trying again", name=quoted(item.path), cause=decision.cause)
             self._queue.put(item)
-        elif verdict is Verdict.LATER:
-            await self._later(item, judgement.cause)
+        elif kind is FailureKind.TEMPORARY:
+            await self._later(item, decision.cause)
         else:
             self._queue.drop(item.path)
-            if verdict is Verdict.VANISHED:
+            if kind is FailureKind.VANISHED:
                 log.info("{name} vanished before it was sent", name=quoted(item.path))
             else:
-                log.info("{name} {cause}", name=quoted(item.path), cause=judgement.cause)
+                log.info("{name} {cause}", name=quoted(item.path), cause=decision.cause)
             self._again(item.path)
 
     async def _is_there(self) -> bool:
-        """Whether the directory is: without it, every file seems to have vanished."""
+        """Whether the directory is there; without it, every file seems to have vanished."""
         try:
             await self._disk.run(self._directory.check)
         except DirectoryGone as error:
@@ -303,7 +304,7 @@ class Sending:
         pause = min(FIRST_PAUSE * 2**item.tries, LONGEST_PAUSE)
         if not item.tries:
             log.warn(
-                "{name} is refused for now: {cause}; tried again in {period}, then less often",
+                "{name} is refused for now: {cause}; trying again in {period}, then less often",
                 name=quoted(item.path),
                 cause=cause.rstrip("."),
                 period=duration(pause),
@@ -320,22 +321,24 @@ class Sending:
         try:
             await self._disk.run(self._journal.write, [(item.path, row)])
         except sqlite3.Error as trouble:
-            self._figures.trouble(f"the journal can't be written: {trouble}")
+            self._counters.trouble(f"the journal can't be written: {trouble}")
             self._queue.put(item)
             return
         self._queue.drop(item.path)
-        self._queue.elsewhere.add_refused(item.file)
+        self._queue.not_held.add_refused(item.file)
 
 
 def _was_connected(error: Exception) -> bool:
-    """Whether the depot may have heard of the file."""
-    return isinstance(error, ConnectionCut | UnexpectedReply)
+    """Return whether the connection ended without an answer: the depot may have the file."""
+    if isinstance(error, RequestError):
+        return False
+    return isinstance(error, XferError) and error.scope is Scope.CONNECTION
 
 
 def fingerprint_token(marker: str, identity: Identity) -> str:
     """
-    The resume token of a file. It is the same after a restart and under another name, and stands
-    for the bytes as they are.
+    Return the resume token of a file: the same after a restart and under another name, and another
+    one when the bytes change.
 
     @param marker: that of the watched directory.
     """

@@ -21,17 +21,17 @@ from xferproto.model.escape import printable, quoted
 from xferproto.model.units import duration
 from xferproto.signals import OperatorSignals
 from xferproto.threads.executor import Executor, ThreadExecutor
-from xferproto.watch.circuit_breaker import Reach
-from xferproto.watch.counters import Figures
+from xferproto.watch.circuit_breaker import CircuitBreaker
+from xferproto.watch.counters import Counters
 from xferproto.watch.directory import DirectoryGone, DirectoryUnusable
 from xferproto.watch.options import Done, WatchSettings
 from xferproto.watch.report import Report
 from xferproto.watch.session import Session, watched_directory
 
 LOOK = 5.0
-"""Seconds between two looks at whether a directory that is gone is back."""
+"""Seconds between two checks whether a directory that is gone is back."""
 
-_DONE = {Done.MOVE: "moved to sent/", Done.DELETE: "deleted", Done.LEAVE: "left where it is"}
+_DONE = {Done.MOVE: "moved to sent/", Done.DELETE: "deleted", Done.LEAVE: "left in place"}
 
 log = Logger()
 
@@ -39,10 +39,10 @@ log = Logger()
 @dataclass(frozen=True)
 class Renewal:
     """
-    What is read again on SIGHUP, for the connections that are made from then on.
+    Read files again on SIGHUP, for new connections.
 
     @ivar what: which files, in words.
-    @ivar read: gives where the depot is, and the user and password; it raises where a file can't be
+    @ivar read: returns the depot's endpoint, and the user and password; raises if a file can't be
         used.
     """
 
@@ -52,15 +52,14 @@ class Renewal:
 
 class WatchService(Service):
     """
-    Watches a directory until it is stopped.
+    Watch a directory, and send its files, until the service is stopped.
 
     @param reactor: the reactor.
-    @param depot: the words that describe it, and where it is.
+    @param depot: the depot, as messages call it, and its endpoint.
     @param credentials: the user and password to log in with, or None.
-    @param disk: where all work on the directory is done, one after the other; a thread of its own
-        where it is None.
-    @param now: a time that only goes forward, in seconds.
-    @param renewal: what is read again on SIGHUP, or None where there is nothing.
+    @param disk: does all work on the directory, one after the other; None for a thread of its own.
+    @param now: a monotonic time, in seconds.
+    @param renewal: reads files again on SIGHUP, or None.
     """
 
     def __init__(
@@ -103,15 +102,18 @@ class WatchService(Service):
         try:
             self._endpoint, self._credentials = self._renewal.read()
         except Exception as error:
-            log.error("the files stay what they were: {error}", error=printable(str(error)))
+            log.error(
+                "the files are not usable, and the old ones stay in use: {error}",
+                error=printable(str(error)),
+            )
             return
         for client in self._clients:
             client.renew(self._endpoint, self._credentials)
-        self._reach.try_now()
+        self._breaker.try_now()
 
     def startService(self) -> None:
         """
-        Take the directory, and begin.
+        Open the directory, and begin.
 
         @raise DirectoryUnusable: it can't be watched.
         """
@@ -124,12 +126,12 @@ class WatchService(Service):
             raise
 
     def _start(self) -> None:
-        self._figures = figures = Figures(self._reactor.seconds)
-        self._reach = Reach(self._reactor, self._depot, figures.changed)
+        self._counters = counters = Counters(self._reactor.seconds)
+        self._breaker = CircuitBreaker(self._reactor, self._depot, counters.changed)
         self._report = Report(
-            self._reactor, self._disk, self._settings, self._depot, self._reach, figures
+            self._reactor, self._disk, self._settings, self._depot, self._breaker, counters
         )
-        figures.watcher = self._report.changed
+        counters.watcher = self._report.changed
         session = self._open()
         if self._pool is not None:
             self._pool.start()
@@ -146,8 +148,8 @@ class WatchService(Service):
                 self._disk,
                 self._settings,
                 self._directory,
-                self._reach,
-                self._figures,
+                self._breaker,
+                self._counters,
                 self._failed,
             )
         except BaseException:
@@ -158,21 +160,21 @@ class WatchService(Service):
         self._session = self._report.session = session
         settings = self._settings
         log.info(
-            "watching {directory}: what has not changed for {settle} goes to {depot}{prefix}, and "
-            "is {done} then; looked at every {poll}{inotify}",
+            "watching {directory}: files that have not changed for {settle} are sent to "
+            "{depot}{prefix} and then {done}; scanned every {poll}{inotify}",
             directory=printable(str(settings.directory)),
             settle=duration(settings.settle),
             depot=self._depot,
-            prefix=f" as {quoted(settings.prefix)} and its name" if settings.prefix else "",
+            prefix=f" with the prefix {quoted(settings.prefix)}" if settings.prefix else "",
             done=_DONE[settings.done],
             poll=duration(session.poll),
-            inotify="" if session.inotify is None else ", and when the system tells of changes",
+            inotify="" if session.inotify is None else ", and when the system reports changes",
         )
         session.start()
         self._report.changed()
 
     def _failed(self, error: Exception) -> None:
-        # Not at once: it may be told by what is ended with the session.
+        # Later: the caller may be a part that ends with the session.
         self._reactor.callLater(0, self._lose, self._session, error)
 
     def _lose(self, session: Session | None, error: Exception) -> None:
@@ -181,7 +183,7 @@ class WatchService(Service):
         if isinstance(error, DirectoryGone):
             log.critical("{error} Waiting until it is back", error=printable(str(error)))
         else:
-            log.failure("this should not have happened; beginning again", Failure(error))
+            log.failure("this should not have happened; starting again", Failure(error))
         self._session = None
         self._waiting = Deferred.fromCoroutine(self._wait_for_it(session))
         self._waiting.addErrback(lambda failure: failure.trap(CancelledError) and None)
@@ -191,7 +193,7 @@ class WatchService(Service):
         await self._disk.run(self._report.last("directory gone"))
         await self._disk.run(self._directory.close)
         self._report.session = None
-        told = ""
+        logged = ""
         while True:
             await deferLater(self._reactor, LOOK)
             if not await self._disk.run(self._directory.is_back):
@@ -200,14 +202,14 @@ class WatchService(Service):
                 session = await self._disk.run(self._open)
                 break
             except DirectoryUnusable as error:
-                if told != str(error):
-                    told = str(error)
-                    log.error("{error}", error=printable(told))
+                if logged != str(error):
+                    logged = str(error)
+                    log.error("{error}", error=printable(logged))
         self._waiting = None
         self._begin(session)
 
     def stopService(self) -> Deferred[None]:
-        """Send no more; what the depot has acknowledged is still moved."""
+        """Stop sending; files that the depot has acknowledged are still moved."""
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
@@ -220,8 +222,8 @@ class WatchService(Service):
         await self._disk.run(self._report.last("stopped"))
         log.info(
             "stopped: {sent} sent, {failed} failed, {waiting} waiting",
-            sent=self._figures.sent_files,
-            failed=self._figures.failed_files,
+            sent=self._counters.sent_files,
+            failed=self._counters.failed_files,
             waiting=self._report.waiting,
         )
         await self._disk.run(self._directory.close)

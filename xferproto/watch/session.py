@@ -1,4 +1,4 @@
-"""All that works on a watched directory while it is there."""
+"""The parts that work on a watched directory while it is there."""
 
 from __future__ import annotations
 
@@ -11,47 +11,48 @@ from twisted.logger import Logger
 from xferproto.client.retry import RetryingClient
 from xferproto.model.escape import printable, quoted
 from xferproto.threads.executor import Executor
-from xferproto.watch.circuit_breaker import Reach
-from xferproto.watch.context import Workplace
-from xferproto.watch.counters import Figures
+from xferproto.watch.circuit_breaker import CircuitBreaker
+from xferproto.watch.context import WatchContext
+from xferproto.watch.counters import Counters
 from xferproto.watch.directory import (
     FAILED,
     SENT,
     DirectoryUnusable,
     WatchedDirectory,
 )
-from xferproto.watch.disposition import Endings
+from xferproto.watch.disposition import Disposition
 from xferproto.watch.inotify import Changes, Inotify
 from xferproto.watch.journal import Journal
 from xferproto.watch.moves import Mover
-from xferproto.watch.open_writers import Writers
+from xferproto.watch.open_writers import OpenWriters
 from xferproto.watch.options import POLL, POLL_ALONE, Done, WatchSettings
 from xferproto.watch.queue import Queue
 from xferproto.watch.recheck import Recheck
-from xferproto.watch.scanner import Survey
-from xferproto.watch.sender import Sending
-from xferproto.watch.stability import Intake
+from xferproto.watch.scanner import Scanner
+from xferproto.watch.sender import FileSender
+from xferproto.watch.stability import StabilityTracker
 
 _MADE = {Done.MOVE: (SENT, FAILED), Done.DELETE: (FAILED,), Done.LEAVE: ()}
-"""The directories that are made when it starts."""
+"""The directories that are made at the start."""
 
 log = Logger()
 
 
 def watched_directory(settings: WatchSettings) -> WatchedDirectory:
-    """The directory of these settings, not yet open."""
+    """Make the directory of these settings, not yet open."""
     written = settings.done is not Done.LEAVE
     return WatchedDirectory(settings.directory, _MADE[settings.done], written)
 
 
 class Session:
     """
-    From when the directory is open until it is gone, or nobody wants it any more. Making one
-    blocks.
+    Send the files of a directory, from when it is open until it is gone or the service stops.
+
+    Making one blocks.
 
     @param client: makes a client that tries each request once.
     @param directory: open.
-    @ivar poll: seconds between two looks at the whole directory.
+    @ivar poll: seconds between two scans of the whole directory.
     @raise DirectoryUnusable: the journal can't be used, or is of another directory.
     """
 
@@ -63,86 +64,87 @@ class Session:
         disk: Executor,
         settings: WatchSettings,
         directory: WatchedDirectory,
-        reach: Reach,
-        figures: Figures,
+        breaker: CircuitBreaker,
+        counters: Counters,
         failed: Callable[[Exception], object],
     ) -> None:
         journal = Journal(settings.state)
-        self.place = place = Workplace(
+        self.context = context = WatchContext(
             clock,
             now,
             disk,
             settings,
             directory,
             journal,
-            Queue(figures.changed),
-            reach,
-            figures,
+            Queue(counters.changed),
+            breaker,
+            counters,
             failed,
         )
         try:
             _check_marker(settings, directory, journal)
-            mover = Mover(directory.path, settings.done, Writers(clock.seconds), place.returned)
+            writers = OpenWriters(clock.seconds)
+            mover = Mover(directory.path, settings.done, writers, context.returned)
             back = mover.recover(journal.was_sent)
             self.inotify = self._inotify() if settings.inotify else None
         except BaseException:
             journal.close()
             raise
         if back is not None:
-            log.warn("put back, as it was never sent: {name}", name=quoted(back))
+            log.warn("put back {name}, which was never sent", name=quoted(back))
         self.poll = settings.poll or (POLL_ALONE if self.inotify is None else POLL)
-        self._endings = Endings(place, mover, lambda path: self.survey.look_at(path))
-        self.intake = Intake(place, self._endings)
-        self.survey = Survey(place, self.intake, self.poll)
-        self._recheck = Recheck(place, mover, self.survey.look_at)
-        self.sending = Sending(place, client, self._endings, self.survey.look_at)
+        self._disposition = Disposition(context, mover, lambda path: self.scanner.look_at(path))
+        self.stability = StabilityTracker(context, self._disposition)
+        self.scanner = Scanner(context, self.stability, self.poll)
+        self._recheck = Recheck(context, mover, self.scanner.look_at)
+        self.sender = FileSender(context, client, self._disposition, self.scanner.look_at)
 
     def _inotify(self) -> Inotify | None:
         def changed(changes: Changes) -> None:
-            self.survey.changed(changes)
+            self.scanner.changed(changes)
 
         try:
-            return Inotify(self.place.directory.path, changed)
+            return Inotify(self.context.directory.path, changed)
         except OSError as error:
             log.warn(
-                "the system does not tell of changes ({reason}): everything is looked at from "
-                "time to time",
+                "the system does not report changes ({reason}): the whole directory is scanned "
+                "from time to time",
                 reason=printable(str(error.strerror)),
             )
             return None
 
     def start(self) -> None:
-        """Work."""
+        """Begin to work."""
         if self.inotify is not None:
-            self.place.clock.addReader(self.inotify)
-        self.survey.start(self.inotify)
-        self.sending.start()
+            self.context.clock.addReader(self.inotify)
+        self.scanner.start(self.inotify)
+        self.sender.start()
         self._recheck.start()
 
     async def stop(self) -> None:
-        """Work no more; what was acknowledged is still moved. The directory stays open."""
-        self.survey.stop()
-        self.intake.stop()
+        """Stop; files that were acknowledged are still moved. The directory stays open."""
+        self.scanner.stop()
+        self.stability.stop()
         self._recheck.stop()
-        self.sending.stop()
-        self.place.reach.stop()
-        self._endings.stop()
-        await self._endings.when_idle()
+        self.sender.stop()
+        self.context.breaker.stop()
+        self._disposition.stop()
+        await self._disposition.when_idle()
         if self.inotify is not None:
-            self.place.clock.removeReader(self.inotify)
+            self.context.clock.removeReader(self.inotify)
             self.inotify.close()
-        await self.place.disk.run(self._close)
+        await self.context.disk.run(self._close)
 
     def _close(self) -> None:
-        with contextlib.suppress(Exception):  # where it lies, there may be nothing any more
-            self.place.journal.close()
+        with contextlib.suppress(Exception):  # its directory may be gone
+            self.context.journal.close()
 
 
 def _check_marker(settings: WatchSettings, directory: WatchedDirectory, journal: Journal) -> None:
     """
-    See that a journal, which may lie elsewhere, is of this directory.
+    Check that a journal, which may be elsewhere, belongs to this directory.
 
-    @raise DirectoryUnusable: it is not: perhaps the directory is not mounted.
+    @raise DirectoryUnusable: it does not: perhaps the directory is not mounted.
     """
     if (
         settings.done is Done.LEAVE
@@ -152,7 +154,7 @@ def _check_marker(settings: WatchSettings, directory: WatchedDirectory, journal:
         and journal.remembers_sent()
     ):
         raise DirectoryUnusable(
-            f"The journal {settings.state} is not of {settings.directory}: is that mounted? If "
-            "all files in it are to be sent again, remove the journal."
+            f"The journal {settings.state} belongs to another directory than {settings.directory}: "
+            "is that mounted? To send all files in it again, remove the journal."
         )
     directory.mark(journal.marker)

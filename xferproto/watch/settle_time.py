@@ -1,4 +1,4 @@
-"""Which files have stopped changing."""
+"""Find out which files have stopped changing."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from xferproto.watch.walk import Found, Identity
 
 LONG_AGO = 60.0
 """
-Seconds, beside the time to settle, after which a file that was not changed need not be observed:
-its own times tell. Clocks of file servers may differ by less.
+Seconds, beside the time to settle, after which an unchanged file need not be observed, because its
+own times are old enough. Clocks of file servers may differ by less.
 """
 
 _NS = 1e9
 
 
-class Settling:
+class SettleTimer:
     """
-    Files that were seen, until they have not changed for a while.
+    Observe files until they have not changed for some time.
 
-    @param seconds: that while.
+    @param seconds: that time.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        # In order of the times, because each file that is new or has changed is put at the end.
+        # Ordered by time, because each file that is new or has changed is put at the end.
         self._files: dict[str, tuple[Identity, float]] = {}
 
     def __len__(self) -> int:
@@ -30,9 +30,9 @@ class Settling:
 
     def settled(self, file: Found, now: float, wall: float) -> bool:
         """
-        A file was seen: whether it has settled. If so, it is one of these no more.
+        Return whether a file has settled; if so, it is no longer observed.
 
-        @param now: a time that only goes forward, in seconds.
+        @param now: a monotonic time, in seconds.
         @param wall: the time of day, in seconds since the epoch.
         """
         path, identity = file
@@ -48,17 +48,17 @@ class Settling:
         return False
 
     def begin(self, file: Found, now: float) -> None:
-        """A file has to settle from now on."""
+        """Observe a file from now on."""
         self._files.pop(file.path, None)
         self._files[file.path] = (file.identity, now)
 
     def holds(self, file: Found) -> bool:
-        """Whether a file is one of these, as it is."""
+        """Whether a file is observed, and unchanged."""
         known = self._files.get(file.path)
         return known is not None and known[0] == file.identity
 
     def due(self, now: float, most: int) -> list[str]:
-        """Files that are to be looked at now, at most so many."""
+        """Return files that have to be looked at now, at most this many."""
         found: list[str] = []
         for path, (_, since) in self._files.items():
             if now - since < self._seconds or len(found) == most:
@@ -67,11 +67,11 @@ class Settling:
         return found
 
     def next_due(self) -> float | None:
-        """When one is to be looked at; None where there are none."""
+        """Return when the next file has to be looked at; None if there is none."""
         for _, since in self._files.values():
             return since + self._seconds
         return None
 
     def drop(self, path: str) -> None:
-        """It is not to be looked at any more."""
+        """Observe a file no longer."""
         self._files.pop(path, None)

@@ -1,4 +1,4 @@
-"""What becomes of a file that was seen: it settles, then waits to be sent; or nothing is done."""
+"""Decide when a file that was seen is complete, so that it can be sent."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from xferproto.client.connection import to_wire
 from xferproto.model.errors import BadName
 from xferproto.model.escape import quoted
-from xferproto.model.names import parse_name
+from xferproto.model.names import check_name
 from xferproto.threads.batcher import Batcher
-from xferproto.watch.context import Workplace
-from xferproto.watch.disposition import Endings
-from xferproto.watch.failure_policy import judge
+from xferproto.watch.context import WatchContext
+from xferproto.watch.disposition import Disposition
+from xferproto.watch.failure_policy import decide
 from xferproto.watch.inotify import Sign
 from xferproto.watch.journal import Row, State
-from xferproto.watch.open_writers import Writers, Writing
+from xferproto.watch.open_writers import OpenWriters, Writing
 from xferproto.watch.options import Done
-from xferproto.watch.queue import Item, Stage, Tally
+from xferproto.watch.queue import Item, NotHeld, Stage
 from xferproto.watch.reason_file import is_reason
-from xferproto.watch.settle_time import Settling
+from xferproto.watch.settle_time import SettleTimer
 from xferproto.watch.walk import SLICE, Found, Identity, look
 
 log = Logger()
@@ -33,11 +32,11 @@ log = Logger()
 @dataclass(slots=True)
 class _Check:
     """
-    A file that has settled, but for what can only be seen on the disk.
+    A file that has not changed for long enough; the rest is checked on the disk.
 
-    @ivar patient: whether it has settled for as long as one whose writers are not known.
-    @ivar reason: whether it is the reason of another one's failure; then it is gone by now.
-    @ivar writing: whether somebody has it open for writing.
+    @ivar patient: whether it has been stable for C{settle_unclosed}.
+    @ivar reason: whether it is the reason file of another file; it was deleted then.
+    @ivar writing: whether a process has it open for writing.
     """
 
     item: Item
@@ -46,30 +45,32 @@ class _Check:
     writing: Writing = Writing.UNKNOWN
 
 
-class Intake:
+class StabilityTracker:
     """
-    @param endings: gets the files of which nothing is to be sent.
+    Follow files from when they are seen until they are complete, and queue them then.
+
+    @param disposition: gets the files that need not be sent.
     """
 
-    def __init__(self, place: Workplace, endings: Endings) -> None:
-        self._clock = place.clock
-        self._now = place.now
-        self._disk = place.disk
-        self._directory = place.directory
-        self._journal = place.journal
-        self._queue = place.queue
-        self._failed = place.failed
-        self._done = place.settings.done
-        self._prefix = place.settings.prefix
-        self._returned = place.returned
-        settings = place.settings
-        self._settling = Settling(settings.settle)
-        # Those that have settled, and whose writers are not known, for the rest of their time.
-        self._unclosed = Settling(max(0.0, settings.settle_unclosed - settings.settle))
-        self._endings = endings
-        self._writers = Writers(place.clock.seconds)
+    def __init__(self, context: WatchContext, disposition: Disposition) -> None:
+        self._clock = context.clock
+        self._now = context.now
+        self._disk = context.disk
+        self._directory = context.directory
+        self._journal = context.journal
+        self._queue = context.queue
+        self._failed = context.failed
+        self._done = context.settings.done
+        self._prefix = context.settings.prefix
+        self._returned = context.returned
+        settings = context.settings
+        self._settling = SettleTimer(settings.settle)
+        # Files that have settled, and whose writers are not known, for the rest of their time.
+        self._unclosed = SettleTimer(max(0.0, settings.settle_unclosed - settings.settle))
+        self._disposition = disposition
+        self._writers = OpenWriters(context.clock.seconds)
         self._checks: Batcher[_Check] = Batcher(
-            place.disk,
+            context.disk,
             self._check,
             self._checked,
             lambda failure, checks: self._fail(failure),
@@ -80,40 +81,40 @@ class Intake:
 
     @property
     def settling(self) -> int:
-        """How many files settle."""
+        """The number of files that are not stable yet."""
         return len(self._settling) + len(self._unclosed)
 
     def stop(self) -> None:
-        """Nothing settles any more."""
+        """Stop following files."""
         call, self._call = self._call, None
         if call is not None:
             call.cancel()
         if self._look_ended is not None:
             self._look_ended.cancel()
 
-    def take(self, file: Found, row: Row | None, tally: Tally, sign: Sign = Sign.SEEN) -> None:
+    def take(self, file: Found, row: Row | None, not_held: NotHeld, sign: Sign = Sign.SEEN) -> None:
         """
-        A file was seen.
+        Note that a file was seen.
 
-        @param row: what the journal knows of its path.
-        @param tally: counts it, if it waits and is not held.
-        @param sign: how complete it may be.
+        @param row: the journal's row of its path.
+        @param not_held: counts the file, if it waits and is not held.
+        @param sign: the event by which it was seen.
         """
         item = self._queue.items.get(file.path)
         if item is not None and item.identity == file.identity and item.stage is Stage.READY:
             return
-        if item is not None and item.stage in (Stage.SENDING, Stage.ENDING):
-            return  # whether it has changed meanwhile is seen in the end
+        if item is not None and item.stage in (Stage.SENDING, Stage.FINISHING):
+            return  # the disposition finds out whether it has changed
         row = row if row is not None and row.is_about(file.identity) else None
-        if item is None and row is not None and self._known(file, row, tally):
+        if item is None and row is not None and self._known(file, row, not_held):
             return
         if item is None or item.identity != file.identity:
             if item is None and self._queue.full:
-                tally.add(file)
-                tally.left_out = True
+                not_held.add(file)
+                not_held.left_out = True
                 return
             if item is None:
-                self._queue.elsewhere.take(file)
+                self._queue.not_held.take(file)
             item = self._queue.hold(file, Stage.SETTLING, doubtful=row is not None)
             if row is not None and row.state is State.LATER:
                 item.doubtful, item.tries = False, row.tries
@@ -123,7 +124,7 @@ class Intake:
         file, now, wall = item.file, self._now(), self._clock.seconds()
         inode = (file.identity.device, file.identity.inode)
         if sign is Sign.RENAMED and inode in self._returned:
-            sign = Sign.SEEN  # it was this process that has moved it, since it had changed
+            sign = Sign.SEEN  # this process has moved it back, because it had changed
         if sign is not Sign.SEEN:
             item.closed = True
             self._unclosed.drop(file.path)
@@ -142,19 +143,19 @@ class Intake:
             self._unclosed.drop(file.path)
             self._schedule()
 
-    def _known(self, file: Found, row: Row, tally: Tally) -> bool:
-        """Whether nothing is to be sent, by what the journal says of this very file."""
+    def _known(self, file: Found, row: Row, not_held: NotHeld) -> bool:
+        """Whether the journal says that this file need not be sent now."""
         if row.state is State.LATER and row.due > self._clock.seconds():
-            tally.add_refused(file)
+            not_held.add_refused(file)
             return True
         # A file whose bytes were changed, and its time set back, has another ctime.
         if row.state not in (State.SENT, State.FAILED) or row.changed != file.identity.changed:
             return False
         if row.state is State.FAILED or self._done is not Done.LEAVE:
             if self._queue.full:
-                tally.left_out = True
+                not_held.left_out = True
             else:
-                self._endings.again(self._queue.hold(file, Stage.ENDING), row)
+                self._disposition.again(self._queue.hold(file, Stage.FINISHING), row)
         return True
 
     def _check_soon(self, item: Item, patient: bool = False) -> None:
@@ -162,7 +163,7 @@ class Intake:
         self._checks.put(_Check(item, patient))
 
     def _check(self, checks: list[_Check]) -> None:
-        """On a thread."""
+        """Check files on the disk. Called on a thread."""
         for check in checks:
             path = self._directory.path / check.item.path
             if is_reason(path):
@@ -180,9 +181,11 @@ class Intake:
             item = check.item
             if self._queue.items.get(item.path) is not item:
                 continue  # it has changed meanwhile
-            if check.reason:  # it came along with the file that it was about
+            if check.reason:  # it was moved back together with its file
                 self._queue.drop(item.path)
-                log.info("{name} was the reason of a failure: deleted", name=quoted(item.path))
+                log.info(
+                    "deleted {name}, the reason file of an earlier failure", name=quoted(item.path)
+                )
             elif check.writing is Writing.SOMEBODY:
                 item.stage = Stage.SETTLING
                 self._settling.begin(item.file, self._now())
@@ -195,7 +198,7 @@ class Intake:
                 self._schedule()
 
     def _is_complete(self, check: _Check) -> bool:
-        """Whether a file that has settled is taken now; else it settles on."""
+        """Whether a file that has settled is complete; if not, it has to settle for longer."""
         item = check.item
         if check.patient or item.closed or check.writing is Writing.NOBODY:
             return True
@@ -203,19 +206,19 @@ class Intake:
 
     def _ready(self, item: Item) -> None:
         try:
-            parse_name(to_wire(self._prefix + item.path))
+            check_name(self._prefix + item.path)
         except BadName as error:
-            self._endings.failed(item, judge(error))
+            self._disposition.failed(item, decide(error))
         else:
             self._queue.put(item)
 
-    # Looks at some files
+    # Checking files again
 
     async def look(self, signs: Mapping[str, Sign]) -> None:
-        """See what has become of files, of which there were these signs."""
+        """Look at files that these events were reported of."""
         for path, identity, row in await self._disk.run(self._look, list(signs)):
             if identity is not None:
-                self.take(Found(path, identity), row, Tally(), signs[path])
+                self.take(Found(path, identity), row, NotHeld(), signs[path])
                 continue
             self._settling.drop(path)
             self._unclosed.drop(path)

@@ -1,5 +1,5 @@
 """
-The status file: what an unattended client is doing, for programs and for people.
+The status file of an unattended client, for programs and for people.
 
 docs/unattended.md has its fields. Nothing here imports Twisted.
 """
@@ -25,16 +25,16 @@ FORMAT = 1
 
 
 class NoStatus(XferError):
-    """There is no status to be read; the text says why."""
+    """There is no readable status file; the text says why."""
 
 
 @dataclass(frozen=True)
 class WatchStatus:
     """
-    What a status file says, and whether that still holds.
+    The content of a status file, and whether its process still runs.
 
     @ivar fields: its content.
-    @ivar alive: whether the process that wrote it still watches; None where one can't tell.
+    @ivar alive: whether the process that wrote it still watches; None if that is unknown.
     @ivar now: when it was read, seconds since the epoch.
     """
 
@@ -49,29 +49,29 @@ def read_status(path: Path, now: float) -> WatchStatus:
 
     @param path: the file, or the watched directory that it is in.
     @param now: seconds since the epoch.
-    @raise NoStatus: it is not there, or is none.
+    @raise NoStatus: there is no such file, or it is not a status file.
     """
     if path.is_dir():
         path /= STATUS
     try:
         fields = json.loads(path.read_bytes())
         if fields["format"] != FORMAT:
-            raise NoStatus(f"{path} is of another version of xfer.")
+            raise NoStatus(f"{path} was written by another version of xfer.")
         lock = Path(fields["lock"])
     except FileNotFoundError:
         raise NoStatus(
-            f"{path} is not there: no xfer-client has watched this directory yet, "
+            f"{path} does not exist: no xfer-client has watched this directory yet, "
             "or its --status is elsewhere."
         ) from None
     except OSError as error:
         raise NoStatus(f"{path} can't be read: {error.strerror}.") from None
     except (ValueError, KeyError, TypeError):
-        raise NoStatus(f"{path} is no status file.") from None
+        raise NoStatus(f"{path} is not a status file.") from None
     return WatchStatus(fields, _is_locked(lock), now)
 
 
 def _is_locked(lock: Path) -> bool | None:
-    """Whether a process has it; None where one can't tell."""
+    """Whether a process holds the lock; None if that is unknown."""
     try:
         fd = os.open(lock, os.O_RDONLY)
     except FileNotFoundError:
@@ -101,7 +101,7 @@ def write_status(path: Path, fields: Mapping[str, Any]) -> None:
 
 
 def describe(status: WatchStatus) -> list[str]:
-    """A status in lines for people, with nothing in them that does not print."""
+    """Format a status in lines for people, of printable characters."""
     fields, now = status.fields, status.now
     lines = [_headline(status)]
     if fields.get("trouble"):
@@ -148,14 +148,14 @@ def _headline(status: WatchStatus) -> str:
         return f"{directory}: not watched; stopped {_ago(fields['written'], now)}"
     if status.alive is False and fields["state"] != "directory gone":
         return (
-            f"{directory}: NOT WATCHED: the process ended without a word, and this was so "
+            f"{directory}: NOT WATCHED: the process was killed; this is its status of "
             f"{_ago(fields['written'], now)}"
         )
     if fields["state"] == "directory gone":
         since = _ago(fields["written"], now)
-        return f"{directory}: THE DIRECTORY IS GONE; it is waited for since {since}"
-    how = "told of changes by the system" if fields["inotify"] else "looked at from time to time"
-    doubt = "" if status.alive else ", perhaps: whether it still runs can't be told"
+        return f"{directory}: THE DIRECTORY IS GONE; waiting for it since {since}"
+    how = "the system reports changes" if fields["inotify"] else "scanned from time to time"
+    doubt = "" if status.alive else "; it is unknown whether the process still runs"
     return f"{directory}: watched since {_ago(fields['started'], now)}, {how}{doubt}"
 
 
@@ -165,9 +165,9 @@ def _depot(fields: Mapping[str, Any], now: float) -> str:
     if depot["up"] is None:
         return f"depot: {name}, not asked yet"
     if depot["up"]:
-        return f"depot: {name}, in reach"
+        return f"depot: {name}, reachable"
     since, reason = _ago(depot["since"], now), printable(depot["reason"])
-    return f"depot: {name}, OUT OF REACH since {since}: {reason}"
+    return f"depot: {name}, UNREACHABLE since {since}: {reason}"
 
 
 def _files(count: int, size: int) -> str:

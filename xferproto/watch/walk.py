@@ -1,4 +1,4 @@
-"""A walk through the watched directory: which files there are, told a slice at a time."""
+"""Walk through the watched directory, and find its files, a slice at a time."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import NamedTuple
 from xferproto.watch.directory import FAILED, SENT
 
 USUAL = ("*.part", "*.tmp", "*~")
-"""Names that unfinished files have; with those that begin with a dot, they are never carried."""
+"""Names of unfinished files; like those that begin with a dot, they are never sent."""
 
 SLICE = 500
-"""Entries that are looked at in one handoff to a thread: a few milliseconds."""
+"""Entries that are read in one handoff to a thread: a few milliseconds."""
 
 
 class Identity(NamedTuple):
     """
-    What tells a file, as it is, from others and from itself when it has changed.
+    The values that change when a file is another one, or has changed.
 
     @ivar device: the file system.
     @ivar inode: the file.
     @ivar size: in bytes.
-    @ivar modified: when its bytes were changed, in ns since the epoch; programs can set it.
-    @ivar changed: when anything about it was changed; they can't set that.
+    @ivar modified: its mtime, in ns since the epoch; programs can set it.
+    @ivar changed: its ctime, in ns since the epoch; programs can't set it.
     """
 
     device: int
@@ -38,7 +38,7 @@ class Identity(NamedTuple):
 
     @classmethod
     def of(cls, status: os.stat_result) -> Identity:
-        """That of a file, from its C{stat}."""
+        """Make it from the C{stat} of a file."""
         return cls(
             status.st_dev,
             status.st_ino,
@@ -48,13 +48,12 @@ class Identity(NamedTuple):
         )
 
     def same_bytes(self, other: Identity) -> bool:
-        """Whether it is the same file with the same bytes, as far as one can tell."""
+        """Whether this is the same file with the same bytes, as far as its values say."""
         return self[:4] == other[:4]
 
     @property
     def fingerprint(self) -> str:
-        """For a journal: what is the same after the system was started again, where devices may
-        have other numbers."""
+        """The values for the journal: without the device, whose number may change at a restart."""
         return f"{self.inode} {self.size} {self.modified}"
 
 
@@ -71,10 +70,9 @@ class Found(NamedTuple):
 
 class Ignored:
     """
-    Which entries are not carried: hidden ones, those of L{USUAL} names, and further patterns.
+    Recognise entries that are not sent: hidden ones, L{USUAL} names, and further patterns.
 
-    @param patterns: as in a shell, for the name alone, or where they hold a C{/} for the relative
-        path.
+    @param patterns: as in a shell, for the name alone; those with a C{/} for the relative path.
     """
 
     def __init__(self, patterns: Sequence[str] = ()) -> None:
@@ -84,7 +82,7 @@ class Ignored:
         self._paths = re.compile("|".join(map(fnmatch.translate, paths))) if paths else None
 
     def __call__(self, path: str) -> bool:
-        """Whether an entry is not carried, itself or what is below it."""
+        """Whether an entry, and everything below it, is not sent."""
         name = path.rpartition("/")[2]
         if name.startswith(".") or self._names.match(name):
             return True
@@ -93,17 +91,18 @@ class Ignored:
 
 class Walk:
     """
-    One walk through the directory, or a part of it. All methods block.
+    Walk once through the directory, or a part of it. All methods block.
 
-    What is added meanwhile is found or not. What is there all the time is found once.
+    A file that is there all the time is found once; one that is added meanwhile may be found.
 
     @param root: the directory.
     @param device: its file system; others are not entered.
-    @param ignored: what is passed by.
-    @param entered: told the relative path of each directory before what is in it is looked at.
+    @param ignored: recognises entries that are skipped.
+    @param entered: called with the relative path of each directory before it is read.
     @param start: where to begin, relative to the root.
     @ivar files: how many files it has found.
-    @ivar others: how many links and special files were passed over, and the first one.
+    @ivar others: how many links and special files were skipped.
+    @ivar first_other: the first of them.
     @ivar closed: directories that can't be entered, and why; at most L{SLICE} of them.
     """
 
@@ -126,7 +125,7 @@ class Walk:
         self._steps = self._walk(start)
 
     def more(self) -> list[Found] | None:
-        """The files among the next entries; None at the end."""
+        """Return the files among the next entries; None at the end."""
         found: list[Found] = []
         for _ in range(SLICE):
             try:
@@ -138,7 +137,7 @@ class Walk:
         return found
 
     def close(self) -> None:
-        """End it."""
+        """End the walk."""
         self._steps.close()
 
     def _walk(self, start: str) -> Generator[Found | None, None, None]:
@@ -190,7 +189,7 @@ class Walk:
 
 
 def look(root: Path, path: str) -> Identity | None:
-    """A regular file as it is now; None where there is none. Blocks."""
+    """Return the identity of a regular file; None if there is none. Blocks."""
     try:
         status = os.lstat(f"{root}/{path}")
     except (OSError, ValueError):

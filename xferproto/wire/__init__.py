@@ -1,1 +1,1 @@
-"""The line protocol as data: bytes become values, values become bytes, and the table of states."""
+"""Describe the line protocol as data: parse and format its lines, and list its states."""

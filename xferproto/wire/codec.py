@@ -1,9 +1,9 @@
 """
-The grammar of the wire: bytes become values here, once, and values become bytes.
+Parse and format the lines of the protocol.
 
-The rules are those of docs/protocol.md, "Grammar". Nothing here imports Twisted, touches a disk or
-knows of a connection. Every C{parse_…} takes the bytes of a line, or of a field of it, without the
-line's end; each C{format_…} gives bytes without it.
+The rules are those of docs/protocol.md, "Grammar". Nothing here imports Twisted, or does input and
+output. Each C{parse_…} takes the bytes of a line or of one field, without the line end; each
+C{format_…} returns bytes without it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from xferproto.model.names import (
     MAX_PASSWORD,
     MAX_USER,
     is_password,
+    is_token,
     is_user_name,
     parse_name,
 )
@@ -33,9 +34,6 @@ from xferproto.wire.requests import Held, Login, Range, ResumeDetails, UploadDet
 
 MAX_LINE = 4096
 """The most bytes a line may have, its LF not counted."""
-
-MAX_TOKEN = 128
-"""The most characters that a resume token may have."""
 
 EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 """The id of the empty file (RFC 1321, A.5)."""
@@ -47,7 +45,6 @@ DONE = b"DONE"
 
 _DIGITS = re.compile(rb"[0-9]{1,19}")
 _ID = re.compile(rb"[0-9a-fA-F]{32}")
-_TOKEN = re.compile(rb"[A-Za-z0-9._:-]{1,%d}" % MAX_TOKEN)
 _SHA256 = re.compile(rb"[0-9a-f]{64}")
 _TIME = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 _WAIT = re.compile(rb"WAIT ([0-9]{1,3}) (.+)")
@@ -56,9 +53,9 @@ _ERROR = re.compile(r"ERROR ([a-z][a-z0-9-]*)(?: (.*))?")
 
 def parse_size(field: bytes) -> int:
     """
-    1 to 19 ASCII digits, below 2^63.
+    Parse a size: 1 to 19 ASCII digits, below 2^63.
 
-    @raise BadDetails: it is anything else.
+    @raise BadDetails: the field is anything else.
     """
     if not _DIGITS.fullmatch(field) or (size := int(field)) >= SIZE_LIMIT:
         raise BadDetails("A size is 1 to 19 decimal digits and below 2^63; send name;size.")
@@ -67,9 +64,9 @@ def parse_size(field: bytes) -> int:
 
 def parse_id(field: bytes) -> str:
     """
-    32 hex digits of either case; lower case is what comes back.
+    Parse an id: 32 hex digits of either case. Return it in lower case.
 
-    @raise BadId: it is anything else.
+    @raise BadId: the field is anything else.
     """
     if not _ID.fullmatch(field):
         raise BadId()
@@ -78,7 +75,7 @@ def parse_id(field: bytes) -> str:
 
 def parse_upload(argument: bytes) -> UploadDetails:
     """
-    C{name;size}; the size is the last field, the name may hold C{;}.
+    Parse C{name;size}; the size is the last field, the name may contain C{;}.
 
     @raise BadDetails: there is no C{;}, or no size after the last one.
     @raise BadName: the name is not allowed.
@@ -92,26 +89,27 @@ def parse_upload(argument: bytes) -> UploadDetails:
 
 def parse_resume(argument: bytes) -> ResumeDetails:
     """
-    C{name;size;token}: the token is the last field, the size the one before it.
+    Parse C{name;size;token}: the token is the last field, the size the one before it.
 
-    @raise BadDetails: a field is missing, or the size is none.
+    @raise BadDetails: a field is missing, or the size is not a size.
     @raise BadName: the name is not allowed.
-    @raise BadToken: the token is not.
+    @raise BadToken: the token is not allowed.
     """
-    rest, semicolon, token = argument.rpartition(b";")
+    rest, semicolon, field = argument.rpartition(b";")
     if not semicolon or b";" not in rest:
         raise BadDetails("A field is missing; send name;size;token.")
-    if not _TOKEN.fullmatch(token):
+    token = field.decode("ascii", "replace")
+    if not is_token(token):
         raise BadToken()
     details = parse_upload(rest)
-    return ResumeDetails(details.name, details.size, token.decode("ascii"))
+    return ResumeDetails(details.name, details.size, token)
 
 
 def parse_held(line: bytes) -> Held:
     """
-    C{offset;md5}.
+    Parse C{offset;md5}.
 
-    @raise RequestError: it is anything else.
+    @raise RequestError: the line is anything else.
     """
     offset, _, md5 = line.partition(b";")
     return Held(parse_size(offset), parse_id(md5))
@@ -119,9 +117,9 @@ def parse_held(line: bytes) -> Held:
 
 def parse_offset(line: bytes) -> int:
     """
-    Where a resumed upload goes on.
+    Parse the offset from which a resumed upload continues.
 
-    @raise BadRange: it is no number.
+    @raise BadRange: the line is not a number.
     """
     try:
         return parse_size(line)
@@ -131,9 +129,9 @@ def parse_offset(line: bytes) -> int:
 
 def parse_deletion(argument: bytes) -> tuple[str, str | None]:
     """
-    C{id} or C{id;name}.
+    Parse C{id} or C{id;name}.
 
-    @raise BadId: the id is none.
+    @raise BadId: the id is not an id.
     @raise BadName: the name is not allowed.
     """
     id, semicolon, name = argument.partition(b";")
@@ -142,9 +140,9 @@ def parse_deletion(argument: bytes) -> tuple[str, str | None]:
 
 def check_login(login: Login) -> None:
     """
-    See whether this can be sent, and taken.
+    Check a user name and a password.
 
-    @raise BadDetails: user or password is not allowed. The text has nothing of either.
+    @raise BadDetails: one of them is not allowed. The text quotes neither.
     """
     if not is_user_name(login.user):
         raise BadDetails(f"A user name is 1 to {MAX_USER} letters, digits, or characters of ._-.")
@@ -156,21 +154,21 @@ def check_login(login: Login) -> None:
 
 def parse_login(argument: bytes) -> Login:
     """
-    C{user;password}: the user is the first field; the password may hold C{;}.
+    Parse C{user;password}: the user is the first field; the password may contain C{;}.
 
-    @raise BadDetails: there is no C{;}, or either is not allowed. The text has nothing of either.
+    @raise BadDetails: there is no C{;}, or one of them is not allowed. The text quotes neither.
     """
     user, semicolon, password = argument.partition(b";")
     if not semicolon:
         raise BadDetails("There is no password; send the user name and password as user;password.")
-    # What is no UTF-8 is not allowed then, for it comes out as no UTF-8 has it.
+    # Bytes that are not UTF-8 become surrogates, which are not allowed.
     login = Login(*(part.decode("utf-8", "surrogateescape") for part in (user, password)))
     check_login(login)
     return login
 
 
 def payload_size(argument: bytes) -> int | None:
-    """How many bytes follow a one-line upload, or None when its line does not say."""
+    """Return how many bytes follow a one-line upload, or None if its line does not say."""
     try:
         return parse_size(argument.rpartition(b";")[2]) if b";" in argument else None
     except BadDetails:
@@ -179,10 +177,10 @@ def payload_size(argument: bytes) -> int | None:
 
 def parse_range(argument: bytes) -> Range:
     """
-    C{id[;offset[;length]]}.
+    Parse C{id[;offset[;length]]}.
 
-    @raise BadId: the id is none.
-    @raise BadRange: offset or length is no number.
+    @raise BadId: the id is not an id.
+    @raise BadRange: offset or length is not a number.
     @raise BadDetails: there are more than three fields.
     """
     fields = argument.split(b";")
@@ -197,9 +195,9 @@ def parse_range(argument: bytes) -> Range:
 
 def parse_entry(line: bytes) -> Entry:
     """
-    C{id;name;size}: the id is the first field, the size the last.
+    Parse C{id;name;size}: the id is the first field, the size the last.
 
-    @raise RequestError: it is no entry.
+    @raise RequestError: the line is not an entry.
     """
     id, _, rest = line.partition(b";")
     name, semicolon, size = rest.rpartition(b";")
@@ -210,9 +208,9 @@ def parse_entry(line: bytes) -> Entry:
 
 def parse_sha256(field: bytes) -> str:
     """
-    64 lower-case hex digits.
+    Parse a SHA-256: 64 lower-case hex digits.
 
-    @raise BadDetails: it is anything else.
+    @raise BadDetails: the field is anything else.
     """
     if not _SHA256.fullmatch(field):
         raise BadDetails("A SHA-256 is 64 hexadecimal digits.")
@@ -221,9 +219,9 @@ def parse_sha256(field: bytes) -> str:
 
 def parse_time(field: bytes) -> float:
     """
-    Seconds since the epoch, from the form that L{format_time} gives.
+    Parse the form of L{format_time}, and return seconds since the epoch.
 
-    @raise BadDetails: it is no such time.
+    @raise BadDetails: the field is anything else.
     """
     try:
         if not _TIME.fullmatch(field):
@@ -235,8 +233,8 @@ def parse_time(field: bytes) -> float:
 
 def parse_wait(line: bytes) -> tuple[int, str] | None:
     """
-    How much of the work is done, 0 to 100, and what it is; None when it is no C{WAIT} line, or none
-    that says so.
+    Parse a C{WAIT} line: the percentage that is done, 0 to 100, and the description of the work.
+    Return None for any other line.
     """
     match = _WAIT.fullmatch(line)
     if match is None or (percent := int(match[1])) > 100:
@@ -245,7 +243,7 @@ def parse_wait(line: bytes) -> tuple[int, str] | None:
 
 
 def parse_error(line: bytes) -> RequestError | None:
-    """The error that a line of the server tells of, or None when it is no C{ERROR} line."""
+    """Parse an C{ERROR} line; return None for any other line."""
     match = _ERROR.fullmatch(line.decode("utf-8", "replace"))
     if match is None:
         return None
@@ -283,7 +281,7 @@ def format_wait(percent: int, what: str) -> bytes:
 
 
 def format_range(range: Range) -> bytes:
-    """The shortest form: C{id}, C{id;offset} or C{id;offset;length}."""
+    """Return the shortest form: C{id}, C{id;offset} or C{id;offset;length}."""
     if range.length is not None:
         return f"{range.id};{range.offset};{range.length}".encode()
     return f"{range.id};{range.offset}".encode() if range.offset else range.id.encode()
@@ -294,5 +292,5 @@ def format_error(error: RequestError) -> bytes:
 
 
 def format_time(seconds: float) -> bytes:
-    """ISO 8601 in UTC with milliseconds: C{2001-02-03T04:05:06.789Z}."""
+    """Format a time in ISO 8601, UTC, with milliseconds: C{2001-02-03T04:05:06.789Z}."""
     return iso_time(seconds).encode("ascii")

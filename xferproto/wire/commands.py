@@ -1,7 +1,7 @@
 """
-The commands of the protocol: how each is spelled, what it asks for, what HELP says of it.
+List the commands of the protocol, with their spellings, prompts and lines of HELP.
 
-What their arguments look like is in L{xferproto.wire.codec}. Nothing here imports Twisted.
+L{xferproto.wire.codec} parses their arguments. Nothing here imports Twisted.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from xferproto.model.errors import BadCommand
 
 class Command(Enum):
     """
-    The commands, with what each asks for and how HELP explains it.
+    Describe one command.
 
-    @ivar spellings: the words that stand for it, upper case.
-    @ivar prompt: the line that asks for the argument, or None where none is needed.
-    @ivar usage: its line in HELP.
+    @ivar spellings: its names, in upper case.
+    @ivar prompt: the line that asks for the argument, or None if none is needed.
+    @ivar usage: its line of HELP.
     """
 
     LIST_FILES = (
@@ -84,9 +84,9 @@ _SPELLINGS = {
 
 def parse_command(line: bytes) -> tuple[Command, bytes | None]:
     """
-    The command on a line, in any letter case, and the argument after one space, if there is one.
+    Parse a line: the command, in any letter case, and the argument after one space, or None.
 
-    @raise BadCommand: the line is no command.
+    @raise BadCommand: the line is not a command.
     """
     first, _, rest = line.partition(b" ")
     command = _SPELLINGS.get((first.upper(),))

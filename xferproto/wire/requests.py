@@ -1,7 +1,7 @@
 """
-The details of requests, and of what is answered to C{RESUME}, as values.
+Hold the arguments of requests, and the answer to C{RESUME}, as values.
 
-L{xferproto.wire.codec} makes them of bytes, and bytes of them. Nothing here imports Twisted.
+L{xferproto.wire.codec} parses and formats them. Nothing here imports Twisted.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 @dataclass(frozen=True, slots=True)
 class UploadDetails:
     """
-    What C{UPLOAD} is asked for.
+    Hold the argument of C{UPLOAD}.
 
-    @ivar name: a name that L{parse_name} let through.
-    @ivar size: how many bytes will follow.
+    @ivar name: a name that L{parse_name} accepts.
+    @ivar size: the number of bytes that follow.
     """
 
     name: str
@@ -30,11 +30,11 @@ class UploadDetails:
 @dataclass(frozen=True, slots=True)
 class ResumeDetails:
     """
-    What C{RESUME} is asked for.
+    Hold the argument of C{RESUME}.
 
-    @ivar name: a name that L{parse_name} let through.
-    @ivar size: the length of the whole file, in bytes.
-    @ivar token: what the client calls this upload.
+    @ivar name: a name that L{parse_name} accepts.
+    @ivar size: the size of the whole file in bytes.
+    @ivar token: the client's name of the upload.
     """
 
     name: str
@@ -43,7 +43,7 @@ class ResumeDetails:
 
     @property
     def sha256(self) -> str | None:
-        """The content's SHA-256, where the token is C{sha256:HEX}."""
+        """The SHA-256 of the content, if the token is C{sha256:HEX}, else None."""
         kind, _, digest = self.token.partition(":")
         return digest if kind == "sha256" and _SHA256.fullmatch(digest) else None
 
@@ -51,10 +51,10 @@ class ResumeDetails:
 @dataclass(frozen=True, slots=True)
 class Login:
     """
-    What C{LOGIN} is asked for.
+    Hold the argument of C{LOGIN}.
 
-    @ivar user: a name that L{is_user_name} is true of.
-    @ivar password: not shown where this is.
+    @ivar user: a name that L{is_user_name} accepts.
+    @ivar password: the password, which is not part of the repr.
     """
 
     user: str
@@ -64,10 +64,10 @@ class Login:
 @dataclass(frozen=True, slots=True)
 class Held:
     """
-    What the server answers to C{RESUME}.
+    Hold the server's answer to C{RESUME}.
 
-    @ivar offset: how many bytes it holds.
-    @ivar md5: of those bytes, 32 lower-case hex digits.
+    @ivar offset: the number of bytes that the server holds.
+    @ivar md5: the MD5 of those bytes, 32 lower-case hex digits.
     """
 
     offset: int
@@ -77,11 +77,11 @@ class Held:
 @dataclass(frozen=True, slots=True)
 class Range:
     """
-    What C{DOWNLOAD} is asked for.
+    Hold the argument of C{DOWNLOAD}.
 
-    @ivar id: the file, lower case.
-    @ivar offset: the first byte that is wanted.
-    @ivar length: how many bytes from there, or None for all of them.
+    @ivar id: the id of the file, in lower case.
+    @ivar offset: the first byte to send.
+    @ivar length: the number of bytes to send, or None for all.
     """
 
     id: str
@@ -90,9 +90,9 @@ class Range:
 
     def within(self, size: int) -> int:
         """
-        How many bytes this asks of a file of C{size} bytes.
+        Return the number of bytes to send of a file of C{size} bytes.
 
-        @raise BadRange: the range does not lie within such a file.
+        @raise BadRange: the range does not lie within the file.
         """
         length = size - self.offset if self.length is None else self.length
         if length < 0 or self.offset + length > size:

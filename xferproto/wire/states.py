@@ -1,4 +1,4 @@
-"""The states of a server's connection."""
+"""List the states of a connection of the server, and the transitions between them."""
 
 # ruff: noqa: E501  (the table)
 
@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 class State(Enum):
     """
-    Where a connection stands, and where each input takes it::
+    Name the state of a connection. Each input may lead to these states::
 
         state      | line                                                  | long line       | bytes                     | end of input    | answer                                                        | failure                                                       | lost
         COMMAND    | COMMAND ARGUMENT WORKING RECEIVING DISCARDING CLOSING | WORKING CLOSING | -                         | WORKING CLOSING | COMMAND WORKING CLOSING                                       | COMMAND CLOSING                                               | CLOSING
@@ -21,37 +21,36 @@ class State(Enum):
         CLOSING    | -                                                     | -               | CLOSING                   | CLOSING         | CLOSING                                                       | CLOSING                                                       | CLOSING
 
     C{line} and C{long line} come in line mode, C{bytes} in raw mode. An C{answer} or a C{failure}
-    is what the store or the disk has to say, of the request that is worked on or of pipelined ones:
-    in C{COMMAND} and C{RECEIVING} answers may be owed, while further requests come. A request that
-    has to wait until these are given waits in C{WORKING}; from there it leads on as its line does
-    from C{COMMAND}. A dash is what can't be: in C{WORKING} and C{SENDING} whatever the peer sends
-    is held back, its end of input too.
+    comes from the store or the disk, for the current request or for pipelined ones: in C{COMMAND}
+    and C{RECEIVING} answers may be outstanding while further requests come. A request that has to
+    wait for them waits in C{WORKING}; from there it leads on as its line does from C{COMMAND}. A
+    dash is impossible: in C{WORKING} and C{SENDING} nothing is read, not even the end of input.
     """
 
     COMMAND = auto()
-    """Waits for a command."""
+    """The server waits for a command."""
 
     ARGUMENT = auto()
-    """Has asked for a command's argument."""
+    """The server has asked for the argument of a command."""
 
     WORKING = auto()
-    """Waits for the store; the input is held back."""
+    """The store works; nothing is read."""
 
     RECEIVING = auto()
-    """Takes the bytes of an upload."""
+    """The server receives the bytes of an upload."""
 
     DISCARDING = auto()
-    """Takes away the bytes of a refused upload."""
+    """The server discards the bytes of a refused upload."""
 
     SENDING = auto()
-    """Sends a file, a listing or the names of a content; the input is held back."""
+    """The server sends a file, a listing or the names of a content; nothing is read."""
 
     CLOSING = auto()
-    """Is done; whatever still comes is dropped."""
+    """The connection is over; further bytes are dropped."""
 
 
 RAW = frozenset({State.RECEIVING, State.DISCARDING, State.CLOSING})
-"""The states in which bytes are bytes, not lines."""
+"""The states in raw mode."""
 
 HELD = frozenset({State.WORKING, State.SENDING})
-"""The states in which the input is held back."""
+"""The states in which nothing is read."""

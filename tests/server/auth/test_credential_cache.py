@@ -9,13 +9,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.server.auth.test_login import WRONG, login
 from tests.support.depot import Depot, Session
 from tests.support.executors import InlineExecutor, SteppedExecutor
-from tests.support.visitors import PASSWORD, hashed, make_guard, peer, user
+from tests.support.visitors import PASSWORD, hashed, make_authenticator, peer, user
+from xferproto.depot import depot
+from xferproto.depot.account import Account
 from xferproto.model.errors import Denied
 from xferproto.model.identity import Identity
 from xferproto.server.auth import credential_cache
-from xferproto.server.auth.authenticator import IVisitor
-from xferproto.server.auth.credential_cache import KNOWN_FOR, KnownPasswords
-from xferproto.server.auth.login_throttle import FIRST_DELAY, LONGEST_DELAY, Throttle
+from xferproto.server.auth.credential_cache import LIFETIME, CredentialCache
+from xferproto.server.auth.login_throttle import FIRST_DELAY, LONGEST_DELAY, LoginThrottle
 from xferproto.server.auth.users import User, Users
 from xferproto.wire.requests import Login
 
@@ -33,11 +34,11 @@ class KnownCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.executor = SteppedExecutor()
         self.depot = Depot(self)
-        self.depot.factory.guard = make_guard(
-            self.depot.clock,
+        self.depot.factory.authenticator = make_authenticator(
+            self.depot.core,
             user("alice"),
             user("bob"),
-            strangers=Identity(),
+            anonymous=Identity(),
             executor=self.executor,
         )
         self.begin()
@@ -59,7 +60,9 @@ class KnownCase(SynchronousTestCase):
 
     def change(self, *users: User) -> None:
         """From now on these are the users."""
-        self.depot.factory.guard.users.by_name = {user.identity.name: user for user in users}
+        self.depot.factory.authenticator.users.by_name = {
+            user.identity.name: user for user in users
+        }
 
 
 class KnownTests(KnownCase):
@@ -71,7 +74,9 @@ class KnownTests(KnownCase):
         self.assertEqual(len(self.executor), 0)
         self.assertEqual([session.answer() for session in sessions], [WELCOME] * 20)
         sessions[0].send(b"LIST_FILES\n")
-        self.assertEqual(sessions[0].protocol.identity, user("alice").identity)
+        self.assertEqual(
+            sessions[0].protocol.session.client.account.identity, user("alice").identity
+        )
 
     def test_first_at_once(self) -> None:
         """Of many that log in for the first time at once, one is looked at; the others wait."""
@@ -138,9 +143,9 @@ class KnownTests(KnownCase):
     def test_too_old(self) -> None:
         """After some minutes it is looked at again, however often it was used meanwhile."""
         for _ in range(9):
-            self.depot.clock.advance(KNOWN_FOR / 10)
+            self.depot.clock.advance(LIFETIME / 10)
             self.assertEqual(self.begin().answer(), WELCOME)
-        self.depot.clock.advance(KNOWN_FOR / 10)
+        self.depot.clock.advance(LIFETIME / 10)
         self.begin()
         self.assertEqual(self.looked_at(), 1)
         self.depot.clock.rightNow -= 1.0  # and what is of the future is not known
@@ -211,6 +216,17 @@ class SilenceTests(KnownCase):
             self.looked_at()
             self.assertGreaterEqual(self.silent_for(), delay)
 
+    def test_attack_from_here_waiting(self) -> None:
+        """So it counts while it waits: what is known is silent from then on."""
+        self.attack()
+        wrong = self.begin("wrong")
+        session = self.begin()
+        self.assertEqual(session.answer(), b"")
+        for _ in range(round(2 * LONGEST_DELAY / FIRST_DELAY)):
+            self.depot.clock.advance(FIRST_DELAY)
+            self.looked_at()
+        self.assertEqual((wrong.answer(), session.answer()), (WRONG, WELCOME))
+
     def test_right_is_no_failure(self) -> None:
         """A right one that was not known, and waited, counts no more."""
         self.begin("wrong", "bob", "127.0.0.9").lose()
@@ -238,7 +254,7 @@ class CostTests(SynchronousTestCase):
         @param at_once: how many come each time.
         """
         clock = Clock()
-        throttle = Throttle(clock)
+        throttle = LoginThrottle(clock)
         compared: list[float] = []
 
         async def wrong() -> None:
@@ -291,7 +307,7 @@ class MemoryTests(SynchronousTestCase):
     def test_bounded(self) -> None:
         """So many are known at most; the oldest is forgotten first, one used again last."""
         self.patch(credential_cache, "CAPACITY", 3)
-        passwords = KnownPasswords(self.clock, self.users)
+        passwords = CredentialCache(self.clock, self.users)
         one = Login("alice", PASSWORD)
         for host in ("a", "b", "c", "a", "d"):
             passwords.add(host, one, user("alice").password)
@@ -303,22 +319,26 @@ class MemoryTests(SynchronousTestCase):
         """What is kept of a password is another in each process, for each user and network."""
         kept = set()
         for host, name in (("a", "alice"), ("a", "bob"), ("b", "alice"), ("a", "alice")):
-            passwords = KnownPasswords(self.clock, self.users)
+            passwords = CredentialCache(self.clock, self.users)
             passwords.add(host, Login(name, PASSWORD), "")
-            (one,) = passwords._known.values()
+            (one,) = passwords._cached.values()
             kept.add(one.digest)
             self.assertNotIn(PASSWORD, repr(one))
         self.assertEqual(len(kept), 4)
 
     def test_one_a_user(self) -> None:
         """However many wrong ones come, nothing more is kept."""
-        guard = make_guard(self.clock, user("alice"), executor=InlineExecutor())
-        self.log_in(guard.log_in(Login("alice", PASSWORD), HERE))
+        authenticator = make_authenticator(
+            depot.Depot(None, InlineExecutor(), self.clock),
+            user("alice"),
+            executor=InlineExecutor(),
+        )
+        self.log_in(authenticator.log_in(Login("alice", PASSWORD), HERE))
         for number in range(10):
-            guard.log_in(Login(f"user{number}", "x"), f"192.0.2.{number}").addErrback(
+            authenticator.log_in(Login(f"user{number}", "x"), f"192.0.2.{number}").addErrback(
                 lambda _: None
             )
-        self.assertEqual(len(guard._known), 1)
+        self.assertEqual(len(authenticator._cache), 1)
 
-    def log_in(self, logging_in: Deferred[IVisitor]) -> None:
+    def log_in(self, logging_in: Deferred[Account]) -> None:
         self.assertEqual(self.successResultOf(logging_in).name, "alice")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from OpenSSL.crypto import X509
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -16,20 +16,23 @@ from zope.interface import directlyProvides
 
 from tests.support.depot import Depot, Session, Transport
 from tests.support.executors import InlineExecutor, SteppedExecutor
-from tests.support.visitors import PASSWORD, certificate, hashed, make_guard, peer, user
+from tests.support.visitors import PASSWORD, certificate, hashed, make_authenticator, peer, user
+from xferproto.depot import depot
+from xferproto.depot.account import Account
 from xferproto.model.errors import Busy, Denied
 from xferproto.model.identity import NOBODY, Identity, Right, View
-from xferproto.net.peer import household, is_loopback, is_private
-from xferproto.server.auth.authenticator import VERIFICATIONS, IVisitor, verify_password
+from xferproto.net.peer import client_network, is_loopback, is_private
+from xferproto.server.auth.authenticator import VERIFICATIONS, verify_password
 from xferproto.server.auth.login_throttle import (
     CAPACITY,
     FIRST_DELAY,
     LONGEST_DELAY,
     MEMORY,
     MOST_WAITING,
-    Throttle,
+    LoginThrottle,
 )
 from xferproto.server.auth.users import User
+from xferproto.server.traffic.hangup import Sign
 from xferproto.wire.requests import Login
 from xferproto.wire.states import State
 
@@ -71,13 +74,15 @@ class LoginCase(SynchronousTestCase):
 
     def change(self, *users: User) -> None:
         """From now on these are the users."""
-        self.depot.factory.guard.users.by_name = {user.identity.name: user for user in users}
+        self.depot.factory.authenticator.users.by_name = {
+            user.identity.name: user for user in users
+        }
 
     def now(self, session: Session | None = None) -> Identity:
         """Who a connection is when its next command comes."""
         session = session or self.session
         session.send(b"HELP\n")
-        return session.protocol.identity
+        return session.protocol.session.client.account.identity
 
 
 class LoginTests(LoginCase):
@@ -192,7 +197,9 @@ class PeerTests(LoginCase):
     def test_insecure(self) -> None:
         """From elsewhere without TLS it is refused, before it is asked for or looked at."""
         executor = SteppedExecutor()
-        self.depot.factory.guard = make_guard(self.depot.clock, user("alice"), executor=executor)
+        self.depot.factory.authenticator = make_authenticator(
+            self.depot.core, user("alice"), executor=executor
+        )
         for host in (
             "192.0.2.1",
             "10.0.0.1",
@@ -241,14 +248,14 @@ class PeerTests(LoginCase):
         for host in ("", "localhost.example", "127.0.0.1.example", "0.0.0.0", "::", "1"):
             self.assertFalse(is_loopback(host), host)
 
-    def test_households(self) -> None:
+    def test_client_network(self) -> None:
         """Addresses that one peer may have together are one."""
-        self.assertEqual(household("192.0.2.1"), "192.0.2.1")
-        self.assertEqual(household("::ffff:192.0.2.1"), "192.0.2.1")
-        self.assertEqual(household("2001:db8::1"), household("2001:db8::ffff:1"))
-        self.assertNotEqual(household("2001:db8::1"), household("2001:db8:0:1::1"))
-        self.assertEqual(household("fe80::1%eth0"), household("fe80::2"))
-        self.assertEqual(household("local"), "local")
+        self.assertEqual(client_network("192.0.2.1"), "192.0.2.1")
+        self.assertEqual(client_network("::ffff:192.0.2.1"), "192.0.2.1")
+        self.assertEqual(client_network("2001:db8::1"), client_network("2001:db8::ffff:1"))
+        self.assertNotEqual(client_network("2001:db8::1"), client_network("2001:db8:0:1::1"))
+        self.assertEqual(client_network("fe80::1%eth0"), client_network("fe80::2"))
+        self.assertEqual(client_network("local"), "local")
 
 
 class CertificateTests(LoginCase):
@@ -317,8 +324,8 @@ class ChangeTests(LoginCase):
         """A user who changes while the old password is looked at does not come in with it."""
         executor = SteppedExecutor()
         for change in ((), (User(hashed("new"), user("alice").identity),)):
-            self.depot.factory.guard = make_guard(
-                self.depot.clock, user("alice"), executor=executor
+            self.depot.factory.authenticator = make_authenticator(
+                self.depot.core, user("alice"), executor=executor
             )
             session = self.depot.connect(LOCAL)
             session.send(login("alice"))
@@ -333,8 +340,8 @@ class WaitingTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.executor = SteppedExecutor()
         self.depot = Depot(self)
-        self.depot.factory.guard = make_guard(
-            self.depot.clock, user("alice"), strangers=Identity(), executor=self.executor
+        self.depot.factory.authenticator = make_authenticator(
+            self.depot.core, user("alice"), anonymous=Identity(), executor=self.executor
         )
 
     def test_held_back(self) -> None:
@@ -349,15 +356,15 @@ class WaitingTests(SynchronousTestCase):
     def test_in_turn(self) -> None:
         """It is not begun before all before it are answered."""
         database = SteppedExecutor()
-        depot = Depot(self, database=database, users=[user("alice")], strangers=Identity())
+        depot = Depot(self, database=database, users=[user("alice")], anonymous=Identity())
         session = depot.connect(LOCAL)
         session.send(b"UPLOAD a;2\nhi" + login("alice") + b"UPLOAD b;2\nhi")
         self.assertEqual(session.answer(), b"")
-        self.assertEqual(session.protocol.identity.name, "")
+        self.assertEqual(session.protocol.session.client.account.identity.name, "")
         database.run_all()
         self.assertEqual(session.answer().split(b"\n")[1], b"Welcome alice")
         mine = View("alice", all=False)
-        listing = depot.store.list("", mine).read()
+        listing = depot.store.list_text("", mine).read()
         database.run_all()
         self.assertTrue(self.successResultOf(listing).endswith(b";b;2\n"))
 
@@ -419,16 +426,16 @@ class WaitingTests(SynchronousTestCase):
                     costs.append([len(part) for part in args[0].split("$")])
                 return super().run(work, *args, **kwargs)
 
-        guard = make_guard(self.depot.clock, user("alice"), executor=Noting())
+        authenticator = make_authenticator(self.depot.core, user("alice"), executor=Noting())
         for number, name in enumerate(("alice", "carol")):
-            login = guard.log_in(Login(name, "wrong"), str(number))
+            login = authenticator.log_in(Login(name, "wrong"), str(number))
             self.failureResultOf(login, Denied)
         self.assertEqual(costs[:2], costs[2:])
 
     def test_decoy_without_users(self) -> None:
         """Where there are no users, the usual work is done."""
-        guard = make_guard(self.depot.clock, executor=self.executor)
-        failing = guard.log_in(Login("carol", "wrong"), "x")
+        authenticator = make_authenticator(self.depot.core, executor=self.executor)
+        failing = authenticator.log_in(Login("carol", "wrong"), "x")
         self.executor.run_all()
         self.failureResultOf(failing, Denied)
 
@@ -438,12 +445,14 @@ class ThrottleTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.guard = make_guard(self.clock, user("alice"), user("bob"))
+        self.authenticator = make_authenticator(
+            depot.Depot(None, InlineExecutor(), self.clock), user("alice"), user("bob")
+        )
 
     def log_in(
         self, name: str = "alice", password: str = "wrong", host: str = "a"
-    ) -> Deferred[IVisitor]:
-        return self.guard.log_in(Login(name, password), host)
+    ) -> Deferred[Account]:
+        return self.authenticator.log_in(Login(name, password), host)
 
     def waited(self, name: str = "alice", password: str = "wrong", host: str = "a") -> float:
         """Seconds until a login has come to an end, right or wrong."""
@@ -522,13 +531,14 @@ class ThrottleTests(SynchronousTestCase):
         self.failureResultOf(self.log_in("bob"), Busy)
         self.successResultOf(self.log_in("bob", PASSWORD, "b"))
         for one in waiting[1:]:
+            self.assertNoResult(one)
             one.cancel()
             self.failureResultOf(one)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_bounded(self) -> None:
         """However many there are, so many are remembered; of those that are right none is."""
-        throttle = Throttle(self.clock)
+        throttle = LoginThrottle(self.clock)
 
         async def wrong() -> None:
             raise Denied()
@@ -546,9 +556,28 @@ class ThrottleTests(SynchronousTestCase):
         attempts(wrong, CAPACITY + 10)
         self.assertEqual((len(throttle._peers), len(throttle._users)), (CAPACITY, CAPACITY))
 
+    def test_gone(self) -> None:
+        """Who is gone has no turn, though it is free; the next one has it."""
+        throttle = LoginThrottle(self.clock)
+        looked: list[str] = []
+
+        def attempt(name: str, sign: Sign) -> Deferred[None]:
+            async def look() -> None:
+                looked.append(name)
+
+            return Deferred.fromCoroutine(throttle.attempt("peer", name, look, sign=lambda: sign))
+
+        gone = attempt("gone", Sign.GONE)
+        self.successResultOf(attempt("there", Sign.THERE))
+        self.successResultOf(attempt("ended", Sign.ENDED))
+        self.assertEqual(looked, ["there", "ended"])
+        gone.cancel()
+        self.failureResultOf(gone, CancelledError)
+        self.assertEqual(looked, ["there", "ended"])
+
     def test_failure(self) -> None:
         """What fails otherwise is told as it is, and lets the next one have its turn."""
-        throttle = Throttle(self.clock)
+        throttle = LoginThrottle(self.clock)
 
         async def broken() -> None:
             raise ZeroDivisionError

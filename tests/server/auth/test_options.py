@@ -27,8 +27,8 @@ class StrangersTests(SynchronousTestCase):
 
     def test_default(self) -> None:
         """Without users strangers may do everything, with users nothing."""
-        self.assertEqual(parsed().strangers(), ANYONE)
-        self.assertEqual(parsed("--users", "x").strangers(), NOBODY)
+        self.assertEqual(parsed().anonymous_identity(), ANYONE)
+        self.assertEqual(parsed("--users", "x").anonymous_identity(), NOBODY)
 
     def test_given(self) -> None:
         """What they may do, and whose files they see."""
@@ -39,7 +39,7 @@ class StrangersTests(SynchronousTestCase):
             (["--users", "x", "-a", " read , list,all"], Identity(rights=both)),
             (["--anonymous", "list,read,write,delete"], Identity(rights=ALL_RIGHTS, view=own)),
         ):
-            self.assertEqual(parsed(*arguments).strangers(), expected)
+            self.assertEqual(parsed(*arguments).anonymous_identity(), expected)
 
     def test_bad(self) -> None:
         """What is no right, and none at all, is refused in one line."""

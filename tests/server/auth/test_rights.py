@@ -11,7 +11,7 @@ from tests.support.depot import Depot, Session, make_store, overwrite
 from tests.support.visitors import PASSWORD, peer, user
 from xferproto.model.errors import Denied, LoginRequired, NoSuchFile
 from xferproto.model.identity import ALL_RIGHTS, Identity, Right, View
-from xferproto.server.line.connection import DISCARD_LIMIT
+from xferproto.server.line.session import DISCARD_LIMIT
 from xferproto.store.local.packed import SMALL_SIZE
 from xferproto.wire.codec import EMPTY_MD5, format_error, format_time
 from xferproto.wire.commands import Command
@@ -162,8 +162,8 @@ class RightsTests(RightsCase):
     def test_strangers(self) -> None:
         """Strangers have the rights that are given them, and are asked to log in for others."""
         for right in Right:
-            strangers = Identity(rights=frozenset([right]), view=View(all=False))
-            depot = Depot(self, users=[], strangers=strangers)
+            anonymous = Identity(rights=frozenset([right]), view=View(all=False))
+            depot = Depot(self, users=[], anonymous=anonymous)
             for command, needed in RIGHTS.items():
                 with self.subTest(f"{right.value}, {command.name}"):
                     answer = depot.connect().send(request(command, ABSENT))
@@ -307,18 +307,18 @@ class OwnTests(RightsCase):
         first, second = self.mine, self.theirs
         first.send(ask, b"0\n", LARGE[:100])
         self.assertEqual(second.send(ask), NOTHING)
-        self.assertEqual(sorted(self.depot.factory.sending), [("one", "t"), ("root", "t")])
+        self.assertEqual(sorted(self.depot.core.tokens), [("one", "t"), ("root", "t")])
         second.send(b"0\n", LARGE[:50])
         first.lose()
         second.lose()
-        self.assertEqual(self.depot.factory.sending, {})
+        self.assertEqual(self.depot.core.tokens, {})
         self.assertEqual(self.visit(self.depot).send(ask).split(b";")[0], b"100")
         self.assertEqual(self.visit(self.depot, "root").send(ask).split(b";")[0], b"50")
 
     def test_strangers(self) -> None:
         """Strangers see what strangers stored, unless they see everything."""
         for all in (False, True):
-            depot = Depot(self, users=[user("one")], strangers=Identity(view=View(all=all)))
+            depot = Depot(self, users=[user("one")], anonymous=Identity(view=View(all=all)))
             self.store(self.visit(depot), b"hello", "user's")
             stranger = depot.connect()
             self.store(stranger, b"world", "stranger's")

@@ -19,9 +19,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.executors import InlineExecutor
 from tests.support.visitors import PASSWORD, hashed, write
 from xferproto.admin import main
+from xferproto.depot.depot import Depot
 from xferproto.model.errors import UsersUnreadable
 from xferproto.model.identity import ALL_RIGHTS, NOBODY, Identity, Right, View
-from xferproto.server.auth.authenticator import LOOK_INTERVAL, Guard, verify_password
+from xferproto.server.auth.authenticator import LOOK_INTERVAL, Authenticator, verify_password
 from xferproto.server.auth.users import (
     MAX_FILE,
     User,
@@ -96,7 +97,7 @@ class ParseTests(SynchronousTestCase):
             (b'["a\\nb"]', "name"),
             (b"[alice]", "alice", "password", "missing"),
             (replaced('sees = "own"\n', ""), "alice", "sees", "missing"),
-            (replaced("rights", "right"), "alice", "right", "no such field"),
+            (replaced("rights", "right"), "alice", "right", "unknown field"),
             (replaced(HASH, "secret"), "alice", "password", "argon2id"),
             (replaced(HASH, ""), "alice", "password", "argon2id"),
             (replaced(HASH, HASH.replace("argon2id", "argon2i")), "alice", "password"),
@@ -131,9 +132,9 @@ class ReloadTests(SynchronousTestCase):
         self.clock = Clock()
         self.users = Users(self.path)
         self.users.read()
-        self.guard = Guard(InlineExecutor(), self.clock, self.users)
-        self.guard.start()
-        self.addCleanup(lambda: Deferred.fromCoroutine(self.guard.stop()))
+        self.authenticator = Authenticator(Depot(None, InlineExecutor(), self.clock), self.users)
+        self.authenticator.start()
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.authenticator.stop()))
 
     def write(self, text: str | bytes) -> None:
         write(self.path, text)
@@ -171,7 +172,7 @@ class ReloadTests(SynchronousTestCase):
                 before = self.users.by_name
                 self.write(content + b"#")
                 (line,) = self.look()
-                self.assertIn("the users stay", line)
+                self.assertIn("the users are not replaced", line)
                 self.assertIn(str(self.path), line)
                 self.assertEqual(self.look(), [])
                 self.assertIs(self.users.by_name, before)
@@ -187,7 +188,7 @@ class ReloadTests(SynchronousTestCase):
         self.assertEqual(self.look(), [])
         os.mkfifo(self.path)
         (line,) = self.look()
-        self.assertIn("no regular file", line)
+        self.assertIn("not a regular file", line)
         self.path.unlink()
         self.path.mkdir()
         self.assertEqual(len(self.look()), 1)
@@ -212,10 +213,10 @@ class ReloadTests(SynchronousTestCase):
     def test_none(self) -> None:
         """Without a file there are no users, and nothing is looked at."""
         clock = Clock()
-        guard = Guard(InlineExecutor(), clock)
-        guard.start()
+        authenticator = Authenticator(Depot(None, InlineExecutor(), clock))
+        authenticator.start()
         self.assertEqual(clock.getDelayedCalls(), [])
-        self.assertEqual(guard.users.by_name, {})
+        self.assertEqual(authenticator.users.by_name, {})
         self.assertEqual(NOBODY.rights, frozenset())
 
 
@@ -353,7 +354,7 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(self.run_users("add", self.path, "alice", typed=["p", "p"])[0], 0)
         self.assertTrue(verify_password(self.user("alice").password, b"p"))
         self.assertIn("1 to 1024", self.refused("passwd", self.path, "alice", typed=["\udc80"] * 2))
-        self.assertIn("not the same", self.refused("passwd", self.path, "alice", typed=["p", "q"]))
+        self.assertIn("differ", self.refused("passwd", self.path, "alice", typed=["p", "q"]))
 
     def test_passwd(self) -> None:
         """The password changes, and nothing else."""
@@ -377,7 +378,7 @@ class CommandTests(SynchronousTestCase):
             arguments = [command, self.path, "alice"][: 2 if command == "list" else 3]
             self.assertIn(str(self.path), self.refused(*arguments))
         self.run_users("add", self.path, "alice", stdin="p")
-        self.assertIn('"alice" already', self.refused("add", self.path, "alice", stdin="p"))
+        self.assertIn('already a user "alice"', self.refused("add", self.path, "alice", stdin="p"))
         self.assertIn('no user "bob"', self.refused("passwd", self.path, "bob", stdin="p"))
         self.assertIn('no user "bob"', self.refused("remove", self.path, "bob"))
         for password in ("", "\n", "a\x1bb\n", "x" * 1025):

@@ -291,13 +291,13 @@ class PlaceTests(ForeignCase):
 
     def test_behind_login(self) -> None:
         """Behind a LOGIN, and by one who may do nothing."""
-        self.depot = depot = Depot(self, users=[user("alice")], strangers=ANYONE)
+        self.depot = depot = Depot(self, users=[user("alice")], anonymous=ANYONE)
         depot.connect().send(b"UPLOAD a;5\nhello")
         session = depot.connect(peer("127.0.0.1"))
         answer = session.send(b"LOGIN alice;%s\n" % PASSWORD.encode() + attack(b"POST / HTTP/1.1"))
         self.assertEqual(answer, b"Welcome alice\n" + CLOSED)
         self.assert_nothing_run(session)
-        strict = Depot(self, users=[user("alice")], strangers=NOBODY)
+        strict = Depot(self, users=[user("alice")], anonymous=NOBODY)
         for line in (b"POST / HTTP/1.1", b"DELETE / HTTP/1.1"):
             session = strict.connect(peer("127.0.0.1"))
             login = b"LOGIN alice;%s\n" % PASSWORD.encode()
@@ -310,7 +310,7 @@ class PlaceTests(ForeignCase):
         for address, more in (("127.0.0.1", ()), ("192.0.2.1", (b"LOGIN a HTTP/1.1",))):
             for line in (*lines, *more):
                 with self.subTest(line):
-                    depot = Depot(self, users=[user("alice")], strangers=stranger)
+                    depot = Depot(self, users=[user("alice")], anonymous=stranger)
                     session = depot.connect(peer(address))
                     self.assertEqual(session.send(line + b"\r\nUPLOAD a;5\nhello"), CLOSED)
                     listed = depot.connect().send(b"LIST_FILES\n")

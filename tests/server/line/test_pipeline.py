@@ -15,9 +15,10 @@ from tests.store.contract import digests_of
 from tests.support.collision import COLLISION_ID, FIRST, SECOND
 from tests.support.depot import Depot, Session, small_rows
 from tests.support.executors import GatedExecutor
+from xferproto.model.identity import EVERYTHING
 from xferproto.server.factory import GRACE
 from xferproto.server.limits import MAX_ERRORS
-from xferproto.server.line.pages import help_lines
+from xferproto.server.line.plain import help_lines
 from xferproto.store.local.packed import SMALL_SIZE
 from xferproto.transfer.budget import MemoryBudget
 from xferproto.transfer.sender import BLOCK
@@ -148,7 +149,7 @@ class OrderTests(PipelineCase):
             return waiting[-1]
 
         entries = [
-            self.successResultOf(self.depot.store.put(name, data, digests))
+            self.successResultOf(self.depot.store.put(name, data, digests, EVERYTHING))
             for name, data, digests in (
                 ("a", data, digests_of(data)) for data in (b"1", b"2", b"3", b"4")
             )
@@ -416,7 +417,7 @@ class EndTests(PipelineCase):
         session.lose()
         self.assertEqual(self.answered(session), b"")
         self.assertEqual(len(small_rows(self.depot.root)), 5)
-        self.assertEqual(self.depot.factory.small._members, 0)
+        self.assertEqual(self.depot.core.small._members, 0)
 
     def test_stop(self) -> None:
         """A server that stops answers what is owed, begins nothing more, and closes."""
@@ -469,14 +470,14 @@ class MemoryTests(PipelineCase):
 
     def test_held_back(self) -> None:
         """What may be owed to one connection is bounded: then its input is held back."""
-        self.depot.factory.small = budget = MemoryBudget(largest=64 * 1024)
+        self.depot.core.small = budget = MemoryBudget(largest=64 * 1024)
         content = os.urandom(10_000)
         requests = [upload(b"%d" % number, content) for number in range(30)]
         session = self.connect()
         session.send(b"".join(requests))
         self.assertTrue(session.protocol.paused)
         self.assertEqual(session.transport.producerState, "paused")
-        waiting = len(session.protocol._answers._queue)
+        waiting = len(session.protocol.session.replies._queue)
         self.assertLessEqual((waiting - 1) * len(content), budget.share)
         self.assertEqual(self.answered(session), told(content) * 30)
         self.assertFalse(session.protocol.paused)
@@ -486,29 +487,31 @@ class MemoryTests(PipelineCase):
     def test_downloads(self) -> None:
         """Downloads count as much as a small content may have: nobody knows before."""
         self.store(b"a", b"hello")
-        self.depot.factory.small = budget = MemoryBudget(largest=64 * 1024)
+        self.depot.core.small = budget = MemoryBudget(largest=64 * 1024)
         session = self.connect()
         session.send(download(b"hello") * 100)
         self.assertTrue(session.protocol.paused)
-        self.assertLessEqual(len(session.protocol._answers._queue), budget.share // SMALL_SIZE + 1)
+        self.assertLessEqual(
+            len(session.protocol.session.replies._queue), budget.share // SMALL_SIZE + 1
+        )
         self.assertEqual(self.answered(session), sent(b"a", b"hello") * 100)
 
     def test_without_small(self) -> None:
         """They do where no content is small."""
         depot = Depot(self, self.files, database=self.database, small=-1)
-        depot.factory.small = MemoryBudget(largest=64 * 1024)
+        depot.core.small = MemoryBudget(largest=64 * 1024)
         self.database.open = False
         session = depot.connect()
         session.send(download(b"hello") * 1000)
         self.assertTrue(session.protocol.paused)
-        self.assertLess(len(session.protocol._answers._queue), 100)
+        self.assertLess(len(session.protocol.session.replies._queue), 100)
         session.lose()
 
     def test_half_is_enough(self) -> None:
         """The input flows again when half of it is answered, and not for every answer."""
-        self.depot.factory.small = MemoryBudget(largest=64 * 1024)
+        self.depot.core.small = MemoryBudget(largest=64 * 1024)
         waiting: list[Deferred[object]] = []
-        entry = self.successResultOf(self.depot.store.put("a", b"", digests_of(b"")))
+        entry = self.successResultOf(self.depot.store.put("a", b"", digests_of(b""), EVERYTHING))
 
         def put(*_: object) -> Deferred[object]:
             waiting.append(Deferred())

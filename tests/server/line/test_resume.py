@@ -16,11 +16,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.collision import COLLISION_ID, FIRST, SECOND
 from tests.support.depot import NO_SMALL, Depot, Session, make_store, overwrite, small_rows
 from tests.support.executors import InlineExecutor, SteppedExecutor
+from xferproto.depot.opening import PROBE
 from xferproto.model.entry import PartialStatus
 from xferproto.model.errors import Busy, Collision, Corrupt, Internal, NoSpace, NoSuchFile, TooLarge
 from xferproto.server.factory import GRACE
 from xferproto.server.line.keepalive import INTERVAL
-from xferproto.server.line.upload import PROBE
 from xferproto.store.local.packed import SMALL_SIZE
 from xferproto.store.local.store import LocalStore
 from xferproto.transfer.hashing import HASH_BLOCK
@@ -80,7 +80,9 @@ class ResumeCase(SynchronousTestCase):
         return self.depot.connect().send(b"LIST_FILES\n")
 
     def partials(self) -> list[PartialStatus]:
-        found: Sequence[PartialStatus] = self.successResultOf(self.depot.store.partials())
+        found: Sequence[PartialStatus] = self.successResultOf(
+            self.depot.store.maintenance.partials()
+        )
         return list(found)
 
     def partial_files(self) -> list[bytes]:
@@ -143,7 +145,7 @@ class HeldTests(ResumeCase):
             session, answer = self.resume()
             self.assertEqual(answer, held(b"hel"))
             leave(session)
-            self.assertEqual(self.depot.factory.sending, {})
+            self.assertEqual(self.depot.core.tokens, {})
             self.assertEqual(self.partial_files(), [b"hel"])
 
     def test_restarted(self) -> None:
@@ -191,11 +193,11 @@ class HeldTests(ResumeCase):
     def test_reopened(self) -> None:
         """A new store on the same directory has what came, and goes on."""
         root, inline = Path(self.mktemp()), InlineExecutor()
-        self.depot.factory.store = store = LocalStore(root, inline, inline, inline, lambda: 1e9)
+        self.depot.core.store = store = LocalStore(root, inline, inline, inline, lambda: 1e9)
         self.hold(b"hel")
         self.hold(b"hello", token=b"done")
         self.successResultOf(store.close())
-        self.depot.factory.store = make_store(self, root)
+        self.depot.core.store = make_store(self, root)
         session, answer = self.resume()
         self.assertEqual(answer, held(b"hel"))
         self.assertEqual(session.send(b"3\nlo"), READY + HELLO + b"\n")
@@ -251,7 +253,7 @@ class HeldTests(ResumeCase):
         self.hold(b"hel")
         self.hold(b"wo", token=b"u")
         session, _ = self.resume()
-        self.successResultOf(self.depot.store.age_partials(11, 10))
+        self.successResultOf(self.depot.store.maintenance.age_partials(11, 10))
         self.assertEqual(self.partial_files(), [b"hel"])
         self.assertEqual(session.send(b"3\nlo"), READY + HELLO + b"\n")
         self.assertEqual(self.resume(token=b"u")[1], held(b""))
@@ -408,7 +410,7 @@ class BusyTests(ResumeCase):
         self.wait(PROBE / 10)
         self.assertEqual(second.answer(), held(b"hel"))
         self.assertEqual(second.send(b"3\nlo"), READY + HELLO + b"\n")
-        self.assertEqual(self.depot.factory.sending, {})
+        self.assertEqual(self.depot.core.tokens, {})
 
     def test_done_meanwhile(self) -> None:
         """When the first is done in this time, the second is told that all is there."""
@@ -479,7 +481,7 @@ class BusyTests(ResumeCase):
             self.assertNotEqual(answer, b"")
             session.lose()
             other.lose()
-        self.assertEqual(self.depot.factory.sending, {})
+        self.assertEqual(self.depot.core.tokens, {})
 
     def test_released_by_failure(self) -> None:
         """So does each way in which the store can fail."""
@@ -488,10 +490,10 @@ class BusyTests(ResumeCase):
         self.depot.connect().send(b"UPLOAD a;5\nhello")
         for where, what, of, offset in (
             (os, "pread", b"t", None),
-            (self.depot.store.tokens, "open", b"t", b"0\n"),
+            (self.depot.store._partial_files, "open", b"t", b"0\n"),
             (os, "writev", b"u", b"0\nhello"),
             (os, "fsync", b"v", b"0\nworld"),
-            (self.depot.store, "name_known", token, b"5\n"),
+            (self.depot.store._publisher, "add_name", token, b"5\n"),
         ):
             with self.subTest(what):
                 if offset is None:
@@ -509,7 +511,7 @@ class BusyTests(ResumeCase):
                 other, answer = self.resume(token=of)
                 self.assertNotEqual(answer, b"")
                 other.lose()
-                self.assertEqual(self.depot.factory.sending, {})
+                self.assertEqual(self.depot.core.tokens, {})
                 session.lose()
 
 
@@ -659,7 +661,7 @@ class WaitTests(WorkCase):
         self.hold(b"hel")
         session, _ = self.resume()
         self.executor.run_all()
-        self.patch(self.depot.store.tokens, "open", fail)
+        self.patch(self.depot.store._partial_files, "open", fail)
         session.send(b"0\n")
         self.executor.run_all()
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
@@ -682,7 +684,7 @@ class LostTests(WorkCase):
             session.lose()
             self.executor.run_all()
             self.assertIn(session.answer(), (b"", held(b"hel")))
-            self.assertEqual(self.depot.factory.sending, {})
+            self.assertEqual(self.depot.core.tokens, {})
             self.assertEqual(self.depot.timers(), [])
             self.assertEqual(self.partial_files(), [b"hel"])
 
@@ -711,7 +713,7 @@ class LostTests(WorkCase):
         self.assertIs(session.protocol.state, State.WORKING)
         session.lose()
         self.executor.run_all()
-        self.assertEqual(self.depot.factory.sending, {})
+        self.assertEqual(self.depot.core.tokens, {})
         session, _ = self.resume()
         self.executor.run_all()
         self.assertEqual(session.answer(), held(b""))
@@ -753,7 +755,7 @@ class LostTests(WorkCase):
         self.assertNoResult(stopped)
         self.executor.run_all()
         self.successResultOf(stopped)
-        self.assertEqual(self.depot.factory.sending, {})
+        self.assertEqual(self.depot.core.tokens, {})
         self.assertEqual(self.partial_files(), [b"hel"])
 
     def test_stop_while_receiving(self) -> None:
@@ -1120,6 +1122,6 @@ class LogTests(ResumeCase):
         """A partial that was forgotten."""
         self.hold(b"hel")
         self.lines()
-        self.successResultOf(self.depot.store.age_partials(11, 10))
+        self.successResultOf(self.depot.store.maintenance.age_partials(11, 10))
         (line,) = self.lines()
         self.assertIn("expired", line)

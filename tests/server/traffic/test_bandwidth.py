@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.depot import Depot, Session
 from xferproto.server.limits import Limits
-from xferproto.server.traffic.bandwidth import BURST, Bucket, Pace
+from xferproto.server.traffic.bandwidth import BURST, RateLimit, TokenBucket
 from xferproto.wire.states import State
 
 RATE = 100_000
@@ -22,7 +22,7 @@ class BucketTests(SynchronousTestCase):
     def test_over_time(self) -> None:
         """Over many seconds as many bytes pass as the rate says, and a burst."""
         clock = Clock()
-        bucket = Bucket(clock, RATE)
+        bucket = TokenBucket(clock, RATE)
         passed = 0
         while clock.seconds() < 20:
             passed += 7_000
@@ -32,28 +32,28 @@ class BucketTests(SynchronousTestCase):
     def test_pause(self) -> None:
         """However long nothing passes, not more than the burst is saved."""
         clock = Clock()
-        bucket = Bucket(clock, RATE)
+        bucket = TokenBucket(clock, RATE)
         clock.advance(1000)
         self.assertEqual(bucket.take(int(RATE * BURST)), 0)
         self.assertAlmostEqual(bucket.take(RATE), 1.0)
 
 
-class PaceTests(SynchronousTestCase):
+class RateLimitTests(SynchronousTestCase):
     """One connection's."""
 
     def test_strictest(self) -> None:
         """The strictest of its buckets counts; one timer runs, and none after it."""
         clock = Clock()
         freed: list[float] = []
-        pace = Pace(
+        limit = RateLimit(
             clock,
-            [Bucket(clock, RATE), Bucket(clock, 2 * RATE)],
+            [TokenBucket(clock, RATE), TokenBucket(clock, 2 * RATE)],
             lambda: freed.append(clock.seconds()),
         )
-        self.assertTrue(pace.spend(RATE))
-        self.assertTrue(pace.spend(RATE))
+        self.assertTrue(limit.spend(RATE))
+        self.assertTrue(limit.spend(RATE))
         self.assertEqual(len(clock.getDelayedCalls()), 1)
-        waiting = pace.free()
+        waiting = limit.when_free()
         clock.pump([0.25] * 8)
         self.successResultOf(waiting)
         self.assertEqual(freed, [2 - BURST])
@@ -62,10 +62,10 @@ class PaceTests(SynchronousTestCase):
     def test_stop(self) -> None:
         """When its connection is gone nobody waits."""
         clock = Clock()
-        pace = Pace(clock, [Bucket(clock, RATE)], lambda: None)
-        pace.spend(RATE)
-        waiting = pace.free()
-        pace.stop()
+        limit = RateLimit(clock, [TokenBucket(clock, RATE)], lambda: None)
+        limit.spend(RATE)
+        waiting = limit.when_free()
+        limit.stop()
         self.successResultOf(waiting)
         self.assertEqual(clock.getDelayedCalls(), [])
 
@@ -115,7 +115,7 @@ class ConnectionTests(SynchronousTestCase):
         content = os.urandom(5 * RATE)
         depot.connect().send(b"UPLOAD a;%d\n" % len(content), content)
         slow = self.depot(rate=RATE)
-        slow.factory.store = depot.store
+        slow.factory.depot.store = depot.store
         session = slow.connect()
         came = session.send(b"DOWNLOAD %s\n" % md5(content).hexdigest().encode())
         seconds = 0.0

@@ -1,4 +1,4 @@
-"""Connections too many: who is refused, what they are told, and what that costs."""
+"""Connections above the limits: which are refused, with what error, and what that costs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from xferproto.server.limits import Limits
 from xferproto.server.traffic.connection_limit import (
     LINGER,
     LINGERING,
-    SELDOM,
-    Refused,
-    Seldom,
+    LOG_INTERVAL,
+    RefusedConnection,
+    ThrottledLog,
+    counted_network,
     descriptors,
-    peer_of,
     room_for,
 )
 
@@ -32,20 +32,20 @@ def tcp(host: str) -> IPv4Address:
     return IPv4Address("TCP", host, 5)
 
 
-class DoorTests(SynchronousTestCase):
+class ConnectionLimitTests(SynchronousTestCase):
     """Counting, over connections."""
 
     def refused(self, depot: Depot, address: IAddress | None = None) -> Any:
         """The transport of a connection that is refused."""
         protocol = depot.factory.buildProtocol(address)
-        assert isinstance(protocol, Refused)
+        assert isinstance(protocol, RefusedConnection)
         transport = Transport()
         transport.protocol = protocol
         protocol.makeConnection(transport)
         return transport
 
     def test_in_all(self) -> None:
-        """One too many is told so and closed; those inside are served; who leaves makes room."""
+        """A connection above the limit is refused and closed; the others are served."""
         depot = Depot(self, limits=Limits(connections=2))
         inside = [depot.connect(), depot.connect()]
         transport = self.refused(depot)
@@ -61,9 +61,9 @@ class DoorTests(SynchronousTestCase):
         depot = Depot(self, limits=Limits(per_peer=2))
         inside = [depot.connect(), depot.connect()]  # of 192.168.1.1
         self.assertEqual(self.refused(depot, tcp("192.168.1.1")).value(), PEER)
-        self.assertNotIsInstance(depot.factory.buildProtocol(tcp("192.168.1.2")), Refused)
+        self.assertNotIsInstance(depot.factory.buildProtocol(tcp("192.168.1.2")), RefusedConnection)
         inside[0].lose()
-        self.assertNotIsInstance(depot.factory.buildProtocol(tcp("192.168.1.1")), Refused)
+        self.assertNotIsInstance(depot.factory.buildProtocol(tcp("192.168.1.1")), RefusedConnection)
 
     def test_gone_soon(self) -> None:
         """Who is refused may take a moment to read why, then is cut off."""
@@ -84,7 +84,7 @@ class DoorTests(SynchronousTestCase):
         transport.protocol.readConnectionLost()
         self.assertFalse(transport.connected)
         self.assertFalse(transport.aborted)
-        self.assertEqual(depot.factory.door.lingering, 0)
+        self.assertEqual(depot.factory.connection_limit.lingering, 0)
         session.lose()
         self.assertEqual(depot.clock.getDelayedCalls(), [])
 
@@ -115,10 +115,10 @@ class PeerTests(SynchronousTestCase):
             "127.0.0.1": None,
             "127.8.9.1": None,
         }.items():
-            self.assertEqual(peer_of(tcp(host)), peer)
+            self.assertEqual(counted_network(tcp(host)), peer)
 
         def six(host: str) -> str | None:
-            return peer_of(IPv6Address("TCP", host, 5))
+            return counted_network(IPv6Address("TCP", host, 5))
 
         self.assertEqual(six("2001:db8::1"), six("2001:db8::ffff:2"))
         self.assertNotEqual(six("2001:db8::1"), six("2001:db8:0:1::1"))
@@ -126,8 +126,8 @@ class PeerTests(SynchronousTestCase):
         self.assertIsNone(six("::1"))
         self.assertIsNone(six("::ffff:127.0.0.1"))
         self.assertIsNotNone(six("fe80::1%eth0"))
-        self.assertIsNone(peer_of(UNIXAddress("/run/xfer")))
-        self.assertIsNone(peer_of(None))
+        self.assertIsNone(counted_network(UNIXAddress("/run/xfer")))
+        self.assertIsNone(counted_network(None))
 
 
 class DescriptorTests(SynchronousTestCase):
@@ -163,17 +163,17 @@ class DescriptorTests(SynchronousTestCase):
         self.assertEqual(room_for(10_000), 10_000)
 
 
-class SeldomTests(SynchronousTestCase):
-    """What happens often is told once in a while."""
+class ThrottledLogTests(SynchronousTestCase):
+    """A frequent event is logged once in a while."""
 
     def test_counts(self) -> None:
         """The first time at once, then how often it was."""
-        told: list[int] = []
+        counts: list[int] = []
         clock = Clock()
-        seldom = Seldom(clock, told.append)
+        throttled = ThrottledLog(clock, counts.append)
         for _ in range(3):
-            seldom.happened()
-        self.assertEqual(told, [1])
-        clock.advance(SELDOM)
-        seldom.happened()
-        self.assertEqual(told, [1, 3])
+            throttled.happened()
+        self.assertEqual(counts, [1])
+        clock.advance(LOG_INTERVAL)
+        throttled.happened()
+        self.assertEqual(counts, [1, 3])

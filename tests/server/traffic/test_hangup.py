@@ -23,13 +23,13 @@ from tests.support.depot import NO_SMALL, Depot, Session, Transport
 from tests.support.executors import GatedExecutor, SteppedExecutor
 from tests.support.held import run_out
 from tests.support.processes import PATIENCE, new_directory
-from tests.support.visitors import PASSWORD, be, make_guard, peer, user
+from tests.support.visitors import PASSWORD, be, make_authenticator, peer, user
 from xferproto import tls_endpoint
 from xferproto.depot import admission
-from xferproto.depot.admission import PLACES
+from xferproto.depot.admission import SLOTS
 from xferproto.model.identity import ALL_RIGHTS, Identity, View
 from xferproto.server.auth.login_throttle import FIRST_DELAY, LONGEST_DELAY, MOST_WAITING
-from xferproto.server.limits import Limits
+from xferproto.server.traffic.hangup import Sign, signs
 from xferproto.server.traffic.stall import INTERVAL
 from xferproto.store.interface import FLAT_COST
 from xferproto.wire.states import State
@@ -126,10 +126,10 @@ class HangupCase(SynchronousTestCase):
             executor=self.files,
             database=self.database,
             small=NO_SMALL,
-            limits=Limits(quota=2**30),
+            quota=2**30,
         )
-        self.depot.factory.guard = make_guard(
-            self.depot.clock, user("alice"), strangers=Identity(), executor=self.passwords
+        self.depot.factory.authenticator = make_authenticator(
+            self.depot.core, user("alice"), anonymous=Identity(), executor=self.passwords
         )
 
     def connect(
@@ -159,18 +159,18 @@ class HangupCase(SynchronousTestCase):
 
     def assert_nothing_held(self) -> None:
         self.run_all()
-        factory = self.depot.factory
-        throttle = factory.guard._throttle
+        factory, core = self.depot.factory, self.depot.core
+        throttle = factory.authenticator._throttle
         records = [*throttle._peers._records.values(), *throttle._users._records.values()]
         self.assertEqual(factory._connections, set())
-        self.assertEqual(factory._work, set())
+        self.assertEqual(core._work, set())
         self.assertEqual([record.under_way for record in records if record.under_way], [])
         self.assertEqual([record.charges for record in records if record.charges], [])
-        self.assertEqual(factory.quota._all.reserved, 0)
-        self.assertEqual(factory.sending, {})
-        self.assertEqual(list(self.depot.store.tokens._active), [])
-        self.assertEqual((len(factory.admission._inside), len(factory.admission._waiting)), (0, 0))
-        for budget in (factory.budget, factory.small, factory.outgoing):
+        self.assertEqual(core.quota._all.reserved, 0)
+        self.assertEqual(core.tokens, {})
+        self.assertEqual(list(self.depot.store._resumable.leases.taken()), [])
+        self.assertEqual((len(core.admission._inside), len(core.admission._waiting)), (0, 0))
+        for budget in (core.incoming, core.small, core.outgoing):
             self.assertEqual(budget._members, 0)
         self.assertEqual(self.depot.timers(), [])
 
@@ -227,7 +227,7 @@ class HangupCase(SynchronousTestCase):
         """It waits for a place."""
         for seconds in ("NEW", "LOOK"):
             self.patch(admission, seconds, 3600.0)
-        self.others = [self.connect()[0] for _ in range(PLACES)]
+        self.others = [self.connect()[0] for _ in range(SLOTS)]
         for other in self.others:
             other.send(b"UPLOAD a;%d\n" % len(CONTENT))
         session.send(b"UPLOAD a;%d\n" % len(CONTENT))
@@ -319,8 +319,8 @@ class LostTests(HangupCase):
         self.begin_admission(session)
         session.lose()
         size = len(CONTENT)
-        self.assertEqual(self.depot.factory.quota._all.reserved, PLACES * (size + FLAT_COST))
-        self.assertEqual(len(self.depot.factory.admission._waiting), 0)
+        self.assertEqual(self.depot.core.quota._all.reserved, SLOTS * (size + FLAT_COST))
+        self.assertEqual(len(self.depot.core.admission._waiting), 0)
         for other in self.others:
             other.lose()
         session, _ = self.connect()
@@ -442,14 +442,39 @@ class HalfClosedTests(HangupCase):
         self.assert_nothing_held()
 
 
+class SignTests(SynchronousTestCase):
+    """What is asked of the system."""
+
+    def test_nothing_to_ask(self) -> None:
+        """A transport without a socket, or with a closed one, does not hide the others' signs."""
+        ours, theirs = socket.socketpair()
+        closed, other = socket.socketpair()
+        for each in (closed, other, theirs):
+            each.close()
+        self.addCleanup(ours.close)
+
+        class Over:
+            def __init__(self, handle: socket.socket) -> None:
+                self.handle = handle
+
+            def getHandle(self) -> socket.socket:
+                return self.handle
+
+        self.assertEqual(
+            signs([object(), Over(closed), Over(ours)]), [Sign.THERE, Sign.THERE, Sign.GONE]
+        )
+        self.assertEqual(signs([object(), Over(closed)]), [Sign.THERE, Sign.THERE])
+        self.assertEqual(signs([]), [])
+
+
 class SystemTests(TLSCase):
     """The same over real transports: those tell nothing of their peers while they are paused."""
 
     async def waiting(self, connect: Callable[[], Deferred[Any]]) -> Any:
         """A connection whose login waits for a turn."""
         self.hashing = SteppedExecutor()
-        self.factory.guard = make_guard(
-            reactor, user("alice"), strangers=Identity(), executor=self.hashing
+        self.factory.authenticator = make_authenticator(
+            self.factory.depot, user("alice"), anonymous=Identity(), executor=self.hashing
         )
         made = self.made()
         raw = await connect()
@@ -463,13 +488,13 @@ class SystemTests(TLSCase):
     def made(self) -> Deferred[Any]:
         """Fires with the server's side of the next connection, when it has begun a login."""
         begun: Deferred[Any] = Deferred()
-        log_in = self.factory.guard.log_in
+        log_in = self.factory.authenticator.log_in
 
         def noted(*arguments: Any) -> Any:
             reactor.callLater(0, begun.callback, next(iter(self.factory._connections)))
             return log_in(*arguments)
 
-        self.patch(self.factory.guard, "log_in", noted)
+        self.patch(self.factory.authenticator, "log_in", noted)
         return begun
 
     def closed(self) -> Deferred[None]:

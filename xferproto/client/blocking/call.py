@@ -1,4 +1,4 @@
-"""A request that a thread waits for, while a reactor on another one does the work."""
+"""Requests that a thread waits for, while a reactor on another thread does the work."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 GRACE = 10.0
-"""Seconds that a thread waits for what it has given up to come to its end."""
+"""Seconds that a thread waits for the end of a request that it has cancelled."""
 
 
 class Post(Protocol):
-    """Has a function called on the reactor's thread, and says whether that will happen."""
+    """Call a function on the reactor's thread later, and return whether that will happen."""
 
     def __call__(self, function: Callable[..., object], *arguments: object) -> bool: ...
 
 
 class Call(Generic[R]):
     """
-    A request, and the thread that waits for it.
+    Run a request on the reactor's thread, and its callbacks on the thread that waits for it.
 
-    Callbacks of whoever waits are called on that thread as well: it may be where the output of a
-    notebook's cell goes, or the only one that may use a database.
+    The output of a notebook's cell may belong to that thread, or a database may be usable on that
+    thread only.
 
     @param request: makes the request, on the reactor's thread.
-    @param post: gets functions onto that.
-    @param through: told there that the request has ended, however it did.
+    @param post: calls functions on that thread.
+    @param through: called there when the request has ended, however it did.
 
-    @ivar ended: fires there then, after C{through}.
+    @ivar ended: fires there, after C{through}.
     @ivar owner: whose request it is.
     """
 
@@ -66,11 +66,12 @@ class Call(Generic[R]):
 
     def wait(self, timeout: float | None, ask: Callable[[], object]) -> R:
         """
-        The result of the request; it is cancelled when that is waited for no longer.
+        Return the result of the request, or cancel it when that is waited for no longer.
 
-        @param timeout: how many seconds it is waited for; None for ever.
-        @param ask: has L{begin} called; here, because Ctrl-C may come at any line from there on.
-        @raise TimeoutError: it was not there by then.
+        @param timeout: the most seconds to wait; None for no limit.
+        @param ask: calls L{begin} on the reactor's thread; it is called within, because Ctrl-C may
+            come at any line after it.
+        @raise TimeoutError: there was no result by then.
         @raise BaseException: what the request, or a callback, failed with; C{KeyboardInterrupt}.
         """
         end = None if timeout is None else time.monotonic() + timeout
@@ -89,24 +90,24 @@ class Call(Generic[R]):
         return self._result[0]
 
     def _next(self, end: float | None) -> Callable[[], object] | None:
-        """What to call next; None when the request has ended."""
+        """Return the next callback; None when the request has ended."""
         try:
             return self._mail.get(timeout=None if end is None else max(end - time.monotonic(), 0))
         except Empty:
             raise TimeoutError("The request has taken longer than it may.") from None
 
     def _give_up(self) -> None:
-        """Cancel the request, and wait until it has put its things away."""
+        """Cancel the request, and wait until it has ended."""
         if not self._post(self.cancel):
             return
         end = time.monotonic() + GRACE
         with suppress(TimeoutError):
-            # Not until there is None: who was interrupted may just have taken that.
+            # The None at the end may have been taken just before the interruption.
             while not self._over and self._next(end) is not None:
                 pass
 
     def busy(self) -> bool:
-        """Whether there is more to be called."""
+        """Whether callbacks are waiting."""
         return not self._mail.empty()
 
     # On the reactor's thread
@@ -127,7 +128,7 @@ class Call(Generic[R]):
 
     def cancel(self, reason: Exception | None = None) -> None:
         """
-        Cancel it.
+        Cancel the request.
 
         @param reason: what it fails with then.
         """
@@ -138,36 +139,36 @@ class Call(Generic[R]):
             self._under_way.cancel()
 
     def abandon(self) -> None:
-        """Cancel it, and let who waits wait for ever: they end with the interpreter."""
+        """Cancel the request without ending the wait: the thread ends with the interpreter."""
         self._abandoned = True
         self.cancel()
 
     def fail(self, error: Exception) -> None:
-        """It has ended because nothing goes on."""
+        """End the request with an error, because the reactor stops."""
         self._end(error)
 
     def tell(self, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Have a function called on the thread that waits."""
+        """Call a function on the thread that waits."""
         self._mail.put(lambda: function(*args, **kwargs))
 
     def latest(self, function: Callable[P, object] | None) -> Callable[P, None] | None:
         """
-        A function that has C{function} called on the thread that waits, with the latest of what it
-        was called with there: the thread may be slow.
+        Return a function that calls C{function} on the thread that waits, with its latest arguments
+        only, as that thread may be slow.
         """
         if function is None:
             return None
-        told: deque[tuple[Any, Any]] = deque(maxlen=1)
+        latest: deque[tuple[Any, Any]] = deque(maxlen=1)
         posted: list[None] = []
 
         def deliver() -> None:
-            posted.clear()  # first: what is told from here on is posted again
-            if told:
-                args, kwargs = told.pop()
+            posted.clear()  # first: what comes from here on is posted again
+            if latest:
+                args, kwargs = latest.pop()
                 function(*args, **kwargs)
 
         def tell(*args: P.args, **kwargs: P.kwargs) -> None:
-            told.append((args, kwargs))
+            latest.append((args, kwargs))
             if not posted:
                 posted.append(None)
                 self._mail.put(deliver)
@@ -179,7 +180,7 @@ class Call(Generic[R]):
         self._end()
 
     def _failed(self, failure: Failure) -> None:
-        # What was cancelled fails with whatever it was just about.
+        # A cancelled request fails with any error.
         error: BaseException = self._reason or failure.value  # type: ignore[assignment]
         self._end(error, error.__traceback__)
 

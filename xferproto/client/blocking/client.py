@@ -1,4 +1,4 @@
-"""The blocking face of the client: for scripts and notebooks, and for threads of any program."""
+"""The blocking client, for scripts, notebooks, and threads of any program."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from xferproto.client.blocking.call import CALL, Call
 from xferproto.client.blocking.feed import feeding
 from xferproto.client.blocking.host import HostEndpoint
 from xferproto.client.blocking.reactor_thread import CLOSED, Lease, lease, locked
-from xferproto.client.connection import Progress, Waited
+from xferproto.client.callbacks import OnResult, OnWait, Progress
+from xferproto.client.deprecation import renamed_parameters
 from xferproto.client.factory import DEFAULT_PORT, Endpoint
 from xferproto.client.retry import RetryingClient
 from xferproto.client.tls import ClientTerms, TLSEndpoint, client_terms
-from xferproto.client.writer import Told
 from xferproto.model.entry import Entry, Status
 from xferproto.model.errors import BadName
 
 R = TypeVar("R")
 
 Outcomes = list[tuple[str, Entry | Exception]]
-"""What a file is called, and its entry or what went wrong with it; of each file, in their order."""
+"""The name (or id) of each file, and its entry or exception, in the order of the outcomes."""
 
 LARGEST = 64 * 1024 * 1024
-"""The most bytes that L{BlockingClient.read} takes into memory, if nothing else is said."""
+"""The most bytes that L{BlockingClient.read} takes into memory by default."""
 
 
 class Attached(NamedTuple):
     """
-    What a client has in the process that it is used in.
+    The lease and the client of a L{BlockingClient} in one process.
 
-    @ivar finalizer: ends the lease of a client that was forgotten.
+    @ivar finalizer: ends the lease when the client is collected.
     """
 
     lease: Lease
@@ -45,19 +45,19 @@ class Attached(NamedTuple):
 
 class BlockingClient:
     """
-    A depot for scripts, notebooks and threads: each request is a call that returns its answer.
+    Make requests to a depot from scripts, notebooks and threads: each is a call that returns its
+    answer.
 
-    It connects at the first request, and again when it has to; requests are tried again, uploads
-    and downloads go on where they ended. As a context manager it closes itself.
+    The client connects at the first request, and again when needed. It tries requests again, and
+    resumes uploads and downloads. As a context manager it closes itself.
 
     Any number of threads may use one client; their requests take turns on its one connection. The
     work is done by a reactor of xfer's own on a thread of its own, which the clients of a process
     share, and which ends with the last of them: C{twisted.internet.reactor} and C{asyncio} are not
     touched, and may be used beside it. After a fork, the child connects anew.
 
-    A request that its thread no longer waits for is cancelled: by Ctrl-C, by whatever a callback
-    raises, after C{timeout}. What has come or gone of a file is kept, and the next try goes on from
-    there. All callbacks are called on the thread that waits.
+    A request is cancelled by Ctrl-C, by an exception of a callback, and after C{timeout}. The next
+    try resumes what was transferred. All callbacks are called on the thread that waits.
 
     Requests raise what those of an L{XferClientProtocol} fail with; and C{RuntimeError} when the
     client is closed.
@@ -71,13 +71,15 @@ class BlockingClient:
         C{cert} and C{key}.
     @param credentials: the user and the password to log in with.
     @param tries: how often each request is tried before its last failure is raised.
-    @param timeout: seconds that a request may take, with all its tries; None for any.
-    @param patience: seconds without progress after which a connection is taken for lost.
-    @param say: told in one line why something is tried again, and when.
-    @raise ValueError: it is not said where the depot is, or said twice; C{fingerprint} is none.
+    @param timeout: seconds that a request may take, with all its tries; None for no limit.
+    @param patience: seconds without progress after which a connection counts as lost.
+    @param notify: called with a line that says why something is tried again, and when.
+    @raise ValueError: neither or both of endpoint and host are given, or C{fingerprint} is
+        malformed.
     @raise CertificateError: a file can't be used.
     """
 
+    @renamed_parameters(say="notify")
     def __init__(
         self,
         endpoint: str | None = None,
@@ -93,7 +95,7 @@ class BlockingClient:
         tries: int = 5,
         timeout: float | None = None,
         patience: float = 60.0,
-        say: Callable[[str], object] | None = None,
+        notify: Callable[[str], object] | None = None,
     ) -> None:
         if bool(endpoint) == bool(host):
             raise ValueError("Give either an endpoint or a host.")
@@ -113,7 +115,7 @@ class BlockingClient:
         self._tries = tries
         self._timeout = timeout
         self._patience = patience
-        self._say = say
+        self._notify = notify
         self._attached: Attached | None = None
         self._closed = False
 
@@ -153,7 +155,7 @@ class BlockingClient:
     # Requests
 
     def list_files(self, prefix: str = "") -> list[Entry]:
-        """The entries whose names begin with C{prefix}, in name order."""
+        """Return the entries whose names begin with C{prefix}, in name order."""
         return self._call(lambda client, call: client.list_files(prefix))
 
     def list_damaged(self, prefix: str = "") -> list[Entry]:
@@ -166,24 +168,25 @@ class BlockingClient:
         return self._call(lambda client, call: client.list_damaged(prefix))
 
     def stat(self, id: str) -> Status:
-        """All that the depot knows of a content."""
+        """Return all that the depot knows of a content."""
         return self._call(lambda client, call: client.stat(id))
 
+    @renamed_parameters(waited="on_wait")
     def upload(
         self,
         source: Path | str | bytes | bytearray | memoryview,
         name: str | None = None,
         progress: Progress | None = None,
-        waited: Waited | None = None,
+        on_wait: OnWait | None = None,
     ) -> Entry:
         """
-        Store a file, and compare the server's MD5 of it with one's own.
+        Store a file, and compare the MD5 of server and client.
 
         @param source: a path, or the content itself as bytes.
-        @param name: the name to store it under; the file's own where it is None.
-        @param progress: told how many bytes are sent, and how many there are.
-        @param waited: told how far the server's own work is, when that takes long.
-        @return: the entry; the server has it safe on its disk.
+        @param name: the name to store it under; None for the file's own.
+        @param progress: called with how many bytes are sent, and how many there are.
+        @param on_wait: called with how far the server's own work is, when that takes long.
+        @return: the entry, when the file is safe on the server's disk.
         @raise OSError: the file can't be read.
         """
         if isinstance(source, bytearray | memoryview):
@@ -192,24 +195,25 @@ class BlockingClient:
             raise BadName("Bytes have no name of their own; give one, as in name='report.csv'.")
         return self._call(
             lambda client, call: client.upload(
-                source, name, call.latest(progress), waited=call.latest(waited)
+                source, name, call.latest(progress), on_wait=call.latest(on_wait)
             )
         )
 
+    @renamed_parameters(told="on_result")
     def upload_many(
-        self, files: Iterable[tuple[Path | str | bytes, str]], told: Told | None = None
+        self, files: Iterable[tuple[Path | str | bytes, str]], on_result: OnResult | None = None
     ) -> Outcomes:
         """
-        Store files, each hashed and compared as with L{upload}; fast where they are small.
+        Store files, each hashed and compared as with L{upload}; fast if they are small.
 
         @param files: a source and a name each; taken as they are sent, some thousands ahead.
-        @param told: called with each file's name and outcome when that is known.
-        @return: the name and the outcome of each file, in their order, but for those that had to
-            be tried again. An outcome is the entry, or else why not: an exception, which is not
-            raised. The others go on.
-        @raise Exception: what C{files} or C{told} raised; or the connection can't go on.
+        @param on_result: called with each file's name and outcome when that is known.
+        @return: the name and the outcome of each file, in their order, unless some had to be tried
+            again. An outcome is the entry, or an exception, which is not raised. The other files go
+            on.
+        @raise Exception: what C{files} or C{on_result} raised; or the connection can't go on.
         """
-        return self._many(files, told, lambda client: client.upload_many)
+        return self._many(files, on_result, lambda client: client.upload_many)
 
     def download(
         self,
@@ -219,11 +223,11 @@ class BlockingClient:
         progress: Progress | None = None,
     ) -> Entry:
         """
-        Fetch a file. It is written aside and appears as C{target} when its size and MD5 are right.
+        Fetch a file: write it aside, and rename it to C{target} when its size and MD5 are right.
 
         @param target: a path of the caller's choice; names from the server decide nothing.
         @param replace: whether a file that is there may be replaced.
-        @param progress: told how many bytes have come, and how many there are.
+        @param progress: called with how many bytes have come, and how many there are.
         @return: the entry; C{target} is on the disk.
         @raise TargetExists: C{target} is there and may not be replaced.
         @raise OSError: it can't be written.
@@ -232,17 +236,18 @@ class BlockingClient:
             lambda client, call: client.download(id, target, replace, call.latest(progress))
         )
 
+    @renamed_parameters(told="on_result")
     def download_many(
         self,
         files: Iterable[tuple[str, Path | str]],
-        told: Told | None = None,
+        on_result: OnResult | None = None,
         replace: bool = False,
     ) -> Outcomes:
         """
-        Fetch files, each checked and made durable as with L{download}; fast where they are small.
+        Fetch files, each checked and made durable as with L{download}; fast if they are small.
 
         @param files: an id and a target each, taken as for L{upload_many}.
-        @param told: called with each file's id and outcome when that is known.
+        @param on_result: called with each file's id and outcome when that is known.
         @param replace: whether files that are there may be replaced.
         @return: the id and the outcome of each file, as for L{upload_many}.
         """
@@ -250,29 +255,30 @@ class BlockingClient:
         def request(client: RetryingClient) -> Callable[..., Deferred[None]]:
             return lambda feed, outcome: client.download_many(feed, outcome, replace)
 
-        return self._many(files, told, request)
+        return self._many(files, on_result, request)
 
     def read(self, id: str, largest: int = LARGEST, progress: Progress | None = None) -> bytes:
         """
-        Fetch a content into memory; it is returned when its size and MD5 are right.
+        Fetch a content into memory, and return it when its size and MD5 are right.
 
-        @param largest: the most bytes that are taken.
-        @param progress: told how many bytes have come, and how many there are.
+        @param largest: the most bytes that the content may have.
+        @param progress: called with how many bytes have come, and how many there are.
         @raise TooLarge: it has more.
         """
         return self._call(lambda client, call: client.read(id, largest, call.latest(progress)))
 
-    def verify(self, id: str, waited: Waited | None = None) -> None:
+    @renamed_parameters(waited="on_wait")
+    def verify(self, id: str, on_wait: OnWait | None = None) -> None:
         """
         Let the server hash the stored bytes again.
 
-        @param waited: told how far it is, when that takes long.
-        @raise Corrupt: they are no longer what they were.
+        @param on_wait: called with how far it is, when that takes long.
+        @raise Corrupt: they are damaged.
         """
-        self._call(lambda client, call: client.verify(id, call.latest(waited)))
+        self._call(lambda client, call: client.verify(id, call.latest(on_wait)))
 
     def delete(self, id: str, name: str | None = None) -> None:
-        """Remove one name of a content, or all of them where C{name} is None."""
+        """Remove one name of a content, or all of them if C{name} is None."""
         self._call(lambda client, call: client.delete(id, name))
 
     # How they are made
@@ -284,15 +290,15 @@ class BlockingClient:
     def _many(
         self,
         files: Iterable[Any],
-        told: Told | None,
+        on_result: OnResult | None,
         request: Callable[[RetryingClient], Callable[..., Deferred[None]]],
     ) -> Outcomes:
         outcomes: Outcomes = []
 
         def take(name: str, outcome: Entry | Exception) -> None:
             outcomes.append((name, outcome))
-            if told is not None:
-                told(name, outcome)
+            if on_result is not None:
+                on_result(name, outcome)
 
         share, client, _ = self._attach()
         make = request(client)
@@ -304,14 +310,14 @@ class BlockingClient:
         return outcomes
 
     def _attach(self) -> Attached:
-        """What this client has in this process; made where it has nothing yet."""
+        """Return the lease and client of this process; make them if there are none."""
         attached = self._attached
         if attached is not None and attached.lease.thread.usable:
             return attached
         made = self._attach_anew()
         with locked():
             now = self._attached
-            if not self._closed and now is attached:  # nobody else was faster
+            if not self._closed and now is attached:  # no other thread was faster
                 self._attached = now = made
         if now is not made:
             made.finalizer()
@@ -328,7 +334,7 @@ class BlockingClient:
                 share.reactor,
                 self._depot(share.reactor),
                 self._tries,
-                _teller(self._say),
+                _notifier(self._notify),
                 patience=self._patience,
                 credentials=self._credentials,
             )
@@ -347,15 +353,15 @@ class BlockingClient:
         return TLSEndpoint(reactor, below, self._terms) if self._terms else below
 
 
-def _teller(say: Callable[[str], object] | None) -> Callable[[str], None]:
-    """Have lines told to the thread whose request they are about."""
+def _notifier(notify: Callable[[str], object] | None) -> Callable[[str], None]:
+    """Call a function with each line, on the thread whose request the line is about."""
 
     def tell(line: str) -> None:
-        if say is not None and (call := CALL.get(None)) is not None:
-            call.tell(say, line)
+        if notify is not None and (call := CALL.get(None)) is not None:
+            call.tell(notify, line)
 
     return tell
 
 
 async def _nothing() -> None:
-    """No goodbye: nobody has connected."""
+    """Do nothing: there is no connection to close."""

@@ -1,4 +1,4 @@
-"""The files of a bulk request whose caller waits: taken on the caller's thread, a few ahead."""
+"""Feed a bulk request with files that are taken on the caller's thread, a few ahead."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ FILES = 4096
 """The most files that are taken ahead."""
 
 CONTENT = 8 * 1024 * 1024
-"""The most bytes of their contents, one file's aside."""
+"""The most bytes of their contents, except for a single larger file."""
 
 TURN = 0.05
-"""Seconds for which files are taken while something else is to be done on that thread."""
+"""Seconds for which files are taken while callbacks wait on that thread."""
 
 
 class Feed(Generic[F]):
     """
-    An iterator for the reactor's thread over what another thread takes from somebody's files.
+    Iterate, on the reactor's thread, over files that the caller's thread takes.
 
-    It ends when that has nothing ready just now, and may have more later: see L{ready}.
+    The iterator ends when no file is ready; there may be more later: see L{ready}.
 
-    @param files: what is taken, on the thread that waits for C{call}: it is somebody's.
+    @param files: the caller's; taken on the thread that waits for C{call}.
     @param call: the call that the files are for.
-    @param post: gets functions onto the reactor's thread.
+    @param post: calls functions on the reactor's thread.
     """
 
     def __init__(self, files: Iterator[F], call: Call[Any], post: Post) -> None:
@@ -49,9 +49,9 @@ class Feed(Generic[F]):
 
     async def ready(self) -> bool:
         """
-        Wait until there is a file; False if there will be none.
+        Wait until a file is ready, and return whether there is one; False at the end.
 
-        @raise Exception: what the files raised, when all those before are through.
+        @raise Exception: what the files raised, after all those before are finished.
         """
         while not self._ready:
             if self._exhausted:
@@ -88,13 +88,13 @@ class Feed(Generic[F]):
 
     @property
     def _room(self) -> float:
-        """Which part of what may be taken ahead is not; below 0 where one file is too large."""
+        """Return the free part of the limits; below 0 after a file that is too large."""
         return 1 - max(len(self._ready) / FILES, (self._came - self._went) / CONTENT)
 
     # On the thread that waits
 
     def _fill(self) -> None:
-        """Take files, until there are enough or it is something else's turn here."""
+        """Take files, until there are enough or a callback waits."""
         self._asked = False
         end = time.monotonic() + TURN
         while not self._exhausted and self._room > 0:
@@ -135,9 +135,9 @@ def feeding(
     request: Callable[[Iterator[F], Call[None]], Deferred[None]],
 ) -> Callable[[Call[None]], Deferred[None]]:
     """
-    A request for many files, made of as many as it takes, each for those that are ready.
+    Make a bulk request of several, each for the files that are ready.
 
-    @param request: makes one of these: takes files as it needs them, and is through when they end.
+    @param request: makes one of them: takes files as it needs them, and ends when they end.
     """
     taken = iter(files)
 

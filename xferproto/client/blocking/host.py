@@ -21,22 +21,22 @@ from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
 TIMEOUT = 30
-"""Seconds that an address has to take a connection."""
+"""Seconds for a connection to one address."""
 
 HEAD_START = 0.25
-"""Seconds that each address has before the next one is tried beside it (RFC 8305, section 5)."""
+"""Seconds before the next address is tried beside one (RFC 8305, section 5)."""
 
 ENDPOINTS: Mapping[int, Any] = {
     socket.AF_INET: TCP4ClientEndpoint,
     socket.AF_INET6: TCP6ClientEndpoint,
 }
-"""What connects to the addresses of each family."""
+"""The endpoints that connect to the addresses of each family."""
 
 
 @implementer(IStreamClientEndpoint)
 class HostEndpoint:
     """
-    A port of a host, which may have several addresses; the first that takes a connection counts.
+    Connect to a host, which may have several addresses: the first that accepts counts.
 
     @param reactor: connects; its threads look the name up.
     @param host: a name or an address, of IPv4 or IPv6.
@@ -51,9 +51,9 @@ class HostEndpoint:
         """
         Connect.
 
-        @raise DNSLookupError: nobody knows the host.
-        @raise ConnectError: none of its addresses takes a connection.
-        @raise ValueError: that is no name of a host.
+        @raise DNSLookupError: the host is unknown.
+        @raise ConnectError: none of its addresses accepts a connection.
+        @raise ValueError: the host name is malformed.
         """
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
@@ -86,6 +86,6 @@ class HostEndpoint:
 
 
 def _host(address: tuple[Any, ...]) -> str:
-    """The first part of a socket's address, with its scope where it is good in one only."""
+    """Return the host of a socket's address, with its scope if it has one."""
     scope = address[3] if len(address) > 3 else 0
     return f"{address[0]}%{scope}" if scope else str(address[0])

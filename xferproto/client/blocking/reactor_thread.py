@@ -1,7 +1,7 @@
 """
 A reactor of xfer's own on a thread of its own, for callers that block.
 
-It is never the one that C{twisted.internet.reactor} is: a program may run that one itself. All
+It is never C{twisted.internet.reactor}, which the program may run itself. All
 clients of a process share it; it is started with the first lease and ends with the last, or with
 the interpreter.
 """
@@ -27,13 +27,13 @@ REACTORS = (
     ("twisted.internet.pollreactor", "PollReactor"),
     ("twisted.internet.selectreactor", "SelectReactor"),
 )
-"""Modules and classes, the best first; not every system has them all."""
+"""Modules and classes of reactors, the best first; not every system has all of them."""
 
 THREADS = 6
-"""How many there are to read, hash and write on, and to look up names."""
+"""Threads that read, hash and write, and look up names."""
 
 CLOSING = 5.0
-"""Seconds that a server has to see a goodbye; then the connection is closed without."""
+"""Seconds to close a connection properly, before it is cut."""
 
 CLOSED = "This client is closed; make a new one."
 ENDING = "The interpreter is ending: there is no time left for requests."
@@ -44,8 +44,8 @@ DEADLOCK = (
 
 _lock = threading.RLock()
 """
-Of all that more than one thread changes here. Held for moments; taken again by a thread that has
-it, as a collected client may want its lease ended at any line.
+Guards everything here that more than one thread changes. Held for moments, and reentrant, because
+a collected client may end its lease at any line.
 """
 
 _current: ReactorThread | None = None
@@ -54,12 +54,12 @@ _left_behind: list[ReactorThread] = []
 
 
 def locked() -> threading.RLock:
-    """The lock, as a context."""
+    """Hold the lock in a context."""
     return _lock
 
 
 def new_reactor() -> Any:
-    """A reactor that is nobody else's."""
+    """Make a reactor that nothing else uses."""
     for module, name in REACTORS:
         try:
             reactor = getattr(import_module(module), name)()
@@ -75,11 +75,11 @@ def new_reactor() -> Any:
 
 class ReactorThread:
     """
-    A reactor and its thread.
+    Run a reactor on a thread.
 
     @ivar pid: the process that the thread is in; a fork leaves it behind there.
-    @ivar leases: who shares it; the thread ends with the last one.
-    @ivar calls: what is under way, or has been asked for.
+    @ivar leases: the leases; the thread ends with the last one.
+    @ivar calls: the calls that run or wait.
     """
 
     def __init__(self) -> None:
@@ -92,9 +92,9 @@ class ReactorThread:
 
     def start(self) -> None:
         """
-        Begin.
+        Start the thread.
 
-        @raise RuntimeError: the interpreter ends, and lets no thread begin any more.
+        @raise RuntimeError: the interpreter is ending, and starts no more threads.
         """
         try:
             self._thread.start()
@@ -109,14 +109,14 @@ class ReactorThread:
 
     @property
     def here(self) -> bool:
-        """Whether this is the thread that asks."""
+        """Whether the caller is on this thread."""
         return threading.current_thread() is self._thread
 
     def post(self, function: Callable[..., object], *arguments: object) -> bool:
         """
-        Have a function called on the reactor's thread.
+        Call a function on the reactor's thread.
 
-        @return: whether there is a reactor that will.
+        @return: whether there is a reactor that will call it.
         """
         with _lock:
             if not self.usable:
@@ -125,7 +125,7 @@ class ReactorThread:
             return True
 
     def join(self) -> None:
-        """Wait until the thread has ended, but not for ever: what it waits for may be stuck."""
+        """Wait until the thread has ended, for a limited time, as it may be stuck."""
         if not self.here:
             self._thread.join(GRACE)
 
@@ -143,12 +143,12 @@ class ReactorThread:
     # On the reactor's thread
 
     def ended(self, call: Call[Any]) -> None:
-        """A call is through."""
+        """Remove a call that has ended."""
         with _lock:
             self.calls.discard(call)
 
     def released(self, lease: Lease) -> None:
-        """A lease has ended."""
+        """Remove a lease that has ended."""
         global _current
         with _lock:
             self.leases.discard(lease)
@@ -159,7 +159,7 @@ class ReactorThread:
         self._stop()
 
     async def wind_up(self) -> None:
-        """End with the interpreter: cancel what is under way, so that it leaves no litter."""
+        """End with the interpreter: cancel all calls, so that they leave no temporary files."""
         with _lock:
             calls = list(self.calls)
         for call in calls:
@@ -174,7 +174,7 @@ class ReactorThread:
 
 
 def _close(reactor: Any) -> None:
-    """Close what a reactor that has ended still holds, and nothing else would."""
+    """Close what a stopped reactor still holds open."""
     waker, reactor.waker = reactor.waker, None
     if waker is not None:
         with suppress(Exception):
@@ -186,7 +186,7 @@ def _close(reactor: Any) -> None:
 
 class Lease:
     """
-    One client's share in the reactor's thread. Its calls fail once it has ended.
+    Share the reactor's thread with one client. Calls fail after the lease has ended.
 
     @ivar thread: the thread.
     """
@@ -201,9 +201,9 @@ class Lease:
 
     def check_thread(self) -> None:
         """
-        See whether this thread may wait.
+        Check that this thread may wait.
 
-        @raise RuntimeError: it is the reactor's, which has to answer.
+        @raise RuntimeError: it is the reactor's, which has to do the work.
         """
         if self.thread.here:
             raise RuntimeError(DEADLOCK)
@@ -212,10 +212,10 @@ class Lease:
         """
         Make a request on the reactor's thread, and wait for its answer on this one.
 
-        @param request: makes it; gets the call, by which callbacks come to this thread.
-        @param timeout: seconds after which it is cancelled; None for never.
+        @param request: makes it; gets the call, which calls callbacks on this thread.
+        @param timeout: seconds after which it is cancelled; None for no limit.
         @raise RuntimeError: this is the reactor's thread, or the lease has ended.
-        @raise TimeoutError: it has taken longer than C{timeout}.
+        @raise TimeoutError: it took longer than C{timeout}.
         """
         self.check_thread()
         call: Call[R] = Call(request, self.thread.post, self.thread.ended)
@@ -233,7 +233,7 @@ class Lease:
 
     def end(self, goodbye: Callable[[], Awaitable[object]]) -> None:
         """
-        Cancel what is under way, say goodbye, and give the thread back.
+        Cancel all calls, close the connection, and end the lease.
 
         @param goodbye: closes the connection; called on the reactor's thread.
         """
@@ -246,7 +246,7 @@ class Lease:
             self.thread.join()
 
     def abandon(self, goodbye: Callable[[], Awaitable[object]]) -> None:
-        """The same without waiting, from wherever the garbage collector is just running."""
+        """End the lease without waiting, from any line where the garbage collector runs."""
         self.thread.post(lambda: self._end(goodbye))
 
     def _end(self, goodbye: Callable[[], Awaitable[object]]) -> Deferred[None]:
@@ -271,7 +271,7 @@ class Lease:
 
 def lease() -> Lease:
     """
-    A share in the one reactor's thread of this process, started if it is not there.
+    Lease the reactor's thread of this process, and start it if there is none.
 
     @raise RuntimeError: the interpreter is ending.
     """
@@ -291,7 +291,7 @@ def lease() -> Lease:
 
 @atexit.register
 def _at_exit() -> None:
-    """The interpreter ends: so does the thread, before the ground is taken from under it."""
+    """End the thread before the interpreter ends."""
     global _exiting
     with _lock:
         _exiting = True
@@ -302,11 +302,11 @@ def _at_exit() -> None:
 
 def _after_fork() -> None:
     """
-    In a forked child: the thread is not here, and what it was doing is the parent's.
+    Leave the parent's thread alone in a forked child, which does not have it.
 
-    It is left as it is, for ever: whatever were collected of it would be closed by its own code,
-    and that talks to the parent's connections. The child's copies of these alone are closed, so
-    that the parent's end with the parent's.
+    The objects are never collected, because their code would talk on the parent's connections when
+    it closes them. Only the child's copies of the descriptors are closed, so that the connections
+    end with the parent.
     """
     global _lock, _current
     _lock = threading.RLock()

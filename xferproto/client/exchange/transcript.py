@@ -32,12 +32,12 @@ from xferproto.signals import OperatorSignals
 from xferproto.twistd import ExitStatus
 
 SHOWN_ENTRIES = 20
-"""Lines of a listing that the transcript shows; a large depot would drown it."""
+"""Lines of a listing that the transcript shows."""
 
 
 @implementer(ILogObserver)
 class TranscriptObserver:
-    """Prints the exchange and nothing beside it, except errors: those go to standard error."""
+    """Print the exchange only, and errors to standard error."""
 
     def __call__(self, event: LogEvent) -> None:
         level = event.get("log_level")
@@ -50,13 +50,13 @@ class TranscriptObserver:
 
 class ExchangeService(Service):
     """
-    Runs one exchange, then stops the reactor.
+    Run one exchange, then stop the reactor.
 
-    @param reactor: runs it.
-    @param endpoint: the depot, and the words that describe it.
+    @param reactor: the reactor.
+    @param endpoint: the depot, as messages call it, and its endpoint.
     @param source: the file to send.
-    @param output: the directory that gets it back.
-    @param tries: how often each step is tried; with more than one, it is resumed.
+    @param output: the directory to fetch it into.
+    @param tries: how often to try each step; if more than once, transfers are resumed.
     @param verify: as for L{exchange}.
     @param delete: as for L{exchange}.
     @param credentials: the user and password to log in with, or None.
@@ -87,7 +87,7 @@ class ExchangeService(Service):
         self._delete = delete
         self._exit_status = exit_status
         self._entries = 0
-        self._signals = OperatorSignals(reactor, self._say, {})
+        self._signals = OperatorSignals(reactor, self._notify, {})
 
     def startService(self) -> None:
         super().startService()
@@ -101,39 +101,39 @@ class ExchangeService(Service):
         self._signals.stop()
         super().stopService()
 
-    def _say(self, line: str) -> None:
+    def _notify(self, line: str) -> None:
         self.log.info("{line}", line=line)
 
     def _trace(self, direction: Literal["<", ">"], line: bytes) -> None:
         self._entries = self._entries + 1 if b";" in line and direction == "<" else 0
         if self._entries <= SHOWN_ENTRIES:
-            self._say(f"{direction} {printable(line)}")
+            self._notify(f"{direction} {printable(line)}")
         elif self._entries == SHOWN_ENTRIES + 1:
-            self._say("  ... and more entries")
+            self._notify("  ... and more entries")
 
     async def _run(self) -> None:
-        self._say(f"connecting to {self._depot}")
+        self._notify(f"connecting to {self._depot}")
         client: XferClientProtocol | RetryingClient
         if self._tries > 1:
             client = RetryingClient(
                 self._reactor,
                 self._endpoint,
                 self._tries,
-                lambda line: self._say(f"  {printable(line)}"),
+                lambda line: self._notify(f"  {printable(line)}"),
                 prompted=True,
                 trace=self._trace,
                 credentials=self._credentials,
             )
         else:
             client = await connect(self._reactor, self._endpoint, prompted=True, trace=self._trace)
-            self._say("connected")
+            self._notify("connected")
             if self._credentials is not None:
                 await client.login(*self._credentials)
         if await exchange(
-            client, self._source, self._output, self._say, self._verify, self._delete
+            client, self._source, self._output, self._notify, self._verify, self._delete
         ):
             self._exit_status.code = 0
-        self._say("disconnected")
+        self._notify("disconnected")
 
     def _failed(self, failure: Failure) -> None:
         self.log.error("xfer-client: {reason}", reason=self._reason(failure))

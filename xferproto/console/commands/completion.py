@@ -1,4 +1,4 @@
-"""C{xfer completion}: what a shell needs to complete C{xfer}."""
+"""C{xfer completion}: print the completion script for a shell."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xferproto.console.options import Chosen, command
 SHELLS = ("bash", "zsh", "fish")
 
 VARIABLE = "_XFER_COMPLETE"
-"""What click is told by that it is asked to complete."""
+"""The variable by which click knows that it is to complete."""
 
 
 @command(

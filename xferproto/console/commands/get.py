@@ -1,4 +1,4 @@
-"""C{xfer get}: its arguments and options."""
+"""C{xfer get}: fetch files."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ STDOUT = "-"
     epilog="""\b
 Examples:
   xfer get report.pdf                      into this directory
-  xfer get photos -o /tmp                  all below photos/, as /tmp/photos/…
+  xfer get photos -o /tmp                  everything below photos/, as /tmp/photos/…
   xfer get 5d41402abc4b2a76b9719d911017c592
   xfer get report.pdf -o copy.pdf          under another name
-  xfer get src.tar -o - | tar x            to standard output, when it is proven
+  xfer get src.tar -o - | tar x            to standard output
   xfer get --all -o mirror                 everything
 
-WHAT is an id, else a name, else a directory of names, else what names begin with. A file appears
-when all of it is here and its hash is right. What is here already is not fetched again; a file with
-other content stays, and is told, unless --replace is given. Interrupted and started again, it goes
-on where it was.""",
+WHAT is an id, else a name, else a directory of names, else the beginning of names. A file appears
+only when it is complete and its hash is right. What is here already is not fetched again. A file
+with other content stays, and is a failure, unless --replace is given. After an interruption, give
+the same command again: it resumes.""",
 )
 @click.argument("whats", nargs=-1, metavar="WHAT...")
 @click.option("--all", "everything", is_flag=True, help="Fetch all files of the depot.")
@@ -35,16 +35,16 @@ on where it was.""",
     default=".",
     metavar="DIR|FILE|-",
     type=click.Path(allow_dash=True),
-    help="Directory to write to; or the file, where it is one; - is standard output.",
+    help="Directory to write to, or the name of a single file; - is standard output.",
 )
 @click.option(
     "--exclude",
     multiple=True,
     metavar="PATTERN",
-    help="Leave out names that fit it, as in *.tmp or cache/*; may be repeated.",
+    help="Leave out names that match it, as in *.tmp or cache/*; may be repeated.",
 )
 @click.option("--replace", is_flag=True, help="Replace files that have other content.")
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would be fetched; fetch nothing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Print what would be fetched; fetch nothing.")
 @id_or_name
 @click.pass_obj
 def get(
@@ -57,9 +57,9 @@ def get(
     dry_run: bool,
     meant: Meant,
 ) -> None:
-    """Fetch files by id, name, directory or beginning of their names."""
-    from xferproto.console.transfers.download import Fetching, Wish
-    from xferproto.console.transfers.stdout_writer import Pouring
+    """Fetch files by id, name, directory, or beginning of names."""
+    from xferproto.console.transfers.download import Download, GetOptions
+    from xferproto.console.transfers.stdout_writer import StdoutWriter
 
     if everything == bool(whats):
         raise click.UsageError("Say what to fetch, or --all.")
@@ -68,9 +68,9 @@ def get(
     settings = chosen.settings()
     asked = ("",) if everything else whats
     if output != STDOUT:
-        wish = Wish(asked, output, exclude, replace, dry_run, meant)
-        run(settings, lambda session: Fetching(session, wish).run())
+        options = GetOptions(asked, output, exclude, replace, dry_run, meant)
+        run(settings, lambda session: Download(session, options).run())
     elif settings.json or dry_run:
-        raise click.UsageError("With -o - standard output is the files' alone.")
+        raise click.UsageError("-o - goes without --json and --dry-run.")
     else:
-        run(settings, lambda session: Pouring(session, asked, meant).run())
+        run(settings, lambda session: StdoutWriter(session, asked, meant).run())

@@ -1,4 +1,4 @@
-"""C{xfer ls} and C{xfer stat}: what the depot has."""
+"""C{xfer ls} and C{xfer stat}: list files, and show what the depot knows of them."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ BYTES_COLUMN = 15
     epilog="""\b
 Examples:
   xfer ls                       all names, in order
-  xfer ls photos/               those that begin with photos/
+  xfer ls photos/               names that begin with photos/
   xfer ls -d photos/            one level: directories end with /
   xfer ls -l                    with ids and sizes
   xfer ls -l --bytes | sort -rnk2 | head
   xfer ls --json | jq .size
 
-A name that stands for several contents is there once, with -l and --json once for each. What is
-damaged can't be fetched; xfer names it beside the listing. xfer stat tells when something was
+A name with several contents is one line; with -l and --json it is one line for each content.
+Damaged files can't be fetched: ls names them on standard error. xfer stat shows when a file was
 stored.""",
 )
 @click.argument("prefixes", nargs=-1, metavar="[PREFIX]...")
-@click.option("-l", "--long", is_flag=True, help="Show id and size too, and a total.")
+@click.option("-l", "--long", is_flag=True, help="Show ids and sizes too, and a total.")
 @click.option("--bytes", "exact", is_flag=True, help="Show sizes in bytes; with -l.")
-@click.option("-d", "--directories", is_flag=True, help="Show one level, as a directory has it.")
+@click.option("-d", "--directories", is_flag=True, help="Show one level; directories end with /.")
 @click.pass_obj
 def ls(
     chosen: Chosen, prefixes: tuple[str, ...], long: bool, exact: bool, directories: bool
 ) -> None:
-    """List the names that begin with PREFIX; all of them without one."""
+    """List the names that begin with PREFIX, or all names."""
     if directories and (long or exact):
         raise click.UsageError("-d goes without -l and --bytes")
     run(
@@ -84,11 +84,11 @@ async def _list(
             damaged=listing.damaged,
         )
     elif not (listing.files or listing.damaged or output.failures):
-        output.note("There is nothing here yet that you may see.")
+        output.note("The depot has no files that you may see.")
 
 
 def _line(output: Output, long: bool, exact: bool) -> Callable[[Entry], str | None]:
-    """What makes the line of an entry; None for none."""
+    """Return a function that formats the line of an entry; it returns None for no line."""
     last: str | None = None
 
     def short(entry: Entry) -> str | None:
@@ -110,7 +110,7 @@ def _line(output: Output, long: bool, exact: bool) -> Callable[[Entry], str | No
 
 class _Listing:
     """
-    Tells entries as they come, and counts them; keeps none.
+    Print entries as they come, and count them; keep none.
 
     @ivar files: how many entries there were.
     @ivar bytes: their size together.
@@ -125,12 +125,12 @@ class _Listing:
         self.damaged = 0
 
     def tell_damaged(self, entry: Entry) -> None:
-        """Tell an entry that can't be fetched, beside the others."""
+        """Report an entry that is damaged."""
         self.damaged += 1
         self._output.damaged(entry)
 
     def tell(self, entry: Entry) -> None:
-        """Tell an entry."""
+        """Print an entry."""
         self.files += 1
         self.bytes += entry.size
         line = self._line(entry)
@@ -138,7 +138,7 @@ class _Listing:
             self._output.result(line, event="entry", id=entry.id, name=entry.name, size=entry.size)
 
     def level(self, prefix: str) -> Callable[[Entry], None]:
-        """What tells, of the entries below a prefix, the next components of their names."""
+        """Return a function that prints the next components of the names below a prefix."""
         start = prefix.rfind("/") + 1
         last: str | None = None
 
@@ -168,14 +168,14 @@ Examples:
   xfer stat 5d41402abc4b2a76b9719d911017c592
   xfer stat --json report.pdf | jq -r .sha256
 
-The id is the MD5 of the content. `verified` is when the depot last read and hashed it. A name that
-stands for several contents is shown with each of them. What is damaged is a failure.""",
+The id is the MD5 of the content. `verified` is when the depot last read and hashed it. A name with
+several contents is shown with each of them. A damaged file is a failure.""",
 )
 @click.argument("whats", nargs=-1, required=True, metavar="ID|NAME...")
 @id_or_name
 @click.pass_obj
 def stat(chosen: Chosen, whats: tuple[str, ...], meant: Meant) -> None:
-    """Tell all that the depot knows of files: names, size, hashes, times."""
+    """Show what the depot knows of files: names, size, hashes, times."""
     run(chosen.settings(), lambda session: _stat(session, whats, meant))
 
 
@@ -205,11 +205,11 @@ async def _known(
     client: RetryingClient, what: str, note: Callable[[str], None], meant: Meant
 ) -> tuple[list[Status], list[Entry]]:
     """
-    All that is known of an id, or else of each content of this name; and the names of the damaged
-    ones, of which nothing more is known.
+    Return the status of the content with this id, or else of each content of this name; and the
+    entries of damaged ones, which have no status.
 
     @raise NoSuchFile: there is none.
-    @raise Corrupt: it is damaged, and the depot is too old to tell its names.
+    @raise Corrupt: the content is damaged, and the depot is too old to list its names.
     """
     from xferproto.console.transfers.damaged import damaged_entries, damaged_names
     from xferproto.console.transfers.exact_name import statuses

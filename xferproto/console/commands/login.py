@@ -1,4 +1,4 @@
-"""C{xfer login}: keeps a password in the keyring, after the depot has taken it."""
+"""C{xfer login}: store a password in the keyring, after the depot has accepted it."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from xferproto.model.escape import printable
     "login",
     epilog="""\b
 Examples:
-  xfer -s lab login                   asks for the password, tries it, and keeps it
+  xfer -s lab login                   ask for the password, try it, and store it
   xfer login -u alice -s depot.example:9000 --tls
-  xfer -s lab login --forget          takes it out of the keyring again
+  xfer -s lab login --forget          remove it from the keyring
 
-Where a user is given, with --user, XFER_USER or user in config.toml, the password is the first line
-of --password-file, else the variable XFER_PASSWORD, else what the keyring has, else asked for at
-the terminal. It can't be given on the command line, which others can read. It goes over TLS, or
-within one machine, only.
+If a user is given (--user, XFER_USER, or user in config.toml), xfer takes the password from the
+first line of --password-file, else from the variable XFER_PASSWORD, else from the keyring, else it
+asks at the terminal. There is no option for the password itself, because other users can read
+command lines. xfer sends it over TLS, or within one machine, only.
 
-The keyring is that of the desktop, or whatever the Python package keyring is set up for; it is
-installed with pip install 'xferproto[keyring]'.""",
+The keyring is the desktop's, or what the Python package keyring is configured for; it is installed
+with pip install 'xferproto[keyring]'.""",
 )
-@click.option("--forget", is_flag=True, help="Take the password out of the keyring again.")
+@click.option("--forget", is_flag=True, help="Remove the password from the keyring.")
 @click.pass_obj
 def login(chosen: Chosen, forget: bool) -> None:
-    """Ask for a password, try it at the depot, and keep it in the keyring."""
+    """Ask for a password, try it at the depot, and store it in the keyring."""
     settings = chosen.settings()
     output = Output(settings.server, settings.json, settings.quiet)
     package = keyring()
@@ -45,7 +45,7 @@ def login(chosen: Chosen, forget: bool) -> None:
         output.failed(
             "",
             LocalRefusal(
-                "there is no keyring here to keep a password in",
+                "there is no keyring on this machine",
                 f"install one ({INSTALL}), or use --password-file or XFER_PASSWORD",
             ),
         )
@@ -63,9 +63,9 @@ def _ask_user() -> str:
     try:
         return prompt.ask("User: ").strip()
     except (OSError, EOFError):
-        raise click.UsageError("say who logs in: --user NAME") from None
+        raise click.UsageError("no user name; give --user NAME") from None
     except UnicodeDecodeError:
-        raise click.UsageError("the user is not UTF-8") from None
+        raise click.UsageError("the user name is not UTF-8") from None
 
 
 async def _keep(session: Session, package: Any, credentials: tuple[str, str]) -> None:
@@ -76,7 +76,7 @@ async def _keep(session: Session, package: Any, credentials: tuple[str, str]) ->
         await session.executor.run(package.set_password, where, user, password)
     except Exception as error:  # every keyring has its own
         raise LocalRefusal(
-            f"the password is right, but the keyring does not take it ({_reason(error)})",
+            f"the password is right, but the keyring does not store it ({_reason(error)})",
             "unlock it, or use --password-file",
         ) from None
     session.output.result(
@@ -89,7 +89,7 @@ async def _keep(session: Session, package: Any, credentials: tuple[str, str]) ->
 
 
 def _forget(package: Any, settings: Settings, output: Output) -> None:
-    """Take it out of the keyring; ends the process."""
+    """Remove the password from the keyring, and end the process."""
     where = service(settings)
     user = printable(settings.user or "")
     try:

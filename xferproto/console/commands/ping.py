@@ -1,4 +1,4 @@
-"""C{xfer ping}: whether the depot answers, how fast, and as whom one is known there."""
+"""C{xfer ping}: connect, log in, and time the answers."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Examples:
   xfer -s lab ping -c 10
   xfer ping --tls --host depot.example && xfer put report.pdf
 
-It connects, with TLS where that is asked for, logs in where a user is given, and times a request
-that everybody may make.""",
+ping connects (with TLS if chosen), logs in (if a user is given), and times a request that needs no
+right.""",
 )
 @click.option(
     *("-c", "--count"),
     type=click.IntRange(1, 1_000_000),
     default=1,
     metavar="N",
-    help="Answers to time; 1 if not given.",
+    help="Number of answers to time; 1 if not given.",
 )
 @click.option(
     *("-i", "--interval"),
@@ -86,7 +86,7 @@ async def _ping(session: Session, count: int, interval: float) -> None:
 
 
 def tls_of(transport: Any) -> dict[str, str | None]:
-    """TLS version, cipher and the fingerprint of the depot's certificate; None without TLS."""
+    """Return TLS version, cipher and fingerprint of the depot's certificate; None without TLS."""
     from xferproto.net.certificates import fingerprint
     from xferproto.net.peer import is_encrypted
 

@@ -1,4 +1,4 @@
-"""C{xfer put}: its arguments and options."""
+"""C{xfer put}: store files and directories."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from xferproto.console.session import run
     epilog="""\b
 Examples:
   xfer put report.pdf                      stored as report.pdf
-  xfer put photos                          all below photos, as photos/…
+  xfer put photos                          everything below photos, as photos/…
   xfer put photos --prefix backup/2026     as backup/2026/photos/…
   xfer put a.txt --name docs/first.txt     under another name
-  xfer put site --replace                  and forget what had the same names before
+  xfer put site --replace                  and remove what had the same names before
   tar c src | xfer put - --name src.tar    from standard input
-  xfer put photos > photos.md5             then md5sum -c photos.md5 compares what is here
+  xfer put photos > photos.md5             then md5sum -c photos.md5 checks the files here
 
-Each file that is stored is a line on standard output: its id, which is its MD5, and its name. What
-the depot has already is not sent again; interrupted and started again, it goes on where it was.
+For each file that is stored, put prints its id (its MD5) and its name. Content that the depot has
+already is not sent again. After an interruption, give the same command again: it resumes.
 
-In a directory, symbolic links are left out unless --follow is given, and so are sockets, pipes and
-devices; empty directories, times and modes are not kept: `tar` keeps them.""",
+In directories, put leaves out symbolic links (unless --follow is given), sockets, pipes and
+devices. Empty directories, times and modes are not kept; use `tar` to keep them.""",
 )
 @click.argument(
     "paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(allow_dash=True)
 )
-@click.option("--name", help="Store under this name; it replaces the PATH's own. For one PATH.")
-@click.option("--prefix", default="", help="Put this before all names, with a slash between.")
+@click.option("--name", help="Store under this name instead of the PATH's own. For one PATH.")
+@click.option("--prefix", default="", help="Put this in front of all names, with a slash between.")
 @click.option("--follow", is_flag=True, help="Follow symbolic links in directories.")
 @click.option(
     "--exclude",
     multiple=True,
     metavar="PATTERN",
-    help="Leave out what fits it in directories, as in *.tmp or cache/*; may be repeated.",
+    help="Leave out what matches it in directories, as in *.tmp or cache/*; may be repeated.",
 )
 @click.option(
     "--replace",
     is_flag=True,
-    help="When a file is stored, remove other contents of its name.",
+    help="After a file is stored, remove other contents of its name.",
 )
 @click.option(
     "--hash-first/--no-hash-first",
     default=True,
     show_default=True,
-    help="Hash large files before they are sent, to skip contents that the depot has.",
+    help="Hash large files before they are sent, to skip content that the depot has.",
 )
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Print what would be sent; send nothing.")
 @click.pass_obj
 def put(
     chosen: Chosen,
@@ -62,8 +62,8 @@ def put(
     hash_first: bool,
     dry_run: bool,
 ) -> None:
-    """Store files, and directories with all in them; - is standard input."""
-    from xferproto.console.transfers.upload import Sending, Wish
+    """Store files, and directories with everything in them; - is standard input."""
+    from xferproto.console.transfers.upload import PutOptions, Upload
 
     if name is not None and len(paths) > 1:
         raise click.UsageError("--name is for one PATH; --prefix is for many.")
@@ -71,5 +71,7 @@ def put(
         raise click.UsageError("Standard input has no name; give it one with --name.")
     if prefix and not prefix.strip("/"):
         raise click.UsageError("--prefix has no name before the slash; is a variable not set?")
-    wish = Wish(paths, name, prefix.strip("/"), follow, exclude, replace, hash_first, dry_run)
-    run(chosen.settings(), lambda session: Sending(session, wish).run())
+    options = PutOptions(
+        paths, name, prefix.strip("/"), follow, exclude, replace, hash_first, dry_run
+    )
+    run(chosen.settings(), lambda session: Upload(session, options).run())

@@ -1,4 +1,4 @@
-"""C{xfer rm}: removes files, or names of them."""
+"""C{xfer rm}: remove files, or names of them."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     "rm",
     epilog="""\b
 Examples:
-  xfer rm report.pdf                  this name, of all contents that have it
+  xfer rm report.pdf                  this name, from all contents that have it
   xfer rm 5d41402abc4b2a76b9719d911017c592
                                       a content, under all its names
-  xfer rm -r photos                   all below photos/
-  xfer rm -rn photos                  say what that would remove
+  xfer rm -r photos                   everything below photos/
+  xfer rm -rn photos                  print what that would remove
 
-There is no undoing it: the bytes go with the last name. Where an id has several names, or -r finds
-several, it asks first; without a terminal --yes has to be given. Where an argument is the id of a
-content and a name of another, it asks which; without a terminal --id or --name has to be given.""",
+Removal cannot be undone: the bytes go with the last name. If an id has several names, or -r finds
+several, rm asks first; without a terminal, give --yes. If an argument is both the id of a content
+and the name of another, rm asks which is meant; without a terminal, give --id or --name.""",
 )
 @click.argument("whats", nargs=-1, required=True, metavar="ID|NAME...")
-@click.option("-r", "--recursive", is_flag=True, help="Remove all below NAME/ too.")
+@click.option("-r", "--recursive", is_flag=True, help="Remove everything below NAME/ too.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would be removed; remove nothing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Print what would be removed; remove nothing.")
 @id_or_name
 @click.pass_obj
 def rm(
@@ -48,15 +48,15 @@ def rm(
     dry_run: bool,
     meant: Meant,
 ) -> None:
-    """Remove files: an id under all its names, or a name."""
+    """Remove files: a content under all its names, by its id; or a name."""
     run(
         chosen.settings(),
-        lambda session: _Removing(session, recursive, yes, dry_run, meant).run(whats),
+        lambda session: _Removal(session, recursive, yes, dry_run, meant).run(whats),
     )
 
 
 @dataclass(frozen=True)
-class _Victim:
+class _Target:
     """
     What one request removes.
 
@@ -70,15 +70,15 @@ class _Victim:
     names: tuple[str, ...]
 
 
-class _Removing:
+class _Removal:
     """
-    Removes what was asked for, over several connections.
+    Remove files, over several connections.
 
     @param session: where it runs.
-    @param recursive: whether what is below a name is removed too.
-    @param yes: whether nothing is asked.
+    @param recursive: whether to remove everything below a name too.
+    @param yes: whether to remove without asking.
     @param dry_run: whether nothing is to be removed.
-    @param meant: what the arguments are, where they may not be either.
+    @param meant: whether the arguments are ids or names; None for either.
     """
 
     def __init__(
@@ -90,15 +90,15 @@ class _Removing:
         self._meant = meant
         self._output = session.output
         self._dry_run = dry_run
-        self._victims: dict[tuple[str, str | None], _Victim] = {}
-        self._queue: deque[_Victim] = deque()
+        self._targets: dict[tuple[str, str | None], _Target] = {}
+        self._queue: deque[_Target] = deque()
         self._removed = 0
 
     async def run(self, whats: tuple[str, ...]) -> None:
         """
-        Do it. What can't be removed is told, and the rest goes on.
+        Remove all files; report those that fail, and go on with the others.
 
-        @raise Exception: nothing can be removed any more.
+        @raise Exception: no other file can be removed.
         """
         from xferproto.console.transfers.connections import Jobs
         from xferproto.console.transfers.run import is_of_all
@@ -112,10 +112,10 @@ class _Removing:
                 if is_of_all(error):
                     raise
                 self._output.failed(what, error)
-        count = sum(len(victim.names) or 1 for victim in self._victims.values())
+        count = sum(len(target.names) or 1 for target in self._targets.values())
         if doubtful and not (self._yes or self._dry_run) and not await self._agreed(count):
             return
-        self._queue.extend(self._victims.values())
+        self._queue.extend(self._targets.values())
         try:
             jobs = Jobs(self._session, self._work, lambda: bool(self._queue))
             await jobs.run(client, min(self._session.settings.jobs, len(self._queue)))
@@ -133,13 +133,14 @@ class _Removing:
 
     async def _find(self, client: RetryingClient, what: str) -> bool:
         """
-        Find what an argument stands for; whether that has to be asked about.
+        Find what an argument means, and return whether to ask before it is removed.
 
-        @raise NoSuchFile: nothing.
-        @raise AnswerTooLong: more than can be kept.
-        @raise LocalRefusal: an id, or a name, and nobody says which.
+        @raise NoSuchFile: there is no such file.
+        @raise AnswerTooLong: there are more than can be kept.
+        @raise LocalRefusal: the argument is both an id and a name; or a directory, without C{-r}.
         """
         from xferproto.console.transfers.damaged import each_damaged
+        from xferproto.console.ui.advice import LocalRefusal
 
         if may_be_id(what, self._meant):
             try:
@@ -148,37 +149,45 @@ class _Removing:
                 if self._meant == "id":
                     raise
                 entries = ()  # then it may be a name
-            except Corrupt:  # it can be removed; under which names is not told
+            except Corrupt:  # it can be removed; its names are not known
                 if await self._means_id(client, what):
-                    self._take(_Victim(what.lower(), None, ()))
+                    self._take(_Target(what.lower(), None, ()))
                     return True
                 entries = ()
             if entries and await self._means_id(client, what):
                 names = tuple(entry.name for entry in entries)
-                self._take(_Victim(entries[0].id, None, names))
+                self._take(_Target(entries[0].id, None, names))
                 return len(names) > 1
         kept = KeptEntries()
         below = what if what.endswith("/") else f"{what}/"
+        is_directory = False
 
         def take(entry: Entry) -> None:
-            if entry.name == what or (self._recursive and entry.name.startswith(below)):
+            nonlocal is_directory
+            inside = entry.name.startswith(below)
+            is_directory |= inside
+            if entry.name == what or (self._recursive and inside):
                 kept.add(entry)
 
         await each_damaged(client, what, take)
         await client.each_file(what, take)
         await each_damaged(client, what, take)
         found = kept.entries
+        if not found and is_directory:
+            raise LocalRefusal(
+                "this is a directory of the depot", "give -r to remove everything below it"
+            )
         if not found:
             raise NoSuchFile()
         for entry in found:
-            self._take(_Victim(entry.id, entry.name, (entry.name,)))
+            self._take(_Target(entry.id, entry.name, (entry.name,)))
         return len({entry.name for entry in found}) > 1
 
     async def _means_id(self, client: RetryingClient, what: str) -> bool:
         """
-        Whether the id is meant that there is, and not a name of another content.
+        Whether an argument that is an id means the id, and not the name of another content.
 
-        @raise LocalRefusal: it may be either, and nobody says which.
+        @raise LocalRefusal: it is both, and the user does not say which is meant.
         """
         from xferproto.console.ui.advice import LocalRefusal
 
@@ -186,14 +195,14 @@ class _Removing:
             return True
         if not self._yes and self._may_ask():
             answer = await self._answer(
-                f"{what} is the id of a content, and a name of another. "
+                f"{what} is the id of a content, and the name of another. "
                 "Remove the id, the name, or nothing? [id/name/N] "
             )
             if answer in ("id", "name"):
                 return answer == "id"
         raise LocalRefusal(
-            "it is the id of a content, and a name of another; nothing of it was removed",
-            "say which is meant: --id or --name",
+            "this is the id of a content, and the name of another; nothing was removed",
+            "give --id or --name",
         )
 
     def _may_ask(self) -> bool:
@@ -204,61 +213,61 @@ class _Removing:
         answer = await self._session.executor.run(_ask, prompt)
         return answer.strip().lower()
 
-    def _take(self, victim: _Victim) -> None:
-        self._victims.setdefault((victim.id, victim.name), victim)
+    def _take(self, target: _Target) -> None:
+        self._targets.setdefault((target.id, target.name), target)
 
     async def _agreed(self, count: int) -> bool:
-        """Ask whoever sits there; whether they agree. Nobody does where nobody can be asked."""
+        """Ask the user, and return whether they agree; without a terminal they do not."""
         from xferproto.console.ui.advice import LocalRefusal
 
         what = "1 file" if count == 1 else f"{count:,} names"
         if not self._may_ask():
             refusal = LocalRefusal(
                 f"{what} would be removed, and there is no terminal to ask at",
-                "give --yes if that is meant; --dry-run tells which",
+                "give --yes to remove them; --dry-run lists them",
             )
             self._output.failed("", refusal)
             return False
-        if await self._answer(f"Remove {what}, for ever? [y/N] ") in ("y", "yes"):
+        if await self._answer(f"Remove {what}? This cannot be undone. [y/N] ") in ("y", "yes"):
             return True
-        self._output.failed("", LocalRefusal("nothing was removed", "say y to remove it"))
+        self._output.failed("", LocalRefusal("nothing was removed", "answer y to remove"))
         return False
 
     async def _work(self, client: RetryingClient) -> None:
         while self._queue:
             await self._remove(client, self._queue.popleft())
 
-    async def _remove(self, client: RetryingClient, victim: _Victim) -> None:
+    async def _remove(self, client: RetryingClient, target: _Target) -> None:
         from xferproto.console.transfers.run import is_of_all
 
         try:
             if not self._dry_run:
-                await client.delete(victim.id, victim.name)
+                await client.delete(target.id, target.name)
         except NoSuchFile:
-            pass  # it is gone, by another try or another hand
+            pass  # an earlier try, or somebody else, has removed it
         except Exception as error:
             if is_of_all(error):
-                self._queue.appendleft(victim)
+                self._queue.appendleft(target)
                 raise
-            what = victim.name or victim.id
-            self._output.failed(what, error, action="rm", id=victim.id, name=victim.name)
+            what = target.name or target.id
+            self._output.failed(what, error, action="rm", id=target.id, name=target.name)
             return
-        for name in victim.names or (None,):
+        for name in target.names or (None,):
             self._removed += 1
             if self._output.quiet:
                 continue
             shown = "" if name is None else f"  {self._output.shown(name)}"
             self._output.result(
-                f"{'would remove' if self._dry_run else 'removed'}  {victim.id}{shown}",
+                f"{'would remove' if self._dry_run else 'removed'}  {target.id}{shown}",
                 event="removed",
-                id=victim.id,
+                id=target.id,
                 name=name,
                 dry_run=self._dry_run,
             )
 
 
 def _ask(prompt: str) -> str:
-    """What is typed for an answer. Blocks."""
+    """Read an answer from the terminal. Blocks."""
     sys.stderr.write(prompt)
     sys.stderr.flush()
     return sys.stdin.readline()

@@ -1,4 +1,4 @@
-"""C{xfer sums}: hashes of what is stored, as C{md5sum -c} and C{sha256sum -c} read them."""
+"""C{xfer sums}: print hashes in the format of C{md5sum} and C{sha256sum}."""
 
 from __future__ import annotations
 
@@ -14,41 +14,42 @@ from xferproto.model.errors import Corrupt
 
 if TYPE_CHECKING:
     from xferproto.client.retry import RetryingClient
-    from xferproto.console.transfers.resolve import Wanted
+    from xferproto.console.transfers.resolve import RemoteFile
 
 
 @command(
     "sums",
     epilog="""\b
 Examples:
-  xfer sums photos > photos.md5       and where xfer get photos wrote: md5sum -c photos.md5
+  xfer sums photos > photos.md5       then md5sum -c photos.md5, where xfer get photos wrote
   xfer sums photos | md5sum -c --quiet
   xfer sums --sha256 report.pdf | sha256sum -c
 
-The names are those that xfer get with the same arguments gives the files, below the directory it
-writes to. Without arguments it is all files. What is damaged in the depot has no line, and is a
-failure. An MD5 tells damage; where somebody might have made two contents with one MD5 on purpose,
-take --sha256.""",
+The names are those that xfer get with the same arguments gives the files. Without arguments, sums
+prints all files. A damaged file has no line, and is a failure. MD5 detects damage; use --sha256 if
+somebody could have made two contents with the same MD5 on purpose.""",
 )
 @click.argument("whats", nargs=-1, metavar="[ID|NAME|PREFIX]...")
-@click.option("--md5", "algorithm", flag_value="md5", default="md5", help="MD5; if not given.")
-@click.option("--sha256", "algorithm", flag_value="sha256", help="SHA-256.")
+@click.option(
+    "--md5", "algorithm", flag_value="md5", default="md5", help="Print MD5 sums (the default)."
+)
+@click.option("--sha256", "algorithm", flag_value="sha256", help="Print SHA-256 sums.")
 @id_or_name
 @click.pass_obj
 def sums(chosen: Chosen, whats: tuple[str, ...], algorithm: str, meant: Meant) -> None:
     """Print the hashes of stored files."""
     if meant and not whats:
-        raise click.UsageError(f"--{meant} takes arguments")
+        raise click.UsageError(f"--{meant} needs arguments")
     run(chosen.settings(), lambda session: _Sums(session, algorithm, meant).run(whats or ("",)))
 
 
 class _Sums:
     """
-    Tells the hashes of files in the order of their names.
+    Print the hashes of files in the order of their names.
 
     @param session: where it runs.
     @param algorithm: C{md5} or C{sha256}.
-    @param meant: what the arguments are, where they may not be either.
+    @param meant: whether the arguments are ids or names; None for either.
     """
 
     def __init__(self, session: Session, algorithm: str, meant: Meant) -> None:
@@ -56,23 +57,23 @@ class _Sums:
         self._output = session.output
         self._algorithm = algorithm
         self._meant = meant
-        self._files: dict[str, Wanted] = {}
+        self._files: dict[str, RemoteFile] = {}
         self._hashes: dict[str, str | None] = {}
 
     async def run(self, whats: tuple[str, ...]) -> None:
         """
-        Do it. What can't be told the hash of is told as a failure, and the rest goes on.
+        Print all hashes; report files without one as failures, and go on with the others.
 
-        @raise Exception: nothing can be asked for any more.
+        @raise Exception: no other hash can be had.
         """
         from xferproto.console.transfers.connections import Jobs
-        from xferproto.console.transfers.resolve import wanted
+        from xferproto.console.transfers.resolve import resolve
         from xferproto.console.transfers.run import is_of_all
 
         client = self._session.client()
         for what in whats:
             try:
-                for file in await wanted(client, what, self._output.note, self._meant):
+                for file in await resolve(client, what, self._output.note, self._meant):
                     self._take(file)
             except Exception as error:
                 if is_of_all(error):
@@ -82,7 +83,7 @@ class _Sums:
             for file in self._files.values():
                 self._tell(file, file.entry.id)
             return
-        # Each is told as soon as it and all before it are known.
+        # Each is printed as soon as it and all before it are known.
         asked = deque({file.entry.id: file for file in self._files.values()}.values())
         telling = iter(self._files.values())
         waiting = next(telling, None)
@@ -103,7 +104,7 @@ class _Sums:
         jobs = Jobs(self._session, work, lambda: bool(asked))
         await jobs.run(client, min(self._session.settings.jobs, len(asked)))
 
-    def _take(self, file: Wanted) -> None:
+    def _take(self, file: RemoteFile) -> None:
         from xferproto.console.ui.advice import LocalRefusal
 
         if file.damaged:
@@ -113,12 +114,12 @@ class _Sums:
         other = self._files.setdefault(file.relative, file)
         if other.entry.id != file.entry.id:
             refusal = LocalRefusal(
-                f"another file becomes {self._output.shown(file.relative)} too",
+                f"another file is called {self._output.shown(file.relative)} too",
                 "ask for them one after the other",
             )
             self._output.failed(file.entry.name, refusal, id=file.entry.id)
 
-    async def _ask(self, client: RetryingClient, file: Wanted) -> None:
+    async def _ask(self, client: RetryingClient, file: RemoteFile) -> None:
         from xferproto.console.transfers.run import is_of_all
 
         entry = file.entry
@@ -130,7 +131,7 @@ class _Sums:
             self._hashes[entry.id] = None
             self._output.failed(entry.name, error, id=entry.id, name=entry.name)
 
-    def _tell(self, file: Wanted, hash: str | None) -> None:
+    def _tell(self, file: RemoteFile, hash: str | None) -> None:
         if hash is None:
             return
         self._output.result(

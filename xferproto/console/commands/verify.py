@@ -1,4 +1,4 @@
-"""C{xfer verify}: lets the depot read and hash again what it stores."""
+"""C{xfer verify}: let the depot read and hash stored files again."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   xfer verify report.pdf
-  xfer verify photos                  all below photos/
+  xfer verify photos                  everything below photos/
   xfer verify --all --jobs 2
   xfer verify --all --quiet || mail -s 'damage in the depot' me
 
-The depot reads each content from its disk and compares MD5 and SHA-256. A damaged one fails now and
-each time, also where the depot has found it by itself, until it is mended: putting the same content
-again heals it, xfer rm gives it up.""",
+The depot reads each content from its disk and compares MD5 and SHA-256. verify reports damaged
+files each time, also those that the depot has found by itself, until you mend them: put the same
+content again to heal it, or give it up with xfer rm.""",
 )
 @click.argument("whats", nargs=-1, metavar="[ID|NAME|PREFIX]...")
-@click.option("--all", "everything", is_flag=True, help="Verify all that is stored.")
+@click.option("--all", "everything", is_flag=True, help="Verify all files.")
 @id_or_name
 @click.pass_obj
 def verify(chosen: Chosen, whats: tuple[str, ...], everything: bool, meant: Meant) -> None:
-    """Let the depot hash what it stores again: an id, a name, all of a directory or prefix."""
+    """Let the depot hash stored files again: an id, a name, a directory or a prefix."""
     if everything == bool(whats):
-        raise click.UsageError("say what to verify, or --all")
+        raise click.UsageError("give what to verify, or --all")
     if meant and everything:
         raise click.UsageError(f"--{meant} goes without --all")
-    run(chosen.settings(), lambda session: Verifying(session, meant).run(whats or ("",)))
+    run(chosen.settings(), lambda session: Verification(session, meant).run(whats or ("",)))
 
 
-class Verifying:
+class Verification:
     """
-    Verifies contents over several connections, each content once.
+    Verify contents over several connections, each content once.
 
     @param session: where it runs.
-    @param meant: what the arguments are, where they may not be either.
+    @param meant: whether the arguments are ids or names; None for either.
     """
 
     def __init__(self, session: Session, meant: Meant = None) -> None:
@@ -67,9 +67,9 @@ class Verifying:
 
     async def run(self, whats: tuple[str, ...]) -> None:
         """
-        Do it. What is damaged is told, and the rest goes on.
+        Verify all contents; report those that fail, and go on with the others.
 
-        @raise Exception: nothing can be verified any more.
+        @raise Exception: no other content can be verified.
         """
         from xferproto.console.transfers.connections import Jobs
 
@@ -109,7 +109,7 @@ class Verifying:
         try:
             if await self._find_id(client, what):
                 return
-            # With what is known to be damaged: the depot says so of it each time.
+            # Including damaged ones: the depot reports them each time.
             found = among((await list_all(client, what))[0], what)
             if what and not found:
                 raise NoSuchFile()
@@ -129,9 +129,9 @@ class Verifying:
 
     async def _find_id(self, client: RetryingClient, what: str) -> bool:
         """
-        Take the content of an id; whether there is one.
+        Take the content with an id, and return whether there is one.
 
-        @raise Corrupt: it is damaged, and the depot is too old to tell its names.
+        @raise Corrupt: the content is damaged, and the depot is too old to list its names.
         """
         from xferproto.console.transfers.damaged import damaged_names
 
@@ -156,7 +156,7 @@ class Verifying:
 
         bar: Bar | None = None
 
-        def waited(percent: int, what: str) -> None:
+        def on_wait(percent: int, what: str) -> None:
             nonlocal bar
             if bar is None:
                 bar = self._display.bar(entry.name, entry.size)
@@ -164,7 +164,7 @@ class Verifying:
             bar.at(entry.size * percent // 100)
 
         try:
-            await client.verify(entry.id, waited)
+            await client.verify(entry.id, on_wait)
         except Exception as error:
             if is_of_all(error):
                 self._queue.appendleft(entry)

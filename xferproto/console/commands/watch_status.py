@@ -1,4 +1,4 @@
-"""C{xfer watch-status}: what the unattended client of a directory is at."""
+"""C{xfer watch-status}: show what the unattended client of a directory is doing."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from xferproto.console.ui.output import Output
     "watch-status",
     epilog="""\b
 Examples:
-  xfer watch-status /srv/outbox           what waits, what is sent, what failed
+  xfer watch-status /srv/outbox           what waits, is being sent, failed
   xfer watch-status /srv/outbox --json | jq .waiting.files
 
-It reads the status file and asks no depot. Exit status 0 while a client watches the directory, 1
-when none does.""",
+watch-status reads the status file of the client; it does not connect to the depot. The exit status
+is 0 while a client watches the directory, and 1 if none does.""",
 )
 @click.argument("directory", metavar="DIR|FILE")
 @click.pass_obj
 def watch_status(chosen: Chosen, directory: str) -> None:
-    """Say what `twistd xfer-client --watch DIR` is at; FILE is its --status, where it has one."""
+    """Show what `twistd xfer-client --watch DIR` is doing; FILE is its --status file, if any."""
     from xferproto.watch.status import NoStatus, describe, read_status
 
     settings = chosen.settings()

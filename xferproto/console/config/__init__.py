@@ -1,1 +1,1 @@
-"""Which depot a subcommand asks, as whom, and how."""
+"""The configuration of C{xfer}: file, settings, password."""

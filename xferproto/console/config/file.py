@@ -14,7 +14,7 @@ import click
 from xferproto.model.escape import printable
 
 MAX_FILE = 1024 * 1024
-"""More bytes than this are no configuration."""
+"""The most bytes that a configuration file has."""
 
 MAX_JOBS = 100
 """The most connections at once."""
@@ -26,12 +26,12 @@ MAX_TRIES = 999_999
 @dataclass(frozen=True)
 class Config:
     """
-    What a configuration file has.
+    The content of a configuration file.
 
-    @ivar path: where it is, or would be.
-    @ivar default: the server that is used when none is named.
-    @ivar values: what holds for all servers, from the option's name.
-    @ivar servers: what holds for one, by its name.
+    @ivar path: the file's path, also if it does not exist.
+    @ivar default: the server to use when none is named.
+    @ivar values: the settings for all servers, by the option's name.
+    @ivar servers: the settings of each server, by its name.
     """
 
     path: Path
@@ -42,17 +42,18 @@ class Config:
 
 def default_path() -> Path:
     """
-    Where the file is looked for: C{xfer/config.toml} in C{$XDG_CONFIG_HOME} or C{~/.config}, on
-    macOS in C{~/Library/Application Support}.
+    Return the default path of the file: C{xfer/config.toml} in C{$XDG_CONFIG_HOME} or
+    C{~/.config}, on macOS in C{~/Library/Application Support}.
     """
     return Path(click.get_app_dir("xfer", force_posix=False)) / "config.toml"
 
 
 def read_config(path: str | None) -> Config:
     """
-    Read a configuration file; the user's own, which need not be there, where C{path} is None.
+    Read a configuration file.
 
-    @raise click.UsageError: it can't be read, or there is a mistake in it; the text says where.
+    @param path: None for the default path, where there need not be a file.
+    @raise click.UsageError: the file can't be read, or has a mistake; the text says where.
     """
     file = default_path() if path is None else Path(path)
     try:
@@ -67,13 +68,13 @@ def read_config(path: str | None) -> Config:
     except ValueError as error:  # a path that holds a zero byte
         raise _wrong(file, str(error)) from None
     if len(content) > MAX_FILE:
-        raise _wrong(file, f"this has more than {MAX_FILE} bytes")
+        raise _wrong(file, f"the file has more than {MAX_FILE} bytes")
     try:
         table = tomllib.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise _wrong(file, f"this is not UTF-8, at byte {error.start}") from None
+        raise _wrong(file, f"the file is not UTF-8, at byte {error.start}") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise _wrong(file, f"this is not TOML: {error}") from None
+        raise _wrong(file, f"the file is not TOML: {error}") from None
     return _checked(file, table)
 
 
@@ -99,7 +100,7 @@ def _checked(file: Path, table: dict[str, Any]) -> Config:
 
 
 def unknown_server(name: str, known: Mapping[str, Any]) -> str:
-    """What to say of a server's name that is not in the file."""
+    """Format a message about a server's name that is not in the file."""
     there = f"it has {', '.join(map(printable, known))}" if known else "it has none"
     return f"there is no server {printable(name)}; {there}"
 
@@ -112,8 +113,8 @@ def _values(
         take = keys.get(key)
         if take is None:
             near = difflib.get_close_matches(key, [*keys, *(() if place else ("default",))], 1)
-            hint = f"do you mean {near[0]}?" if near else f"there are {', '.join(keys)}"
-            raise _wrong(file, f"{place}{printable(key)} is no key; {hint}")
+            hint = f"do you mean {near[0]}?" if near else f"the keys are {', '.join(keys)}"
+            raise _wrong(file, f"{place}{printable(key)} is not a key; {hint}")
         try:
             values[key.replace("-", "_")] = take(value, file)
         except ValueError as error:
@@ -128,13 +129,13 @@ def _text(value: Any, file: Path) -> str:
 
 
 def _path(value: Any, file: Path) -> str:
-    """A path relative to the file that it stands in."""
+    """Resolve a path relative to the configuration file."""
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError("is the path of a file")
     try:
         expanded = Path(value).expanduser()
     except RuntimeError:
-        raise ValueError("is the path of a file, of a user that there is") from None
+        raise ValueError("is the path of a file, with an existing user") from None
     return str(file.parent / expanded)
 
 
@@ -167,14 +168,14 @@ SERVER_KEYS: Mapping[str, Callable[[Any, Path], Any]] = {
     "jobs": _number(1, MAX_JOBS),
     "tries": _number(1, MAX_TRIES),
 }
-"""What may stand in the table of a server, and above all tables for every server."""
+"""The keys of a server's table; above all tables they hold for every server."""
 
 GENERAL_KEYS: Mapping[str, Callable[[Any, Path], Any]] = {"progress": _switch}
-"""What may stand above all tables only, beside C{default}."""
+"""The keys that are allowed above all tables only, beside C{default}."""
 
 
 def _kind(value: Any) -> str:
-    """A value of TOML in a word or two."""
+    """Name the type of a TOML value."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):

@@ -1,4 +1,4 @@
-"""Where C{xfer} has its password from: a file, a variable, the keyring, whoever sits there."""
+"""The sources of the password: a file, a variable, the keyring, the terminal."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ from typing import Any
 import click
 
 from xferproto import prompt
+from xferproto.client.credentials import check_credentials
 from xferproto.client.password import VARIABLE, others_can_read, read_password_file
 from xferproto.console.config.settings import Settings
 from xferproto.model.errors import BadDetails
 from xferproto.model.escape import printable
-from xferproto.wire import codec
-from xferproto.wire.requests import Login
 
 INSTALL = "pip install 'xferproto[keyring]'"
 
 
 def credentials(settings: Settings, note: Callable[[str], None]) -> tuple[str, str] | None:
     """
-    Who logs in, and with which password: the first line of the file, or what is in
-    C{XFER_PASSWORD}, or in the keyring, or what is typed. None where nobody logs in.
+    Return the user and the password: the first line of the file, else C{XFER_PASSWORD}, else the
+    keyring's, else what is typed. None without a user.
 
-    @param note: told that others can read the file.
-    @raise click.UsageError: there is no password, or it can't be one; told in one line.
+    @param note: called with a note if others can read the file.
+    @raise click.UsageError: there is no password, or it is malformed; the text is one line.
     """
     user = settings.user
     if user is None:
@@ -43,12 +42,12 @@ def credentials(settings: Settings, note: Callable[[str], None]) -> tuple[str, s
 
 def checked(user: str, password: str) -> tuple[str, str]:
     """
-    Both, if they can be a user and a password.
+    Return a user and a password that are well-formed.
 
-    @raise click.UsageError: they can't.
+    @raise click.UsageError: they are not.
     """
     try:
-        codec.check_login(Login(user, password))
+        check_credentials(user, password)
     except BadDetails as error:
         raise click.UsageError(error.text.removesuffix(".")) from None
     return user, password
@@ -57,7 +56,7 @@ def checked(user: str, password: str) -> tuple[str, str]:
 def _from_file(path: str, note: Callable[[str], None]) -> str:
     try:
         if others_can_read(path):
-            note(f"{printable(path)}: others can read this password; chmod 600 it")
+            note(f"{printable(path)}: other users can read this password; chmod 600 it")
         return read_password_file(path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
@@ -66,9 +65,9 @@ def _from_file(path: str, note: Callable[[str], None]) -> str:
 
 def ask(question: str) -> str:
     """
-    What is typed at the terminal, which need not be standard input.
+    Ask at the terminal, which need not be standard input.
 
-    @raise click.UsageError: there is none.
+    @raise click.UsageError: there is no terminal.
     """
     try:
         return prompt.ask(question, shown=False)
@@ -84,20 +83,20 @@ def ask(question: str) -> str:
 
 
 def service(settings: Settings) -> str:
-    """What the keyring calls the depot."""
+    """Return the keyring's name of the depot."""
     if settings.endpoint is not None:
         return f"xfer:{settings.endpoint}"
     return f"xfer:{settings.host}:{settings.port}"
 
 
 def keyring() -> Any | None:
-    """The package C{keyring}, where there is a keyring that works; else None."""
+    """Return the package C{keyring} if a keyring works, else None."""
     try:
         import keyring as package
         from keyring.backends import fail, null
 
         backend = package.get_keyring()
-    except Exception:  # whatever a backend of somebody else's may raise
+    except Exception:  # a backend may raise anything
         return None
     if isinstance(backend, fail.Keyring | null.Keyring):
         return None
@@ -105,11 +104,11 @@ def keyring() -> Any | None:
 
 
 def from_keyring(settings: Settings) -> str | None:
-    """The password of the settings' user, or None where the keyring has none, or fails."""
+    """Return the user's password; None if the keyring has none, or fails."""
     package = keyring()
     if package is None or settings.user is None:
         return None
-    with contextlib.suppress(Exception):  # it is locked, or was shut by its user
+    with contextlib.suppress(Exception):  # it may be locked
         kept: str | None = package.get_password(service(settings), settings.user)
         return kept
     return None

@@ -1,4 +1,4 @@
-"""Which depot, as whom, and how: flags over variables over the configuration file."""
+"""The settings of a run: flags over variables over the configuration file."""
 
 from __future__ import annotations
 
@@ -24,33 +24,34 @@ JOBS = 4
 TRIES = 5
 
 VARIABLES = "XFER_"
-"""What the names of variables begin with."""
+"""The prefix of the names of variables."""
 
 WITH_TLS = ("ca", "fingerprint", "cert", "key")
-"""What goes with TLS only."""
+"""The options that go with TLS only."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """
-    What a subcommand is to do its work with.
+    The settings of a subcommand.
 
     @ivar server: the depot as messages call it: C{lab (depot.example port 9000 with TLS)}.
-    @ivar host: where it is, unless C{endpoint} says.
+    @ivar host: the depot's host, unless there is an C{endpoint}.
     @ivar port: its TCP port.
     @ivar endpoint: a Twisted client endpoint string, instead of host and port.
     @ivar tls: whether to connect with TLS.
     @ivar ca: a PEM file of the certificates to trust.
-    @ivar fingerprint: of the certificate that the depot has to have.
+    @ivar fingerprint: of the depot's certificate.
     @ivar cert: a PEM file of the user's own certificate.
     @ivar key: a PEM file of its key.
-    @ivar user: who logs in; nobody where it is None.
+    @ivar user: the user to log in as; None for no login.
     @ivar password_file: the file whose first line is the password.
     @ivar jobs: connections at once.
-    @ivar tries: how often a request is tried.
-    @ivar quiet: whether only failures are told.
-    @ivar json: whether what is told is JSON.
-    @ivar progress: whether bars are wanted, and standard error is a terminal that can show them.
+    @ivar tries: how often to try a request.
+    @ivar quiet: whether to print failures and requested results only.
+    @ivar json: whether to print JSON.
+    @ivar progress: whether to show progress bars: they are wanted, and standard error is a terminal
+        that can show them.
     """
 
     server: str
@@ -73,9 +74,9 @@ class Settings:
 
 class Level(NamedTuple):
     """
-    Settings of one origin.
+    The settings of one origin.
 
-    @ivar values: from the option's name.
+    @ivar values: by the option's name.
     @ivar origin: the file and its table; L{VARIABLES}; empty for the command line.
     """
 
@@ -85,7 +86,7 @@ class Level(NamedTuple):
 
 class Levels:
     """
-    Settings of several origins, those that count most first.
+    Combine the settings of several origins, in the order of their precedence.
 
     @param levels: the origins.
     """
@@ -94,7 +95,7 @@ class Levels:
         self._levels = tuple(levels)
 
     def find(self, *names: str) -> int | None:
-        """Where the first is that has one of these."""
+        """Return the index of the first origin with one of these options."""
         for number, level in enumerate(self._levels):
             if any(name in level.values for name in names):
                 return number
@@ -102,9 +103,9 @@ class Levels:
 
     def get(self, name: str, default: Any = None, down_to: int | None = None) -> Any:
         """
-        The value that counts.
+        Return the value with the highest precedence.
 
-        @param down_to: the last level that is asked; all are, where it is None.
+        @param down_to: the last level that is considered; None for all.
         """
         last = len(self._levels) if down_to is None else down_to + 1
         for level in self._levels[:last]:
@@ -113,14 +114,14 @@ class Levels:
         return default
 
     def password_file(self, user: str | None) -> str | None:
-        """The password's file; not one that stands beside another user."""
+        """Return the password's file, unless it belongs to another user."""
         for level in self._levels:
             if "password_file" in level.values and level.values.get("user", user) == user:
                 return str(level.values["password_file"])
         return None
 
     def called(self, name: str) -> str:
-        """What to call an option in a message, by where it comes from."""
+        """Return the name of an option in messages, by its origin."""
         at = self.find(name)
         origin = "" if at is None else self._levels[at].origin
         if origin == VARIABLES:
@@ -131,18 +132,18 @@ class Levels:
 
 def choose(flags: Mapping[str, Any], variables: Mapping[str, Any]) -> Settings:
     """
-    The settings that come of flags, variables and the configuration file.
+    Combine flags, variables and the configuration file.
 
-    Flags count more than variables, those more than the table of a server, that more than what
-    holds for all of them. The table of a server that a flag names counts more than variables.
+    Flags have precedence over variables, variables over the table of a server, that over the
+    settings for all servers. The table of a server that a flag names has precedence over variables.
 
-    @raise click.UsageError: something is wrong; told in one line.
+    @raise click.UsageError: a setting is wrong; the text is one line.
     """
     config = read_config(flags.get("config", variables.get("config")))
     levels, name = _levels(config, flags, variables)
     where = levels.find("host", "endpoint")
     host = levels.get("host", DEFAULT_HOST, where)
-    # A port that stands beside another host is not this one's; one for all servers is.
+    # A port beside another host is not taken; one for all servers is.
     general = DEFAULT_PORT if "host" in config.values else config.values.get("port", DEFAULT_PORT)
     port = levels.get("port", general, where)
     endpoint = None if where is None else levels.get("endpoint", None, where)
@@ -182,7 +183,7 @@ def choose(flags: Mapping[str, Any], variables: Mapping[str, Any]) -> Settings:
 def _levels(
     config: Config, flags: Mapping[str, Any], variables: Mapping[str, Any]
 ) -> tuple[Levels, str | None]:
-    """The levels, and the name of the server whose table is among them."""
+    """Return the levels, and the name of the server whose table is among them."""
     high, low = dict(flags), dict(variables)
     named: str | None = None
     by_flag = "server" in flags
@@ -206,8 +207,7 @@ def _levels(
 
 def _place(config: Config, text: str, values: dict[str, Any], option: str) -> str | None:
     """
-    Find out what is meant by a server: one of the file, whose name is returned, or an address,
-    which is put among C{values}.
+    Resolve a server: return its name if it is in the file; else put its address into C{values}.
     """
     if text in config.servers:
         return text
@@ -233,8 +233,8 @@ def _place(config: Config, text: str, values: dict[str, Any], option: str) -> st
 
 def parse_address(text: str) -> tuple[str, int | None] | None:
     """
-    C{HOST}, C{HOST:PORT}, C{[IPV6]}, C{[IPV6]:PORT} or an IPv6 address: host and port. None where
-    it is a mere word, which might be anything.
+    Parse C{HOST}, C{HOST:PORT}, C{[IPV6]}, C{[IPV6]:PORT} or an IPv6 address into host and port.
+    None for a single word, which could be anything.
     """
     match = re.fullmatch(r"(?:\[([^\[\]]+)\]|([^:\[\]/\s]+))(?::([0-9]{1,5}))?", text)
     if match is None:
@@ -260,22 +260,22 @@ def _is_ipv6(text: str) -> bool:
 
 def _tls(levels: Levels, endpoint: str | None) -> bool:
     """
-    Whether to connect with TLS.
+    Return whether to connect with TLS.
 
-    @raise click.UsageError: what is given for it does not fit: it is never ignored in silence.
+    @raise click.UsageError: a TLS option is given without TLS, which is never ignored silently.
     """
     said = levels.find("tls")
     tls = bool(levels.get("tls", False))
     if tls and endpoint is not None:
         raise click.UsageError(
             f"{levels.called('tls')} goes with host and port, not with an endpoint; "
-            "say --no-tls to connect without"
+            "give --no-tls to connect without"
         )
     for name in WITH_TLS:
         at = levels.find(name)
         if at is not None and not tls and (said is None or at <= said):
             raise click.UsageError(
-                f"{levels.called(name)} goes with TLS; say --tls, or --no-tls to do without"
+                f"{levels.called(name)} goes with TLS; give --tls, or --no-tls to do without"
             )
     if tls:
         if levels.find("key") is not None and levels.find("cert") is None:

@@ -1,4 +1,4 @@
-"""Whether an argument is an id or a name, where it may be either."""
+"""Decide whether an argument is an id or a name."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from xferproto.model.escape import quoted
 F = TypeVar("F", bound=Callable[..., Any])
 
 Meant = Literal["id", "name"] | None
-"""What the arguments of a call are; either where it is None."""
+"""Whether the arguments of a call are ids or names; None for either."""
 
 
 class Depot(DamageDepot, Protocol):
-    """What is asked of a client."""
+    """The requests of a client that this needs."""
 
     def stat(self, id: str) -> Awaitable[Status]:
-        """All that is known of a content."""
+        """Return all that the depot knows of a content."""
 
 
 def id_or_name(function: F) -> F:
-    """Let a subcommand take C{--id} and C{--name}; C{meant} says which was given."""
-    as_name = "The arguments are names, also where they look like ids."
+    """Add the options C{--id} and C{--name} to a subcommand, as the parameter C{meant}."""
+    as_name = "The arguments are names, even if they look like ids."
     function = click.option("--name", "meant", flag_value="name", help=as_name)(function)
     return click.option("--id", "meant", flag_value="id", help="The arguments are ids.")(function)
 
 
 def is_id(text: str) -> bool:
-    """Whether this may be the id of a content; it may be a name too."""
+    """Whether a text has the form of an id; it may be a name too."""
     return re.fullmatch("[0-9A-Fa-f]{32}", text) is not None
 
 
@@ -42,7 +42,7 @@ def may_be_id(what: str, meant: Meant) -> bool:
     """
     Whether an argument may be an id.
 
-    @raise BadId: it has to be one, and is none.
+    @raise BadId: C{meant} is C{id}, and the argument is not one.
     """
     if meant == "id" and not is_id(what):
         raise BadId()
@@ -53,12 +53,12 @@ async def status_of(
     client: Depot, what: str, meant: Meant, note: Callable[[str], None]
 ) -> Status | None:
     """
-    What is known of the content that an argument is the id of; None where it is a name.
+    Return the status of the content with this id; None if the argument is a name.
 
-    @param note: told where it is both; then the id counts.
-    @raise BadId: it has to be an id, and is none.
-    @raise NoSuchFile: it has to be an id, and there is no such content.
-    @raise Corrupt: it is the id of a content that is known to be damaged.
+    @param note: called if it is both; then the id counts.
+    @raise BadId: C{meant} is C{id}, and the argument is not one.
+    @raise NoSuchFile: C{meant} is C{id}, and there is no such content.
+    @raise Corrupt: the content is known to be damaged.
     """
     if not may_be_id(what, meant):
         return None
@@ -70,17 +70,17 @@ async def status_of(
         return None
     if meant is None and await is_name_too(client, what):
         note(
-            f"{quoted(what)} is the id of a content, and a name of another; this is the content of "
-            "the id. For the name give --name, and --id for no such note."
+            f"{quoted(what)} is the id of a content, and the name of another; this is the content "
+            "with the id. Give --name for the name, or --id to avoid this note."
         )
     return status
 
 
 async def is_name_too(client: Depot, id: str, below: bool = True) -> bool:
     """
-    Whether an id is a name of another content.
+    Whether an id is the name of another content too.
 
-    @param below: whether it also counts as one where names go on below it, as in a directory.
+    @param below: whether a directory of this name counts too.
     """
     return any(
         entry.id != id.lower() and (entry.name == id or (below and entry.name.startswith(f"{id}/")))

@@ -1,4 +1,4 @@
-"""Work that several connections share: as many as the depot gives."""
+"""Work that several connections share, as many as the depot accepts."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from xferproto.client.retry import RetryingClient
 from xferproto.console.session import Session
 from xferproto.console.ui.advice import Unreachable
 from xferproto.model.errors import ConnectionCut
-from xferproto.model.escape import printable
+from xferproto.model.escape import escaped
 
 LOST = (ConnectionCut, ConnectError, DNSLookupError, Unreachable)
-"""What ends the work of one connection, and may let others go on."""
+"""Failures of one connection, after which others may go on."""
 
 Work = Callable[[RetryingClient], Coroutine[Deferred[Any], Any, None]]
-"""Does work over a connection, until none is left; puts back what it could not do."""
+"""Do work over a connection, until none is left; put back what could not be done."""
 
 
 class Jobs:
     """
-    Has work done over as many connections as are wanted, or as there are.
+    Share work among as many connections as are wanted and the depot accepts.
 
-    The first one does its part from the beginning. Others are tried beside it, once each: what the
-    depot refuses is done without. Where one is lost for good, the others do what it put back.
+    The first one begins at once. Others are tried beside it, once each; if the depot refuses them,
+    the work is done without them. If one is lost for good, the others do what it put back.
 
     @param session: makes connections.
     @param work: what each of them does.
@@ -46,12 +46,12 @@ class Jobs:
 
     async def run(self, first: RetryingClient, most: int) -> None:
         """
-        Do all of it.
+        Do all of the work.
 
         @param first: the client of the first connection, which may have been used before.
         @param most: the most connections.
-        @raise Exception: what a work raised, unless it is about its connection alone; what the last
-            connection was lost by.
+        @raise Exception: what the work raised, unless the error concerns one connection alone; or
+            why the last connection was lost.
         """
         if most > 1:
             with suppress(*LOST):  # its requests try again
@@ -74,7 +74,7 @@ class Jobs:
             return
         except Exception as error:
             if not self._refused:
-                text = printable(str(error))
+                text = escaped(str(error))
                 self._session.output.note(f"There are fewer connections than --jobs: {text}")
             self._refused = True
             return
@@ -96,15 +96,15 @@ class Jobs:
 
 async def all_of(works: Sequence[Coroutine[Deferred[Any], Any, None]]) -> None:
     """
-    Do works at the same time, and wait until all of them have ended.
+    Run coroutines at the same time, and wait until all of them have ended.
 
-    @raise Exception: what the first one to fail raised; the others were cancelled then, as all are
-        when this is.
+    @raise Exception: what the first one to fail raised; the others are cancelled then. Cancelling
+        this cancels all of them.
     """
     running = [Deferred.fromCoroutine(work) for work in works]
     unfinished = len(running)
     failures: list[Failure] = []
-    told: Deferred[None] = Deferred()
+    decided: Deferred[None] = Deferred()
     finished: Deferred[None] = Deferred()
 
     def cancel() -> None:
@@ -120,14 +120,14 @@ async def all_of(works: Sequence[Coroutine[Deferred[Any], Any, None]]) -> None:
                 cancel()  # whose ends come in between
         if not unfinished and not finished.called:
             finished.callback(None)
-            if not told.called:
-                told.callback(None)
+            if not decided.called:
+                decided.callback(None)
 
     for work in running:
         work.addBoth(end)
     if running:
         try:
-            await told
+            await decided
         except CancelledError:
             cancel()
             await finished

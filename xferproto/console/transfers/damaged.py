@@ -1,4 +1,4 @@
-"""What of a depot is known to be damaged: it is in no listing but one of its own."""
+"""Listings of damaged entries, which are in no other listing."""
 
 from __future__ import annotations
 
@@ -12,22 +12,28 @@ from xferproto.model.errors import BadCommand
 
 
 class DamageDepot(Protocol):
-    """What is asked of a client."""
+    """The requests of a client that this needs."""
 
     def list_files(self, prefix: str = "") -> Awaitable[list[Entry]]:
-        """The entries whose names begin so."""
+        """Return the entries whose names begin with a prefix."""
 
     def list_damaged(self, prefix: str = "") -> Awaitable[list[Entry]]:
-        """The damaged entries whose names begin so."""
+        """Return the damaged entries whose names begin with a prefix."""
 
-    def each_damaged(self, prefix: str, told: Callable[[Entry], object]) -> Awaitable[None]:
-        """Tell the damaged entries whose names begin so."""
+    def each_damaged(self, prefix: str, on_entry: Callable[[Entry], object]) -> Awaitable[None]:
+        """Call a function with each damaged entry whose name begins with a prefix."""
 
 
-async def each_damaged(client: DamageDepot, prefix: str, told: Callable[[Entry], object]) -> None:
-    """Tell the damaged entries whose names begin so; none where the depot is too old to say."""
+async def each_damaged(
+    client: DamageDepot, prefix: str, on_entry: Callable[[Entry], object]
+) -> None:
+    """
+    Call a function with each damaged entry whose name begins with a prefix.
+
+    A depot that is older than this request is taken for one without damage.
+    """
     with contextlib.suppress(BadCommand):
-        await client.each_damaged(prefix, told)
+        await client.each_damaged(prefix, on_entry)
 
 
 async def damaged_entries(client: DamageDepot, prefix: str) -> list[Entry]:
@@ -39,7 +45,7 @@ async def damaged_entries(client: DamageDepot, prefix: str) -> list[Entry]:
 
 
 async def damaged_names(client: DamageDepot, id: str) -> list[Entry]:
-    """The entries of a damaged content, in name order; none where the depot is too old to say."""
+    """Return the entries of a damaged content, in name order; none if the depot is too old."""
     found = KeptEntries()
 
     def take(entry: Entry) -> None:
@@ -52,9 +58,10 @@ async def damaged_names(client: DamageDepot, id: str) -> list[Entry]:
 
 async def list_all(client: DamageDepot, prefix: str) -> tuple[list[Entry], set[Entry]]:
     """
-    The entries whose names begin so, in name order, with the damaged ones; and which these are.
+    Return the entries whose names begin with a prefix, in name order, including damaged ones; and
+    the damaged ones alone.
 
-    What is found damaged, or is healed, while one asks is not missed.
+    An entry that is found damaged, or is healed, between the requests is not missed.
     """
     before = await damaged_entries(client, prefix)
     listed = await client.list_files(prefix)

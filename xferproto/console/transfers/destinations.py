@@ -1,4 +1,4 @@
-"""Where fetched files go: below one directory, and nowhere else."""
+"""The directories that fetched files are written to, all below one directory."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from xferproto.model.errors import XferError
 from xferproto.model.escape import quoted
 
 
-class Places:
+class Destinations:
     """
-    The directory that gets files, and those below it. All methods block.
+    Make the directories that fetched files need. All methods block.
 
-    @param root: the directory; made, when something is placed there.
+    @param root: the directory above all of them; made when the first file needs it.
     """
 
     def __init__(self, root: str) -> None:
@@ -32,7 +32,7 @@ class Places:
         Make the directories that a file needs.
 
         @param relative: the file, as the grammar has names.
-        @return: why there is no place for it; None where there is.
+        @return: why they can't be made; None if they are there.
         """
         above = relative.rpartition("/")[0]
         if above not in self._made:
@@ -55,24 +55,24 @@ class Places:
                 self._unsynced.add(os.path.dirname(path))
             except FileExistsError:
                 if not os.path.isdir(path):
-                    text = "there is a file where a directory has to be"
+                    text = "a file is in the place of a directory"
                     raise OSError(None, text, path) from None
                 path = os.path.realpath(path)  # a link that stays inside may be used
                 if os.path.commonpath([path, self._real]) != self._real:
                     raise LocalRefusal(
-                        f"{quoted(above)} leads out of {self._root} by a symbolic link",
+                        f"{quoted(above)} leads out of {self._root} through a symbolic link",
                         "choose another place with -o",
                     ) from None
 
     def sync(self) -> None:
-        """Make the names of the directories durable that were made since the last call."""
+        """Sync the directories that were made since the last call."""
         unsynced, self._unsynced = self._unsynced, set()
         for directory in unsynced:
             sync_directory(Path(directory))
 
 
 def sizes(paths: Sequence[str]) -> list[int | None]:
-    """The size of each regular file, None where there is none; a link is none. Blocks."""
+    """Return the size of each regular file, None for anything else. Blocks."""
     found: list[int | None] = []
     for path in paths:
         try:
@@ -85,7 +85,7 @@ def sizes(paths: Sequence[str]) -> list[int | None]:
 
 
 def small_hashes(paths: Sequence[str], largest: int) -> list[tuple[int | None, str | None]]:
-    """The size of each file that is there, and the MD5 of those that are small. Blocks."""
+    """Return the size of each file that is there, and the MD5 of the small ones. Blocks."""
     found = sizes(paths)
     small = [
         path

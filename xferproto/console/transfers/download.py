@@ -1,4 +1,4 @@
-"""What C{xfer get} does: finds what is wanted, skips what is here, fetches the rest."""
+"""Downloads: C{xfer get} finds the files, skips those that are here, and fetches the others."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from xferproto.client.retry import RetryingClient
 from xferproto.client.source import ONE_LINE
 from xferproto.console.session import Session
 from xferproto.console.transfers.ambiguity import Meant
-from xferproto.console.transfers.destinations import Places, small_hashes
+from xferproto.console.transfers.destinations import Destinations, small_hashes
 from xferproto.console.transfers.local_hashes import hash_file
 from xferproto.console.transfers.local_tree import EXCLUDED, matches
-from xferproto.console.transfers.resolve import Wanted, wanted
+from xferproto.console.transfers.resolve import RemoteFile, resolve
 from xferproto.console.transfers.run import Transfer, is_of_all
-from xferproto.console.transfers.transfer_pool import Carrier
+from xferproto.console.transfers.transfer_pool import TransferPool
 from xferproto.console.ui.advice import LocalRefusal
 from xferproto.console.ui.progress import COMPARING, RECEIVING
 from xferproto.model.entry import Entry
 from xferproto.model.errors import Corrupt, HashMismatch
 
 BATCH = 256
-"""Files whose places are made and looked at in one go on a thread."""
+"""Files whose directories are made, and whose sizes are read, in one handoff to a thread."""
 
 
 @dataclass(frozen=True)
-class Wish:
+class GetOptions:
     """
-    What was asked for.
+    The options of C{xfer get}.
 
     @ivar whats: ids, names, directories of names, or beginnings of names.
     @ivar output: the directory that gets them, or the file that the only one becomes.
     @ivar exclude: patterns of names that are left out, with all that is in them.
     @ivar replace: whether files that have other content are replaced.
     @ivar dry_run: whether nothing is to be fetched.
-    @ivar meant: what C{whats} are, where they may not be either.
+    @ivar meant: whether C{whats} are ids or names; None for either.
     """
 
     whats: Sequence[str]
@@ -55,12 +55,12 @@ class Wish:
 
 
 @dataclass(slots=True)
-class Fetched:
+class FetchedFile:
     """
-    A file on its way here.
+    A file that is being fetched.
 
-    @ivar entry: what the depot knows of it.
-    @ivar path: what it becomes.
+    @ivar entry: its id, name and size.
+    @ivar path: where it is written.
     @ivar size: the bytes of the file that is there already, or None.
     """
 
@@ -69,45 +69,44 @@ class Fetched:
     size: int | None = None
 
 
-class Fetching(Transfer[Fetched]):
+class Download(Transfer[FetchedFile]):
     """
-    Fetches what was asked for.
+    Fetch files.
 
     @param session: where it runs.
-    @param wish: what was asked for.
     """
 
     ACTION = "get"
     DONE = ("fetched", "received", "here already")
     INTERRUPTED = (
-        "stopped: what was told of is here, and proven; give the same command again to go on: "
-        "until then the parts of large files stay beside them, as hidden .part files"
+        "stopped: the files listed above are complete; give the same command again to go on; "
+        "until then, hidden .part files keep what came of large files"
     )
 
-    def __init__(self, session: Session, wish: Wish) -> None:
-        super().__init__(session, wish.dry_run)
-        self._wish = wish
+    def __init__(self, session: Session, options: GetOptions) -> None:
+        super().__init__(session, options.dry_run)
+        self._options = options
 
-    async def _carry(self) -> None:
+    async def _transfer(self) -> None:
         client = self._session.client()
         found = await self._find(client)
         await self._place(found)
         files = list(self._files.values())
         self._display.plan(len(files), sum(file.entry.size for file in files))
-        if self._wish.dry_run:
-            self._say_what_would_be(files)
+        if self._options.dry_run:
+            self._list_planned(files)
         else:
             await self._fetch(client, files)
 
-    # What is wanted, and where it goes
+    # Finding files and their destinations
 
-    async def _find(self, client: RetryingClient) -> list[Wanted]:
-        found: list[Wanted] = []
-        for what in self._wish.whats:
+    async def _find(self, client: RetryingClient) -> list[RemoteFile]:
+        found: list[RemoteFile] = []
+        for what in self._options.whats:
             try:
-                for one in await wanted(client, what, self._output.note, self._wish.meant):
-                    if self._wish.exclude and self._wish.excluded(one.relative):
-                        self._tally.left_out[EXCLUDED] += 1
+                for one in await resolve(client, what, self._output.note, self._options.meant):
+                    if self._options.exclude and self._options.excluded(one.relative):
+                        self._summary.left_out[EXCLUDED] += 1
                     else:
                         found.append(one)
             except Exception as error:
@@ -117,15 +116,15 @@ class Fetching(Transfer[Fetched]):
             self._display.looking(len(found))
         return found
 
-    async def _place(self, found: Sequence[Wanted]) -> None:
-        """Give every file its place, and skip the small ones that are there already."""
+    async def _place(self, found: Sequence[RemoteFile]) -> None:
+        """Make every file's directory, and skip the small files that are there already."""
         run = self._session.executor.run
-        root, only = self._wish.output, None
-        single = len(found) == len(self._wish.whats) == 1 and "/" not in found[0].relative
+        root, only = self._options.output, None
+        single = len(found) == len(self._options.whats) == 1 and "/" not in found[0].relative
         if single and not root.endswith("/") and not await run(os.path.isdir, root):
             root, only = os.path.split(root)
             root = root or "."
-        places = Places(root)
+        destinations = Destinations(root)
         every: dict[str, str] = {}
         remaining = iter(found)
         while batch := list(islice(remaining, BATCH)):
@@ -139,62 +138,63 @@ class Fetching(Transfer[Fetched]):
                 if (other := every.get(relative)) is not None:
                     if other != one.entry.id:
                         error = LocalRefusal(
-                            f"another file becomes {path} too", "get them one after the other"
+                            f"another file would be written to {path} too",
+                            "get them one after the other",
                         )
                         self._fail(one.entry.name, error, id=one.entry.id)
                     continue
                 every[relative] = one.entry.id
-                refusal = None if self._wish.dry_run else await run(places.make, relative)
+                refusal = None if self._options.dry_run else await run(destinations.make, relative)
                 if refusal is not None:
                     self._fail(one.entry.name, refusal, id=one.entry.id)
                     continue
-                files.append(Fetched(one.entry, path))
-            await run(places.sync)
+                files.append(FetchedFile(one.entry, path))
+            await run(destinations.sync)
             here = await run(small_hashes, [file.path for file in files], ONE_LINE)
             for file, (size, md5) in zip(files, here, strict=True):
                 file.size = size
                 if not self._skip(file, md5):
                     self._files[file.path] = file
 
-    def _skip(self, file: Fetched, md5: str | None) -> bool:
-        """Skip a file if it is here; whether it is."""
+    def _skip(self, file: FetchedFile, md5: str | None) -> bool:
+        """Skip a file if it is here, and return whether it is."""
         if file.size == file.entry.size and md5 == file.entry.id:
             self._files.pop(file.path, None)
-            self._tally.present += 1
-            self._tally.kept += file.entry.size
+            self._summary.present += 1
+            self._summary.kept += file.entry.size
             self._tell(file, "present", 0)
             return True
         return False
 
     # Fetching
 
-    async def _fetch(self, client: RetryingClient, files: Sequence[Fetched]) -> None:
-        carrier = Carrier(
+    async def _fetch(self, client: RetryingClient, files: Sequence[FetchedFile]) -> None:
+        pool = TransferPool(
             self._session,
             self._fetch_many,
             self._fetch_one,
             lambda file: file.path in self._files,
         )
-        # In a request for many a file is told of by its id: who is wanted twice comes by itself.
-        small: dict[str, Fetched] = {}
+        # A bulk request reports a file by its id: a content that is wanted twice is fetched alone.
+        small: dict[str, FetchedFile] = {}
         others = []
         for file in files:
             if file.entry.size > ONE_LINE or file.entry.id in small:
                 others.append(file)
             else:
                 small[file.entry.id] = file
-        await carrier.carry(client, list(small.values()), others)
+        await pool.run(client, list(small.values()), others)
 
-    async def _fetch_many(self, client: RetryingClient, files: Iterator[Fetched]) -> None:
-        under_way: dict[str, Fetched] = {}
-        wrong: list[Fetched] = []
+    async def _fetch_many(self, client: RetryingClient, files: Iterator[FetchedFile]) -> None:
+        under_way: dict[str, FetchedFile] = {}
+        wrong: list[FetchedFile] = []
 
         def asked() -> Iterator[tuple[str, str]]:
             for file in files:
                 under_way[file.entry.id] = file
                 yield file.entry.id, file.path
 
-        def told(id: str, outcome: Entry | Exception) -> None:
+        def on_result(id: str, outcome: Entry | Exception) -> None:
             file = under_way.pop(id)
             self._display.through(file.entry.size)
             if isinstance(outcome, Entry):
@@ -204,11 +204,11 @@ class Fetching(Transfer[Fetched]):
             else:
                 self._failed(file.path, file.path, outcome, **_fields(file))
 
-        await client.download_many(asked(), told, self._wish.replace)
+        await client.download_many(asked(), on_result, self._options.replace)
         for file in wrong:  # by itself: it may be the depot's bytes that are damaged
             await self._fetch_one(client, file)
 
-    async def _fetch_one(self, client: RetryingClient, file: Fetched) -> None:
+    async def _fetch_one(self, client: RetryingClient, file: FetchedFile) -> None:
         bar = self._display.bar(file.path, file.entry.size)
         first: int | None = None
 
@@ -225,7 +225,7 @@ class Fetching(Transfer[Fetched]):
                 if self._skip(file, md5):
                     return
             entry = await client.download(
-                file.entry.id, file.path, self._wish.replace, progress=progress
+                file.entry.id, file.path, self._options.replace, progress=progress
             )
         except Exception as error:
             self._failed(file.path, file.path, error, **_fields(file))
@@ -235,22 +235,22 @@ class Fetching(Transfer[Fetched]):
             bar.end()
             self._display.through()
 
-    # What came of it
+    # Reporting
 
-    def _fetched(self, file: Fetched, received: int) -> None:
+    def _fetched(self, file: FetchedFile, received: int) -> None:
         del self._files[file.path]
-        self._tally.done += 1
-        self._tally.moved += received
+        self._summary.done += 1
+        self._summary.moved += received
         self._tell(file, "fetched", received)
 
-    def _say_what_would_be(self, files: Sequence[Fetched]) -> None:
+    def _list_planned(self, files: Sequence[FetchedFile]) -> None:
         for file in files:
             del self._files[file.path]
-            self._tally.done += 1
-            self._tally.moved += file.entry.size
+            self._summary.done += 1
+            self._summary.moved += file.entry.size
             self._tell(file, "planned", 0)
 
-    def _tell(self, file: Fetched, status: str, received: int) -> None:
+    def _tell(self, file: FetchedFile, status: str, received: int) -> None:
         self._output.result(
             f"{file.entry.id}  {self._output.shown(file.path)}",
             event=status,
@@ -263,5 +263,5 @@ class Fetching(Transfer[Fetched]):
         )
 
 
-def _fields(file: Fetched | Wanted) -> dict[str, object]:
+def _fields(file: FetchedFile | RemoteFile) -> dict[str, object]:
     return {"id": file.entry.id, "name": file.entry.name}

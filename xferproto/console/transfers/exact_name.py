@@ -1,4 +1,4 @@
-"""What an id or an exact name stands for, where it must not stand for more."""
+"""The contents with an id or an exact name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 async def named(client: RetryingClient, name: str) -> list[Entry]:
     """
-    The entries of exactly this name, one for each content; maybe none.
+    Return the entries of exactly this name, one for each content.
 
     @raise AnswerTooLong: there are more than can be kept.
     """
@@ -34,13 +34,13 @@ async def statuses(
     client: RetryingClient, what: str, note: Callable[[str], None], meant: Meant = None
 ) -> list[Status]:
     """
-    All that is known of an id, or else of each content that has this name.
+    Return the status of the content with this id, or else of each content with this name.
 
-    @param note: told where an id is a name too.
-    @param meant: what the argument is, where it may not be either.
+    @param note: called if an id is a name too.
+    @param meant: whether the argument is an id or a name; None for either.
     @raise NoSuchFile: there is none.
     @raise AnswerTooLong: they have more names than can be kept.
-    @raise Corrupt: it is the id of a content that is known to be damaged.
+    @raise Corrupt: the content with this id is known to be damaged.
     """
     if (status := await status_of(client, what, meant, note)) is not None:
         return [status]

@@ -1,4 +1,4 @@
-"""The hashes of files that are here, computed before anything is sent or fetched."""
+"""Hash local files, before anything is sent or fetched."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from xferproto.console.transfers.spool import READ_SIZE
 from xferproto.threads.executor import Executor, undone_if_cancelled
-from xferproto.transfer.sender import BLOCK
 
 HANDOFF = 8
-"""The blocks that are hashed in one go on a thread; between two goes it may be cancelled."""
+"""Blocks that are hashed in one handoff to a thread; between two, hashing can be cancelled."""
 
 Algorithm = Literal["md5", "sha256"]
 
 
 async def hash_file(
-    executor: Executor, path: str, algorithm: Algorithm, told: Callable[[int], None]
+    executor: Executor, path: str, algorithm: Algorithm, progress: Callable[[int], None]
 ) -> str:
     """
-    The hash of a file as it is now; of one that is being written, that of a mixture.
+    Hash a file as it is now.
 
-    @param told: told how many bytes are hashed.
+    @param progress: called with how many bytes are hashed.
     @return: lower-case hex digits.
-    @raise OSError: it can't be read.
+    @raise OSError: the file can't be read.
     """
     opening = executor.run(_Hashed, path, algorithm)
     hashed = await undone_if_cancelled(opening, lambda opened: opened.close())
     try:
         while await executor.run(hashed.advance):
-            told(hashed.position)
+            progress(hashed.position)
         return hashed.digest.hexdigest()
     finally:
         hashed.close()
@@ -39,9 +39,9 @@ async def hash_file(
 
 class _Hashed:
     """
-    A file that is read and hashed step by step. Blocks.
+    Read and hash a file step by step. Blocks.
 
-    @ivar position: how many bytes it was.
+    @ivar position: how many bytes are hashed.
     """
 
     def __init__(self, path: str, algorithm: Algorithm) -> None:
@@ -49,13 +49,13 @@ class _Hashed:
         self.digest = hashlib.new(algorithm, usedforsecurity=False)
         self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         self._closed = False
-        self._lock = threading.Lock()  # who cancels closes it while a step is out
+        self._lock = threading.Lock()  # a cancellation may close it during a step
 
     def advance(self) -> bool:
-        """Go on; whether there was anything left."""
+        """Hash the next blocks, and return whether there were any."""
         with self._lock:
             for _ in range(HANDOFF):
-                block = b"" if self._closed else os.pread(self._fd, BLOCK, self.position)
+                block = b"" if self._closed else os.pread(self._fd, READ_SIZE, self.position)
                 if not block:
                     return False
                 self.digest.update(block)
@@ -69,7 +69,7 @@ class _Hashed:
 
 
 def hash_small(paths: Sequence[str]) -> list[str | None]:
-    """The MD5 of each of some small files, None of those that can't be read. Blocks."""
+    """Return the MD5 of each small file, None for those that can't be read. Blocks."""
     hashes: list[str | None] = []
     for path in paths:
         try:

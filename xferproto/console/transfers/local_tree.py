@@ -1,4 +1,4 @@
-"""What is to be sent: the files below the paths that were named, and what they will be called."""
+"""The local files to send, and their names in the depot."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from xferproto.client.connection import to_wire
-from xferproto.model.errors import BadName, RequestError
-from xferproto.model.names import parse_name
+from xferproto.model.errors import RequestError
+from xferproto.model.names import check_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +17,9 @@ class LocalFile:
     """
     A file to be sent.
 
-    @ivar path: where it is.
-    @ivar name: what it will be called in the depot.
-    @ivar size: its bytes, as it was found.
+    @ivar path: its path.
+    @ivar name: its name in the depot.
+    @ivar size: its size in bytes, when it was found.
     """
 
     path: str
@@ -31,10 +30,10 @@ class LocalFile:
 @dataclass(frozen=True, slots=True)
 class Refused:
     """
-    What can't be sent.
+    A file that can't be sent.
 
-    @ivar path: where it is.
-    @ivar error: why; C{OSError} or a L{RequestError}.
+    @ivar path: its path.
+    @ivar error: the reason: C{OSError} or a L{RequestError}.
     """
 
     path: str
@@ -44,9 +43,9 @@ class Refused:
 @dataclass(frozen=True, slots=True)
 class LeftOut:
     """
-    What is not sent, by rule.
+    An entry that is not sent, by rule.
 
-    @ivar path: where it is.
+    @ivar path: its path.
     @ivar kind: what it is: C{symbolic link}, C{empty directory}, C{special file} or
         C{excluded path}.
     """
@@ -65,9 +64,9 @@ EXCLUDED = "excluded path"
 
 def first_name(path: str) -> str:
     """
-    What the names of the files at a path begin with: its last component.
+    Return the first component of the names of the files at a path: the path's last component.
 
-    C{.} and C{..} have none: what is in them is called as it is there.
+    C{.} and C{..} have none: the names of the files in them begin below.
     """
     last = os.path.basename(path.rstrip("/"))
     return "" if last in (".", "..") else last
@@ -75,7 +74,7 @@ def first_name(path: str) -> str:
 
 def matches(relative: str, patterns: Sequence[str]) -> bool:
     """
-    Whether a path fits any of some patterns, with C{*}, C{?} and C{[…]} as in the shell.
+    Whether a path matches any of some patterns, with C{*}, C{?} and C{[…]} as in the shell.
 
     @param relative: a path below a directory.
     @param patterns: one with a slash is for the path; one without for its last component.
@@ -94,12 +93,12 @@ def found_at(
     excluded: Callable[[str], bool] = lambda relative: False,
 ) -> Iterator[Found]:
     """
-    The files at a path, in the order of their names. Blocks.
+    Find the files at a path, in the order of their names. Blocks.
 
-    @param path: a file, or a directory with all in it; a link is followed here.
-    @param first: the file's name, or what the directory's becomes; empty to have none.
+    @param path: a file, or a directory with everything in it; a link is followed here.
+    @param first: the first component of the names; empty for none.
     @param follow: whether to follow links within a directory.
-    @param excluded: whether a path below a directory is left out, with all that is in it.
+    @param excluded: whether a path below a directory is left out, with everything in it.
     """
     try:
         status = os.stat(path)
@@ -143,7 +142,7 @@ def _below(
                 yield LeftOut(entry.path, LINK)
                 continue
             status = entry.stat()
-        except OSError as error:  # it has gone, or is a link to nothing or to itself
+        except OSError as error:  # it is gone, or is a link to nothing or to itself
             yield Refused(entry.path, error)
             continue
         identity = (status.st_dev, status.st_ino)
@@ -152,9 +151,9 @@ def _below(
         elif not stat.S_ISDIR(status.st_mode):
             yield LeftOut(entry.path, SPECIAL)
         elif identity in above:
-            yield LeftOut(entry.path, LINK)  # to a directory that it is in
+            yield LeftOut(entry.path, LINK)  # to a directory above it
         elif isinstance(named := _named(entry.path, name, 0), Refused):
-            yield named  # for all that is in it
+            yield named  # for everything in it
         else:
             yield from _below(
                 entry.path, name, f"{relative}/", follow, excluded, (*above, identity)
@@ -163,9 +162,7 @@ def _below(
 
 def _named(path: str, name: str, size: int) -> LocalFile | Refused:
     try:
-        parse_name(to_wire(name))
+        check_name(name)
     except RequestError as error:
         return Refused(path, error)
-    except UnicodeEncodeError:
-        return Refused(path, BadName("A name is UTF-8; rename the file."))
     return LocalFile(path, name, size)

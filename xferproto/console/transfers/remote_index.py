@@ -1,4 +1,4 @@
-"""What a depot has already under the names of files that are to be sent."""
+"""The entries that a depot has under the names of files to be sent."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ LISTINGS = 32
 """The most listings that are asked for; beyond them, one of what all names begin with."""
 
 
-class Known:
-    """The entries of some names; none before they are looked for."""
+class RemoteIndex:
+    """Keep the entries of some names; there are none before L{look_for}."""
 
     def __init__(self) -> None:
         self._listed = _Contents(())
@@ -29,8 +29,8 @@ class Known:
 
         @param prefixes: every name begins with one of them.
         @raise AnswerTooLong: it has more contents of them than can be kept.
-        @raise Denied: we may not list.
-        @raise LoginRequired: strangers may not.
+        @raise Denied: the user may not list.
+        @raise LoginRequired: nobody may list without a login.
         """
         beginnings = sorted(set(prefixes))
         if len(beginnings) > LISTINGS:
@@ -42,19 +42,21 @@ class Known:
         self._listed, self._damaged = listed, damaged
 
     def of_size(self, name: str, size: int) -> list[Entry]:
-        """The contents of a name that have this size."""
+        """Return the contents of a name that have this size."""
         return [entry for entry in self._listed.of(name) if entry.size == size]
 
     def besides(self, entry: Entry) -> list[Entry]:
-        """The other contents of an entry's name, damaged ones too."""
+        """Return the other contents of an entry's name, including damaged ones."""
         named = [*self._listed.of(entry.name), *self._damaged.of(entry.name)]
         return [one for one in named if one.id != entry.id]
 
 
 class _Contents:
     """
-    The contents of some names, each once. One for each name is always kept, for the names are
-    known here; the others are counted, for they are as many as the depot says.
+    Keep the contents of some names, each once.
+
+    The first content of each name is always kept, as the names are in memory anyway. The number of
+    the others depends on the depot, so it is limited.
 
     @param names: those that are kept.
     """
@@ -79,7 +81,7 @@ class _Contents:
             others[entry] = None
 
     def of(self, name: str) -> list[Entry]:
-        """Those of a name, in the order in which they came."""
+        """Return the contents of a name, in the order in which they came."""
         if (first := self._first.get(name)) is None:
             return []
         return [first, *self._others.get(name, ())]

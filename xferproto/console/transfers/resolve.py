@@ -1,4 +1,4 @@
-"""Which files of a depot an argument stands for, and what they are called here."""
+"""The files of a depot that an argument of a command means."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from xferproto.model.escape import quoted
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RemoteFile:
     """
-    A file to be fetched.
+    A file of the depot.
 
-    @ivar entry: what the depot knows of it.
-    @ivar relative: what it is called below the directory that gets it: its name without the
+    @ivar entry: its id, name and size.
+    @ivar relative: its path below the directory that it is fetched to: its name without the
         directories above the one that was asked for.
-    @ivar damaged: whether its stored bytes are known to be: it can't be fetched.
+    @ivar damaged: whether its stored bytes are known to be damaged: it can't be fetched.
     """
 
     entry: Entry
@@ -29,31 +29,32 @@ class Wanted:
     damaged: bool = False
 
 
-async def wanted(
+async def resolve(
     client: Depot, what: str, note: Callable[[str], None], meant: Meant = None
-) -> list[Wanted]:
+) -> list[RemoteFile]:
     """
-    The files that an argument stands for: those of an id, else of a name, else all that are below
-    a directory of this name, else all whose names begin so. Nothing at all stands for every file.
+    Return the files that an argument means: the one with this id, else with this name, else all
+    below a directory of this name, else all whose names begin with it. An empty argument means
+    every file.
 
-    Where a name has several contents, it is the one whose bytes were stored last; but a damaged one
-    where there is one, for nobody knows whether an older one is meant.
+    If a name has several contents, the one that was stored last is meant; but if one of them is
+    damaged, that one, as nobody knows whether an older one would do.
 
-    @param note: told of names with several contents, and of an id that is a name too.
-    @param meant: what the argument is, where it may not be either.
-    @return: one for each name, in name order; never empty.
-    @raise NoSuchFile: nothing is stored under it.
-    @raise Corrupt: it is the id of a content that is known to be damaged.
+    @param note: called with a note about names with several contents, and an id that is a name too.
+    @param meant: whether the argument is an id or a name; None for either.
+    @return: one file for each name, in name order; never empty.
+    @raise NoSuchFile: there is no such file.
+    @raise Corrupt: the argument is the id of a content that is known to be damaged.
     """
     if (status := await status_of(client, what, meant, note)) is not None:
-        return [Wanted(status.entries[0], _last(status.entries[0].name))]
+        return [RemoteFile(status.entries[0], _last_component(status.entries[0].name))]
     entries, damaged = await list_all(client, what)
     found = among(entries, what)
     if not found and what:
         raise NoSuchFile(f"Nothing is stored under {quoted(what)}.")
     above = what.rstrip("/").rpartition("/")[0]
     return [
-        Wanted(
+        RemoteFile(
             entry,
             entry.name.removeprefix(f"{above}/") if above else entry.name,
             entry in damaged,
@@ -63,7 +64,7 @@ async def wanted(
 
 
 def among(entries: Iterable[Entry], what: str) -> list[Entry]:
-    """Of the entries whose names begin so, those that it stands for when it is not an id."""
+    """Of the entries whose names begin with an argument, return those that it means as a name."""
     below = what if what.endswith("/") else f"{what}/"
     named, inside, beginning = [], [], []
     for entry in entries:
@@ -82,7 +83,7 @@ async def _newest(
     damaged: Collection[Entry],
     note: Callable[[str], None],
 ) -> list[Entry]:
-    """One entry for each name: a damaged one, or that of the content that was stored last."""
+    """Return one entry for each name: a damaged one, or the one that was stored last."""
     contents: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         contents[entry.name].append(entry)
@@ -105,5 +106,5 @@ async def _newest(
     return chosen
 
 
-def _last(name: str) -> str:
+def _last_component(name: str) -> str:
     return name.rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""What storing and fetching have in common: how they begin, fail and end."""
+"""What C{put} and C{get} have in common: how a transfer begins, fails and ends."""
 
 from __future__ import annotations
 
@@ -8,36 +8,28 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectError, DNSLookupError
 
 from xferproto.console.session import Session
-from xferproto.console.transfers.summary import Tally
+from xferproto.console.transfers.summary import Summary
 from xferproto.console.ui.advice import Unreachable
 from xferproto.console.ui.progress import Display, Nothing
-from xferproto.model.errors import (
-    CertificateError,
-    ConnectionCut,
-    Denied,
-    Insecure,
-    LoginRequired,
-    TLSFailed,
-    UnexpectedReply,
-)
+from xferproto.model.errors import RequestError, Scope, XferError
 
 F = TypeVar("F")
 
-OF_ALL = (
-    *(CancelledError, Unreachable, ConnectError, DNSLookupError, ConnectionCut),
-    *(UnexpectedReply, BrokenPipeError),
-    *(CertificateError, TLSFailed, LoginRequired, Denied, Insecure),
-)
-"""What is wrong with the depot, or with who asks, and not with a file."""
+_OF_ALL = (CancelledError, Unreachable, ConnectError, DNSLookupError, BrokenPipeError)
+"""What ends a whole command, and is no error of xfer's own."""
 
 
 def is_of_all(error: BaseException) -> bool:
-    """Whether what a file failed with is in the way of every other file too."""
-    return isinstance(error, OF_ALL)
+    """Return whether every other file would fail with the same error."""
+    if isinstance(error, RequestError):  # an answer: what it closes is connected again
+        return error.scope is Scope.SERVER
+    if isinstance(error, XferError) and error.scope is not Scope.REQUEST:
+        return True
+    return isinstance(error, _OF_ALL)
 
 
 def new_display(session: Session) -> Display:
-    """Bars where they are wanted."""
+    """Return progress bars, if they are to be shown."""
     if not session.settings.progress:
         return Nothing()
     from xferproto.console.ui.progress_bars import Terminal
@@ -47,13 +39,13 @@ def new_display(session: Session) -> Display:
 
 class Transfer(Generic[F]):
     """
-    One call of put or get.
+    Run one put or get.
 
     @cvar ACTION: what it is called.
     @cvar DONE: what it does with files, with bytes, and what it finds; for the summary.
-    @cvar INTERRUPTED: what is told after Ctrl-C.
+    @cvar INTERRUPTED: the message after Ctrl-C.
     @param session: where it runs.
-    @param dry_run: whether nothing is to be carried.
+    @param dry_run: whether nothing is to be transferred.
     """
 
     ACTION: ClassVar[str]
@@ -63,51 +55,57 @@ class Transfer(Generic[F]):
     def __init__(self, session: Session, dry_run: bool) -> None:
         self._session = session
         self._dry_run = dry_run
+        self._at = ""
+        """The file whose failure ended the transfer."""
         self._output = session.output
         self._display = new_display(session)
-        self._tally = Tally()
+        self._summary = Summary()
         self._files: dict[str, F] = {}
-        """What is left to be done, by what is unique of each."""
+        """The files that are left to be done, each by a unique key."""
 
     async def run(self) -> None:
-        """Do it. What can't be carried is told, and the rest goes on where it can."""
+        """Transfer all files; report those that fail, and go on with the others."""
         self._session.interrupted = self.INTERRUPTED
         try:
-            await self._carry()
+            await self._transfer()
         except (CancelledError, BrokenPipeError):
             raise
         except Exception as error:
-            self._output.failed("", error)
+            refused = isinstance(error, RequestError)
+            self._output.failed(self._at if refused else "", error)
         finally:
             self._display.close()
-            self._tally.unfinished = len(self._files)
+            self._summary.unfinished = len(self._files)
             done, moved, present = self.DONE
             done = f"would be {done}" if self._dry_run else done
             self._output.summary(
-                self._tally.text(done, moved, present), action=self.ACTION, **self._tally.fields()
+                self._summary.text(done, moved, present),
+                action=self.ACTION,
+                **self._summary.fields(),
             )
 
-    async def _carry(self) -> None:
+    async def _transfer(self) -> None:
         """
-        Find all, and carry it.
+        Find all files, and transfer them.
 
-        @raise Exception: no more can be carried.
+        @raise Exception: no other file can be transferred.
         """
         raise NotImplementedError
 
     def _failed(self, key: str, what: str, error: Exception, **fields: object) -> None:
         """
-        A file could not be carried.
+        Report that a file could not be transferred.
 
-        @param key: the file's in what is left to be done.
-        @raise Exception: the error, where no other file could be either.
+        @param key: the file's key in what is left to be done.
+        @raise Exception: the error, if no other file could be transferred either.
         """
         if is_of_all(error):
+            self._at = what
             raise error
         del self._files[key]
         self._fail(what, error, **fields)
 
     def _fail(self, what: str, error: Exception, **fields: object) -> None:
-        """Tell what can't be carried, and why."""
-        self._tally.failed += 1
+        """Report what can't be transferred, and why."""
+        self._summary.failed += 1
         self._output.failed(what, error, action=self.ACTION, **fields)

@@ -1,4 +1,4 @@
-"""Standard input, put aside until its end: an upload says its size first."""
+"""Copy standard input to a file, because an upload declares its size first."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from xferproto.console.transfers.local_tree import LocalFile, Refused
-from xferproto.transfer.sender import BLOCK
+
+READ_SIZE = 1024 * 1024
+"""The most bytes that are read from a file at once."""
 
 
 class Spool:
     """
-    A file of its own for what comes on standard input, below TMPDIR; gone when it is closed.
+    Copy standard input to a temporary file below TMPDIR, which is removed when it is closed.
 
-    @param reactor: hears of the end.
+    @param reactor: its thread gets the result.
     @ivar path: of the file.
-    @raise OSError: it can't be made.
+    @raise OSError: the file can't be made.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -30,7 +32,7 @@ class Spool:
         self._file = os.fdopen(fd, "wb", buffering=0)  # which the thread closes
 
     async def named(self, name: str) -> LocalFile | Refused:
-        """All that comes, as a file of this name."""
+        """Return all of standard input as a file of this name."""
         try:
             size = await self._filled()
         except OSError as error:
@@ -39,9 +41,9 @@ class Spool:
 
     def _filled(self) -> Deferred[int]:
         """
-        Copy all that comes; fires with its size.
+        Copy all of standard input; fires with its size.
 
-        On a thread that nobody waits for: there is no way to have it give up a read.
+        The thread is not waited for, as its read can't be interrupted.
         """
         filled: Deferred[int] = Deferred(lambda _: self.close())
 
@@ -70,7 +72,7 @@ class Spool:
         if sys.stdin is None:
             raise OSError(None, "standard input is closed", "-")
         size = 0
-        while not self._closed and (block := os.read(sys.stdin.fileno(), BLOCK)):
+        while not self._closed and (block := os.read(sys.stdin.fileno(), READ_SIZE)):
             view = memoryview(block)
             while view:
                 view = view[self._file.write(view) :]
@@ -78,7 +80,7 @@ class Spool:
         return size
 
     def close(self) -> None:
-        """Remove it; may be called again."""
+        """Remove the file; may be called again."""
         if not self._closed:
             self._closed = True
             os.unlink(self.path)

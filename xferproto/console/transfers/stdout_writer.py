@@ -1,4 +1,4 @@
-"""What C{xfer get -o -} does: pours contents out, each when it is proven."""
+"""Downloads to standard output: C{xfer get -o -}."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from xferproto.client.connection import Progress
+from xferproto.client.callbacks import Progress
 from xferproto.console.session import Session
 from xferproto.console.transfers.ambiguity import Meant
-from xferproto.console.transfers.resolve import Wanted, wanted
+from xferproto.console.transfers.resolve import RemoteFile, resolve
 from xferproto.console.transfers.run import new_display
+from xferproto.console.transfers.spool import READ_SIZE
 from xferproto.console.ui.progress import RECEIVING, Bar
 from xferproto.model.errors import Corrupt
 from xferproto.model.escape import quoted
-from xferproto.transfer.sender import BLOCK
 
 
-class Pouring:
+class StdoutWriter:
     """
-    Writes files to standard output, one after the other, in the order in which they were asked for.
+    Write files to standard output, one after the other, in the order in which they were asked for.
 
-    Each is fetched to a file below TMPDIR first: no byte is written before all of them are proven.
+    Each is fetched to a temporary file first: no byte of it is written before its hash is right.
 
     @param session: where it runs.
     @param whats: ids, names, directories of names, or beginnings of names.
-    @param meant: what they are, where they may not be either.
+    @param meant: whether C{whats} are ids or names; None for either.
     """
 
     def __init__(self, session: Session, whats: Sequence[str], meant: Meant = None) -> None:
@@ -38,16 +38,16 @@ class Pouring:
 
     async def run(self) -> None:
         """
-        Do it.
+        Write all files.
 
-        @raise Exception: one can't be fetched; then nothing of it, and of the ones behind it, was
+        @raise Exception: one can't be fetched; then nothing of it, nor of those after it, was
             written.
         """
         session = self._session
         client = session.client()
-        found: list[Wanted] = []
+        found: list[RemoteFile] = []
         for what in self._whats:
-            found += await wanted(client, what, session.output.note, self._meant)
+            found += await resolve(client, what, session.output.note, self._meant)
         display = new_display(session)
         directory = Path(tempfile.mkdtemp(prefix="xfer-"))
         try:
@@ -60,17 +60,17 @@ class Pouring:
                 bar.phase(RECEIVING, one.entry.size)
                 await client.download(one.entry.id, path, progress=_shown(bar))
                 bar.end()
-                await self._pour(path)
+                await self._write(path)
                 display.through()
         finally:
             display.close()
             shutil.rmtree(directory, ignore_errors=True)
 
-    async def _pour(self, path: Path) -> None:
+    async def _write(self, path: Path) -> None:
         """Write a file to standard output, and remove it."""
         run = self._session.executor.run
         with path.open("rb") as file:
-            while await run(_pour_block, file):  # between two it may be cancelled
+            while await run(_write_block, file):  # between two it may be cancelled
                 pass
         path.unlink()
 
@@ -79,9 +79,9 @@ def _shown(bar: Bar) -> Progress:
     return lambda done, size: bar.at(done)
 
 
-def _pour_block(file: BinaryIO) -> int:
-    """Write the next block to standard output; its length. Blocks."""
-    block = file.read(BLOCK)
+def _write_block(file: BinaryIO) -> int:
+    """Write the next block to standard output, and return its length. Blocks."""
+    block = file.read(READ_SIZE)
     sys.stdout.buffer.write(block)
     sys.stdout.buffer.flush()
     return len(block)

@@ -1,4 +1,4 @@
-"""What came of the files of one call, and the sentence that says so at its end."""
+"""The summary of a C{put} or C{get}: counts of files and bytes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from xferproto.model.units import readable_size
 
 
 @dataclass(slots=True)
-class Tally:
+class Summary:
     """
-    The count of files by what came of them.
+    Count files by their outcome.
 
-    @ivar done: those that were carried, or were there already under another name.
+    @ivar done: those that were transferred, or were there already under another name.
     @ivar moved: the bytes that went over the wire for them.
     @ivar present: those that were there already.
     @ivar kept: the bytes of these.
-    @ivar failed: those that could not be carried, and the paths and names that led to none.
+    @ivar failed: those that could not be transferred, and the paths and names without a file.
     @ivar unfinished: those that are left to be done, where the whole ended early.
-    @ivar left_out: what is not carried by rule, by kind.
+    @ivar left_out: what is not transferred by rule, by kind.
     """
 
     done: int = 0
@@ -31,7 +31,7 @@ class Tally:
     left_out: Counter[str] = field(default_factory=Counter)
 
     def fields(self) -> dict[str, object]:
-        """The counts for a program."""
+        """Return the counts as JSON fields."""
         return {
             "files": self.done + self.present + self.failed + self.unfinished,
             "done": self.done,
@@ -45,11 +45,11 @@ class Tally:
 
     def text(self, done: str, moved: str, present: str) -> str:
         """
-        The counts for people.
+        Return the counts as a line of text.
 
         @param done: what was done with files, as in C{stored}.
         @param moved: what was done with bytes, as in C{sent}.
-        @param present: how those that were there already are called.
+        @param present: the words for those that were there already.
         """
         parts = []
         if self.done or not self.present:

@@ -1,4 +1,4 @@
-"""Many files over several connections at once."""
+"""Transfers of many files, over several connections at once."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from xferproto.console.transfers.connections import Jobs
 F = TypeVar("F")
 
 SHARE = 512
-"""Small files that are worth a connection of their own."""
+"""The number of small files that justifies one more connection."""
 
 
-class Carrier(Generic[F]):
+class TransferPool(Generic[F]):
     """
-    Carries files over as many connections as are worth it.
+    Transfer files over as many connections as are worthwhile.
 
     Half of the connections begin with the small files, half with the large ones, so that neither
-    wait for the others; a connection that has none of its kind left helps with the other.
+    wait for the others. A connection that has none of its kind left helps with the other kind.
 
     @param session: makes connections, and says how many there may be.
-    @param many: carries small files over a connection, taking them as it goes.
-    @param one: carries a large file.
-    @param unfinished: whether a file that was taken is still to be carried.
+    @param many: transfers small files over a connection, taking them one by one.
+    @param one: transfers a large file.
+    @param unfinished: whether a file that was taken is still to be transferred.
     """
 
     def __init__(
@@ -44,13 +44,13 @@ class Carrier(Generic[F]):
         self._large: deque[F] = deque()
         self._small_first = False
 
-    async def carry(self, client: RetryingClient, small: Sequence[F], large: Sequence[F]) -> None:
+    async def run(self, client: RetryingClient, small: Sequence[F], large: Sequence[F]) -> None:
         """
-        Carry all of them.
+        Transfer all of these files.
 
         @param client: of the first connection.
-        @raise Exception: what C{many} or C{one} raised, unless it is about their connection alone;
-            the others are given up then.
+        @raise Exception: what C{many} or C{one} raised, unless the error concerns their connection
+            alone; then the other files are given up.
         """
         self._small.extend(small)
         self._large.extend(large)
@@ -62,14 +62,18 @@ class Carrier(Generic[F]):
         self._small_first = small_first = not self._small_first
         while self._small or self._large:
             if self._small and (small_first or not self._large):
-                await self._putting_back(self._small, lambda files: self._many(client, files))
+                await self._put_back_unfinished(
+                    self._small, lambda files: self._many(client, files)
+                )
             else:
-                await self._putting_back(self._large, lambda files: self._one(client, next(files)))
+                await self._put_back_unfinished(
+                    self._large, lambda files: self._one(client, next(files))
+                )
 
-    async def _putting_back(
-        self, files: deque[F], carry: Callable[[Iterator[F]], Awaitable[None]]
+    async def _put_back_unfinished(
+        self, files: deque[F], transfer: Callable[[Iterator[F]], Awaitable[None]]
     ) -> None:
-        """Carry files as they are taken; where that fails, put back what was not carried."""
+        """Transfer files as they are taken; if that fails, put back what was not transferred."""
         taken: list[F] = []
 
         def take() -> Iterator[F]:
@@ -78,7 +82,7 @@ class Carrier(Generic[F]):
                 yield taken[-1]
 
         try:
-            await carry(take())
+            await transfer(take())
         except BaseException:
             files.extendleft(filter(self._unfinished, reversed(taken)))
             raise

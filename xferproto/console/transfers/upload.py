@@ -1,4 +1,4 @@
-"""What C{xfer put} does: finds files, skips those that the depot has, sends the others."""
+"""Uploads: C{xfer put} finds files, skips those that the depot has, and sends the others."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from xferproto.console.transfers.local_tree import (
     found_at,
     matches,
 )
-from xferproto.console.transfers.remote_index import Known
+from xferproto.console.transfers.remote_index import RemoteIndex
 from xferproto.console.transfers.run import Transfer
 from xferproto.console.transfers.spool import Spool
-from xferproto.console.transfers.transfer_pool import Carrier
+from xferproto.console.transfers.transfer_pool import TransferPool
 from xferproto.console.ui.advice import LocalRefusal
 from xferproto.console.ui.progress import COMPARING, HASHING, SENDING, SERVER_CHECKS, Bar
 from xferproto.model.entry import Entry
@@ -34,16 +34,16 @@ from xferproto.model.errors import Denied, LoginRequired, NoSuchFile
 from xferproto.model.escape import quoted
 
 BATCH = 256
-"""Files that are looked at, or hashed where they are small, in one go on a thread."""
+"""Files that are listed, or hashed if they are small, in one handoff to a thread."""
 
 
 @dataclass(frozen=True)
-class Wish:
+class PutOptions:
     """
-    What was asked for.
+    The options of C{xfer put}.
 
     @ivar paths: files and directories, or C{-}.
-    @ivar name: what the only one of them is called, or None.
+    @ivar name: the name to store the only path under, or None.
     @ivar prefix: goes before all names, without the slash; may be empty.
     @ivar follow: whether links in directories are followed.
     @ivar exclude: patterns of what is left out of directories.
@@ -66,58 +66,57 @@ class Wish:
         return matches(relative, self.exclude)
 
 
-class Sending(Transfer[LocalFile]):
+class Upload(Transfer[LocalFile]):
     """
-    Stores what was asked for.
+    Store files.
 
     @param session: where it runs.
-    @param wish: what was asked for.
     """
 
     ACTION = "put"
     DONE = ("stored", "sent", "there already")
     INTERRUPTED = (
-        "stopped: what was told of is stored; give the same command again to go on: nothing is "
-        "sent twice, and large files go on where they were"
+        "stopped: the files listed above are stored; give the same command again to go on: it "
+        "sends nothing twice, and resumes large files"
     )
 
-    def __init__(self, session: Session, wish: Wish) -> None:
-        super().__init__(session, wish.dry_run)
-        self._wish = wish
-        self._known = Known()
+    def __init__(self, session: Session, options: PutOptions) -> None:
+        super().__init__(session, options.dry_run)
+        self._options = options
+        self._remote = RemoteIndex()
         self._prefixes: set[str] = set()
         self._under_way: dict[str, Deferred[None]] = {}
         self._replaced: list[Entry] = []
         self._spool: Spool | None = None
 
-    async def _carry(self) -> None:
+    async def _transfer(self) -> None:
         try:
             await self._find()
             client = self._session.client()
             await self._look_for(client)
             await self._skip_small()
-            if self._wish.dry_run:
-                self._say_what_would_be()
+            if self._options.dry_run:
+                self._list_planned()
             else:
                 await self._send(client)
-                await self._forget_replaced(client)
+                await self._remove_replaced(client)
         finally:
             if self._spool is not None:
                 self._spool.close()
 
-    # What there is
+    # Finding files
 
     async def _find(self) -> None:
         """Find all files, and refuse what can't be stored."""
-        for path in self._wish.paths:
-            first = self._wish.name or first_name(path)
-            if self._wish.prefix:
-                first = f"{self._wish.prefix}/{first}" if first else self._wish.prefix
+        for path in self._options.paths:
+            first = self._options.name or first_name(path)
+            if self._options.prefix:
+                first = f"{self._options.prefix}/{first}" if first else self._options.prefix
             if path == STDIN:
                 self._spool = Spool(self._session.reactor)
                 self._take(await self._spool.named(first), first)
                 continue
-            found = found_at(path, first, self._wish.follow, self._wish.excluded)
+            found = found_at(path, first, self._options.follow, self._options.excluded)
             while batch := await self._session.executor.run(_next, found):
                 for one in batch:
                     self._take(one, first)
@@ -127,13 +126,13 @@ class Sending(Transfer[LocalFile]):
 
     def _take(self, found: Found, first: str) -> None:
         if isinstance(found, LeftOut):
-            self._tally.left_out[found.kind] += 1
+            self._summary.left_out[found.kind] += 1
         elif isinstance(found, Refused):
             self._fail(found.path, found.error, path=found.path)
         elif (other := self._files.get(found.name)) is not None:
             error = LocalRefusal(
-                f"it would be called {quoted(found.name)}, as {quoted(other.path)} will be",
-                "put it by itself, with another --prefix",
+                f"it would be called {quoted(found.name)}, as would {quoted(other.path)}",
+                "put it alone, with another --prefix",
             )
             self._fail(found.path, error, path=found.path)
         else:
@@ -142,18 +141,18 @@ class Sending(Transfer[LocalFile]):
             top, slash, _ = found.name.partition("/")
             self._prefixes.add(f"{first}/" if found.name != first and first else top + slash)
 
-    # What the depot has
+    # Comparing with the depot
 
     async def _look_for(self, client: RetryingClient) -> None:
-        """See what has these names in the depot, where it lets us."""
+        """List what the depot has under these names, if the user may list."""
         try:
-            await self._known.look_for(client, self._files, self._prefixes)
+            await self._remote.look_for(client, self._files, self._prefixes)
         except (Denied, LoginRequired):
-            if self._wish.replace:
+            if self._options.replace:
                 raise
 
     def _same_size(self, file: LocalFile) -> list[Entry]:
-        return self._known.of_size(file.name, file.size)
+        return self._remote.of_size(file.name, file.size)
 
     async def _skip_small(self) -> None:
         """Skip the small files that are there already."""
@@ -169,7 +168,7 @@ class Sending(Transfer[LocalFile]):
                 self._skip(file, md5)
 
     def _skip(self, file: LocalFile, md5: str | None) -> bool:
-        """Skip a file if the depot has it under its name; whether it has."""
+        """Skip a file if the depot has it under its name, and return whether it has."""
         for entry in self._same_size(file):
             if entry.id == md5:
                 self._display.through(file.size if file.size <= ONE_LINE else 0)
@@ -181,20 +180,20 @@ class Sending(Transfer[LocalFile]):
 
     async def _send(self, client: RetryingClient) -> None:
         files = list(self._files.values())
-        carrier = Carrier(
+        pool = TransferPool(
             self._session,
             self._send_many,
             self._send_one,
             lambda file: file.name in self._files,
         )
-        await carrier.carry(
+        await pool.run(
             client,
             [file for file in files if file.size <= ONE_LINE],
             [file for file in files if file.size > ONE_LINE],
         )
 
     async def _send_many(self, client: RetryingClient, files: Iterator[LocalFile]) -> None:
-        def told(name: str, outcome: Entry | Exception) -> None:
+        def on_result(name: str, outcome: Entry | Exception) -> None:
             file = self._files[name]
             self._display.through(file.size)
             if isinstance(outcome, Entry):
@@ -202,7 +201,7 @@ class Sending(Transfer[LocalFile]):
             else:
                 self._failed(file.name, file.path, outcome, path=file.path, name=file.name)
 
-        await client.upload_many(((file.path, file.name) for file in files), told)
+        await client.upload_many(((file.path, file.name) for file in files), on_result)
 
     async def _send_one(self, client: RetryingClient, file: LocalFile) -> None:
         bar = self._display.bar(file.path, file.size)
@@ -224,8 +223,8 @@ class Sending(Transfer[LocalFile]):
     async def _send_hashed(
         self, client: RetryingClient, file: LocalFile, bar: Bar
     ) -> tuple[Entry, int]:
-        """Send a large file under its hash: its entry, and how many bytes it took."""
-        if not self._wish.hash_first:
+        """Send a large file under its hash; return its entry, and how many bytes were sent."""
+        if not self._options.hash_first:
             return await self._send_under(client, file, bar, None)
         bar.phase(HASHING, file.size)
         sha256 = await hash_file(self._session.executor, file.path, "sha256", bar.at)
@@ -254,25 +253,25 @@ class Sending(Transfer[LocalFile]):
             if done == size:
                 bar.phase(SERVER_CHECKS, 0)
 
-        def waited(percent: int, what: str) -> None:
+        def on_wait(percent: int, what: str) -> None:
             bar.phase(SERVER_CHECKS, 100)
             bar.at(percent)
 
         entry = await client.upload(
-            Path(file.path), file.name, progress, token=token, waited=waited
+            Path(file.path), file.name, progress, token=token, on_wait=on_wait
         )
         return entry, entry.size - (first or 0)
 
-    # What came of it
+    # Reporting
 
     def _done(self, file: LocalFile, entry: Entry, status: str, sent: int) -> None:
         del self._files[file.name]
         if status == "present":
-            self._tally.present += 1
-            self._tally.kept += entry.size
+            self._summary.present += 1
+            self._summary.kept += entry.size
         else:
-            self._tally.done += 1
-            self._tally.moved += sent
+            self._summary.done += 1
+            self._summary.moved += sent
         path = STDIN if self._spool is not None and file.path == self._spool.path else file.path
         self._output.result(
             f"{entry.id}  {self._output.shown(entry.name)}",
@@ -284,21 +283,20 @@ class Sending(Transfer[LocalFile]):
             name=entry.name,
             size=entry.size,
         )
-        others = self._known.besides(entry)
-        if self._wish.replace:
+        others = self._remote.besides(entry)
+        if self._options.replace:
             self._replaced += others
         elif others:
             ids = ", ".join(one.id for one in others)
             self._output.note(
-                f"{quoted(entry.name)} has other content too: {ids}. "
-                "With --replace it would be removed."
+                f"{quoted(entry.name)} has other contents too: {ids}. --replace removes them."
             )
 
-    def _say_what_would_be(self) -> None:
+    def _list_planned(self) -> None:
         for file in list(self._files.values()):
             del self._files[file.name]
-            self._tally.done += 1
-            self._tally.moved += file.size
+            self._summary.done += 1
+            self._summary.moved += file.size
             self._output.result(
                 f"{self._output.shown(file.path)} -> {self._output.shown(file.name)}",
                 event="planned",
@@ -308,7 +306,7 @@ class Sending(Transfer[LocalFile]):
                 size=file.size,
             )
 
-    async def _forget_replaced(self, client: RetryingClient) -> None:
+    async def _remove_replaced(self, client: RetryingClient) -> None:
         """Remove what was stored under the same names before."""
         for entry in self._replaced:
             try:

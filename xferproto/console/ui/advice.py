@@ -1,4 +1,4 @@
-"""What went wrong, and what to do, as somebody at this command needs to hear it."""
+"""Explanations of failures: what went wrong, and what the user can do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from xferproto.model.errors import (
     AnswerTooLong,
     CertificateError,
     ConnectionCut,
+    Denied,
     HashMismatch,
+    LoginFailed,
+    LoginRequired,
     RequestError,
     SourceChanged,
     TargetExists,
@@ -45,90 +48,103 @@ class Explanation:
 REFUSALS: dict[str, tuple[str, str]] = {
     "bad-command": (
         "the depot does not know this request",
-        "its version may be older than this xfer's; ask whoever runs it",
+        "it may be older than this xfer; ask its administrator",
     ),
     "bad-details": (
-        "the depot does not take these details",
-        "its version may not be this xfer's; ask whoever runs it",
+        "the depot does not accept these details",
+        "its version may differ from this xfer's; ask its administrator",
     ),
     "bad-name": (
-        "this is no name that a depot stores",
-        "take a relative path in UTF-8, without . and .. in it (put: --name)",
+        "a depot can't store this name",
+        "use a relative path in UTF-8, without . and .. as components (put: --name)",
     ),
     "bad-id": (
-        "this is no id; that is 32 hexadecimal digits",
+        "this is not an id: an id has 32 hexadecimal digits",
         "xfer ls -l shows the ids",
     ),
     "bad-range": (
-        "what is here already is not the beginning of the stored file",
-        "remove the unfinished .part file, and start over",
+        "the unfinished file here is not the beginning of the stored file",
+        "remove the hidden .part file, and start over",
     ),
     "bad-token": (
-        "the depot does not take the mark to resume under",
-        "its version may not be this xfer's; ask whoever runs it",
+        "the depot does not accept this resume token",
+        "its version may differ from this xfer's; ask its administrator",
     ),
     "line-too-long": (
-        "the request was longer than the depot takes",
+        "the request is longer than the depot accepts",
         "choose a shorter name",
     ),
     "no-such-file": (
         "the depot has no such file",
-        "xfer ls shows what there is for you to see",
+        "xfer ls lists the files that you may see",
     ),
     "too-large": (
-        "the file is larger than the depot takes",
-        "send it in parts (split), or ask whoever runs the depot to take more",
+        "the file is larger than the depot accepts",
+        "send it in parts (split), or ask the depot's administrator for a larger limit",
     ),
     "no-space": (
-        "the depot has no room for it",
-        "remove something there, or try again when its operator has made room; what came is kept",
+        "the depot has no space for the file",
+        "remove files there, or try again when its administrator has made space; the part that was "
+        "sent is kept",
     ),
     "collision": (
-        "other content with the same MD5 is stored, and stays",
-        "pack the file, as with gzip or tar, so that it has another MD5",
+        "different content with the same MD5 is stored, and stays",
+        "pack the file with gzip or tar, so that it has another MD5",
     ),
     "corrupt": (
         "the stored bytes are damaged",
-        "put the file again if you have it, which heals it, or give it up (xfer rm); "
-        "and tell whoever runs the depot",
+        "put the file again to heal it, or remove it (xfer rm); and tell the depot's administrator",
     ),
     "busy": (
-        "the depot is busy, or somebody is sending this very file",
-        "try again in a minute, with fewer --jobs if it stays so",
+        "the depot is busy, or another connection is sending this file",
+        "try again in a minute; if it stays busy, use fewer --jobs",
     ),
     "login-required": (
-        "strangers may not do this",
+        "you may not do this without a login",
         "log in: give --user NAME, or put user into config.toml",
     ),
     "denied": (
-        "you may not do this, or the user or password is wrong",
-        "check --user and the password (xfer login), or ask whoever runs the depot for the right",
+        "you do not have the right to do this",
+        "ask the depot's administrator for the right, or log in as another user (xfer login)",
     ),
     "insecure": (
-        "a password would be readable on the way",
+        "others could read the password on its way",
         "connect with --tls",
     ),
     "quota-exceeded": (
         "the file would exceed your quota",
-        "remove files there (xfer rm), or ask whoever runs the depot for more",
+        "remove files there (xfer rm), or ask the depot's administrator for a larger quota",
     ),
     "timeout": (
-        "nothing came for too long",
-        "start it again: it goes on where it was",
+        "the depot received nothing for too long",
+        "start the command again: it resumes",
     ),
     "internal": (
-        "the depot failed, and its log says why",
-        "try again later, or tell whoever runs it",
+        "the depot failed; its log says why",
+        "try again later, or tell its administrator",
     ),
 }
 """For every symbol: the cause, and what to do."""
+
+NEEDED_RIGHTS = {
+    "put": "write (with --replace: list and delete too)",
+    "get": "list and read",
+    "ls": "list",
+    "stat": "list",
+    "verify": "list and read",
+    "rm": "list and delete",
+    "sums": "list",
+}
+"""The rights that a subcommand needs, as C{xfer-depot users} calls them."""
+
+LOGIN_ADVICE = "check --user and the password (xfer login); a depot without users accepts no login"
 
 _ERRNO: dict[int, str] = {
     errno.ENOENT: "check the spelling",
     errno.EACCES: "ask its owner for access, or choose another place",
     errno.EPERM: "ask its owner for access, or choose another place",
-    errno.ENOSPC: "make room on this disk, and start it again",
-    errno.EDQUOT: "make room within your quota on this disk, and start it again",
+    errno.ENOSPC: "free space on this disk, and start the command again",
+    errno.EDQUOT: "free space within your quota on this disk, and start the command again",
     errno.EROFS: "choose another place (-o)",
     errno.EISDIR: "name a file, or choose another place (-o)",
     errno.ENOTDIR: "choose another place (-o)",
@@ -140,9 +156,9 @@ _ERRNO: dict[int, str] = {
 
 class Unreachable(XferError):
     """
-    There was no connection to the depot at all, and no use in trying again at once.
+    The depot can't be reached, and there is no use in trying again at once.
 
-    @ivar reason: what the system said.
+    @ivar reason: the system's error.
     """
 
     def __init__(self, reason: BaseException) -> None:
@@ -151,12 +167,12 @@ class Unreachable(XferError):
 
 
 class HungUp(XferError):
-    """What is there takes a connection, and closes it without a word."""
+    """The server accepts a connection, and closes it without sending anything."""
 
 
 class LocalRefusal(XferError):
     """
-    What this command does not do with a file.
+    A command refuses something, without asking the depot.
 
     @ivar cause: why: a clause, safe to show.
     @ivar advice: what to do: a clause.
@@ -168,67 +184,72 @@ class LocalRefusal(XferError):
         self.advice = advice
 
 
-def explain(error: BaseException, server: str) -> Explanation:
+def explain(error: BaseException, server: str, command: str | None = None) -> Explanation:
     """
-    What went wrong, and what to do.
+    Explain a failure.
 
     @param server: what to call the depot.
+    @param command: the subcommand that failed, if known.
     """
     if isinstance(error, RequestError):
-        return _refused(error)
+        return _refused(error, command)
     if isinstance(error, Unreachable):
         if isinstance(error.reason, ValueError):
-            cause = f"can't reach {server}: that is no host name"
-            return Explanation(None, cause, "check the host's name (--host, -s)")
-        return explain(error.reason, server)
+            cause = f"can't reach {server}: this is not a host name"
+            return Explanation(None, cause, "check the host name (--host, -s)")
+        return explain(error.reason, server, command)
     if isinstance(error, LocalRefusal):
         return Explanation(None, error.cause, error.advice)
     if isinstance(error, XferError):
-        return Explanation(None, *_told(error, server))
+        return Explanation(None, *_own(error, server))
     return Explanation(None, *(_network(error, server) or _system(error)))
 
 
-def _refused(error: RequestError) -> Explanation:
+def _refused(error: RequestError, command: str | None) -> Explanation:
     known = REFUSALS.get(error.symbol)
     said = _clause(error.text)
     if known is None or isinstance(error, UnknownRequestError):
         return Explanation(
-            escaped(error.symbol), said, "this xfer may be too old to know more; see its newest"
+            escaped(error.symbol), said, "this xfer may be older than the depot; update it"
         )
     cause, advice = known
-    # Of its own accord a server says more than the table's sentence only where it knows more.
+    if isinstance(error, LoginFailed):
+        return Explanation(error.symbol, said, LOGIN_ADVICE)
+    if isinstance(error, Denied | LoginRequired) and command in NEEDED_RIGHTS:
+        cause = f"{cause}: xfer {command} needs the right to {NEEDED_RIGHTS[command]}"
+    # A server's text differs from the table's only if it knows more.
     if error.text not in {kind.advice for kind in REQUEST_ERRORS.values()}:
         cause = said
     return Explanation(error.symbol, cause, advice)
 
 
 def _clause(text: str) -> str:
-    """A server's sentence up to what it advises, which is for people who type the protocol."""
+    """Return a server's sentence without its advice, which is for people who type the protocol."""
     clause = text.partition("; ")[0].strip().removesuffix(".")
-    return _lower(escaped(clause[:LONGEST]) or "it does not say why")
+    return _lower(escaped(clause[:LONGEST]) or "no reason given")
 
 
 def _lower(text: str) -> str:
-    """A sentence as a clause: it begins in lower case, unless with an abbreviation."""
+    """Return a sentence as a clause: in lower case, unless it begins with an abbreviation."""
     return text if text[1:2].isupper() else text[:1].lower() + text[1:]
 
 
-def _told(error: XferError, server: str) -> tuple[str, str]:
+def _own(error: XferError, server: str) -> tuple[str, str]:
     text = _clause(str(error)) if str(error) else type(error).__name__
     if isinstance(error, HashMismatch):
         return (
             f"the hashes differ: {error.ours} here, {escaped(error.theirs)} at the depot",
-            "try again; if it stays so, one of the two machines has bad memory or a bad disk",
+            "try again; if it happens again, one of the two machines has bad memory or a bad disk",
         )
     if isinstance(error, SourceChanged):
-        return "the file changed while it was sent", "put it again when nobody writes to it"
+        return "the file changed while it was sent", "put it again when no program writes to it"
     if isinstance(error, TargetIsNoFile):
         return (
-            "what is there is no regular file, and is never replaced",
+            "the target is not a regular file, and is never replaced",
             "choose another place with -o; -o - writes into a pipe",
         )
     if isinstance(error, TargetExists):
-        return "it is there already, and stays", "give --replace, or another place with -o"
+        return "the target exists, and was not replaced", "give --replace, or another place with -o"
     if isinstance(error, TLSFailed):  # most of them say what to do
         cause, _, advice = escaped(str(error)).removesuffix(".").partition("; ")
         usual = f"check that {server} is the right depot, and --tls, --ca, --fingerprint"
@@ -237,29 +258,29 @@ def _told(error: XferError, server: str) -> tuple[str, str]:
         return _lower(escaped(str(error)).removesuffix(".")), "check --ca, --cert and --key"
     if isinstance(error, HungUp):
         return (
-            f"what is at {server} hangs up without a word",
+            f"the server at {server} closes the connection without an answer",
             "if it speaks TLS, give --tls; else check host and port",
         )
     if isinstance(error, AnswerTooLong):
         return (
             f"the answer of {server} is too long to be kept in memory",
-            "ask for fewer names at a time, as in a directory or with a longer beginning",
+            "ask for fewer names at a time: a directory, or a longer prefix",
         )
     if isinstance(error, UnexpectedReply):
         return (
-            f"what answers at {server} does not speak xfer's protocol ({text})",
-            "check host and port, and whether it takes --tls",
+            f"the server at {server} does not speak xfer's protocol ({text})",
+            "check host and port, and whether it needs --tls",
         )
     if isinstance(error, ConnectionCut):
         return (
             text,
-            "start it again: it goes on where it was; if it was cut at once, check port and --tls",
+            "start the command again: it resumes; if this happens at once, check port and --tls",
         )
     return text, "see xfer -h"
 
 
 def _network(error: BaseException, server: str) -> tuple[str, str] | None:
-    """What to say of an error of the network, or None where it is of something else."""
+    """Explain an error of the network; None if the error is another one."""
     from twisted.internet.defer import CancelledError
     from twisted.internet.error import (
         ConnectError,
@@ -273,9 +294,9 @@ def _network(error: BaseException, server: str) -> tuple[str, str] | None:
 
     reach = f"can't reach {server}: "
     if isinstance(error, CancelledError):
-        return "it was stopped", "start it again: it goes on where it was"
+        return "it was stopped", "start the command again: it resumes"
     if isinstance(error, DNSLookupError):
-        return f"{reach}nobody knows this host", "check the host's name (--host, -s)"
+        return f"{reach}unknown host", "check the host name (--host, -s)"
     if isinstance(error, TimeoutError | TCPTimedOutError):
         return f"{reach}no answer", "check the address and the network, or try again later"
     if isinstance(error, ConnectionRefusedError):
@@ -284,32 +305,32 @@ def _network(error: BaseException, server: str) -> tuple[str, str] | None:
             "check host and port (-s, --host, -p), and whether the depot runs",
         )
     if isinstance(error, NoRouteError):
-        return f"{reach}no way leads there", "check the address and the network"
+        return f"{reach}no route to it", "check the address and the network"
     if isinstance(error, ConnectError):
         number = error.osError
         reason = os.strerror(number) if isinstance(number, int) else escaped(str(error))
         return f"{reach}{_clause(reason)}", "check host and port (-s, --host, -p), or try again"
     if isinstance(error, ConnectionClosed):
-        return _clause(str(error)), "start it again: it goes on where it was"
+        return _clause(str(error)), "start the command again: it resumes"
     return None
 
 
 def _system(error: BaseException) -> tuple[str, str]:
-    """What to say of an error of this machine."""
+    """Explain an error of this machine."""
     if isinstance(error, OSError) and error.errno is not None:
         reason = _clause(error.strerror or os.strerror(error.errno))
         name = error.filename
         if isinstance(name, bytes):
             name = os.fsdecode(name)
         where = f" ({escaped(str(name))})" if isinstance(name, str | os.PathLike) else ""
-        return reason + where, _ERRNO.get(error.errno, "mend that, and start it again")
+        return reason + where, _ERRNO.get(error.errno, "fix that, and start the command again")
     if isinstance(error, OSError) and error.strerror:  # of our own, with what to do
         cause, _, advice = escaped(error.strerror).partition("; ")
-        return _lower(cause), advice or "check what was given; xfer COMMAND -h says more"
+        return _lower(cause), advice or "check the arguments; see xfer COMMAND -h"
     if isinstance(error, ValueError | OSError) and str(error):
-        return _clause(str(error)), "check what was given; xfer COMMAND -h says more"
+        return _clause(str(error)), "check the arguments; see xfer COMMAND -h"
     text = escaped(str(error))[:LONGEST]
     return (
         f"this should not have happened ({type(error).__name__}{': ' + text if text else ''})",
-        "report it, with what is told when XFER_DEBUG=1 is set",
+        "report it, with the traceback that XFER_DEBUG=1 prints",
     )

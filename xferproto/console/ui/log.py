@@ -1,4 +1,4 @@
-"""What Twisted logs while a subcommand runs: nothing that anybody is shown, but for mistakes."""
+"""The log of Twisted while a subcommand runs: only unexpected errors are shown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 @implementer(ILogObserver)
 class MistakeObserver:
-    """Tells what nobody has expected: in one line, or whole where C{XFER_DEBUG} is set."""
+    """Print unexpected errors: in one line, or in full if C{XFER_DEBUG} is set."""
 
     def __call__(self, event: LogEvent) -> None:
         if event.get("log_level") is not LogLevel.critical:
@@ -23,7 +23,7 @@ class MistakeObserver:
 
 
 def begin_log() -> None:
-    """From now on, have only mistakes told."""
+    """Begin to show unexpected errors only."""
     globalLogBeginner.beginLoggingTo(
         [MistakeObserver()], discardBuffer=True, redirectStandardIO=False
     )

@@ -1,4 +1,4 @@
-"""What a subcommand tells: results on standard output, all else on standard error; or JSON."""
+"""The output of a subcommand: results on standard output, all else on standard error; or JSON."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from xferproto.model.entry import Entry
 from xferproto.model.escape import escaped, printable
 
 Through = Callable[[str, bool], None]
-"""Writes a line where bars are on the screen; told whether it is for standard error."""
+"""Writes a line while bars are on the screen; the flag says whether to standard error."""
 
 
 class Output:
     """
-    Where a subcommand writes.
+    Write the output of a subcommand.
 
     @param server: what messages call the depot.
-    @ivar json: whether what is told is JSON, an object a line, on standard output.
+    @ivar json: whether the output is JSON, an object a line, on standard output.
     @ivar quiet: whether notes and summaries are left out.
-    @ivar failures: how often L{failed} was told.
+    @ivar failures: how many failures were reported.
+    @ivar command: the subcommand's name, for the explanation of failures; None if not known.
     @ivar through: writes the lines while bars are on the screen; None for none.
     @ivar soon: calls a function when what is under way is done, as a reactor's C{callLater} of no
         seconds does; where it is None, every line is flushed at once.
@@ -45,6 +46,7 @@ class Output:
         self.json = json
         self.quiet = quiet
         self.failures = 0
+        self.command: str | None = None
         self.through: Through | None = None
         self.soon: Callable[[Callable[[], None]], object] | None = None
         self._server = server
@@ -54,7 +56,7 @@ class Output:
         self._lossless()
 
     def _lossless(self) -> None:
-        """Let names that the terminal's encoding does not have be written nevertheless."""
+        """Make names writable that the terminal's encoding does not have."""
         for stream in (self._out, self._err):
             if isinstance(stream, io.TextIOWrapper):
                 utf8 = codecs.lookup(stream.encoding).name == "utf-8"
@@ -67,12 +69,12 @@ class Output:
         return self._out.isatty()
 
     def shown(self, name: str) -> str:
-        """A name as a result has it: on a terminal with everything escaped that does not print."""
+        """Return a name for a result: on a terminal, unprintable characters are escaped."""
         return escaped(name) if self.terminal else name
 
     def result(self, text: str, **fields: object) -> None:
         """
-        Tell a result.
+        Write a result.
 
         @param text: the line.
         @param fields: the object instead of it, where JSON is wanted.
@@ -80,7 +82,7 @@ class Output:
         self._write(json_line(fields) if self.json else text, False)
 
     def damaged(self, entry: Entry) -> None:
-        """Tell of a damaged file where that is no failure. C{--quiet} does not leave it out."""
+        """Report a damaged file that is not a failure, also with C{--quiet}."""
         if self.json:
             fields = {"id": entry.id, "name": entry.name, "size": entry.size}
             self._write(json_line({"event": "damaged", **fields}), False)
@@ -89,30 +91,30 @@ class Output:
             self._write(f"xfer: {escaped(entry.name)}: {cause}; {advice}", True)
 
     def note(self, text: str, **fields: object) -> None:
-        """Tell something that is no result and no failure."""
+        """Write a note, which is neither a result nor a failure."""
         self._aside("note", text, fields)
 
     def summary(self, text: str, **fields: object) -> None:
-        """Tell how it all came out, at the end."""
+        """Write the summary at the end."""
         self._aside("summary", text, fields)
 
     def failed(self, what: str, error: BaseException, **fields: object) -> None:
         """
-        Tell, and count, a failure.
+        Report and count a failure.
 
-        @param what: what failed: a file, a name; empty where it is all.
+        @param what: the file or name that failed; empty if the whole command did.
         """
         self.failures += 1
-        told = explain(error, self._server)
+        explanation = explain(error, self._server, self.command)
         if self.json:
             self._write(
                 json_line(
                     {
                         "event": "failed",
                         "what": what,
-                        "symbol": told.symbol,
-                        "cause": told.cause,
-                        "advice": told.advice,
+                        "symbol": explanation.symbol,
+                        "cause": explanation.cause,
+                        "advice": explanation.advice,
                         **{name: value for name, value in fields.items() if name != "event"},
                     }
                 ),
@@ -120,18 +122,18 @@ class Output:
             )
             return
         about = f"{escaped(what)}: " if what else ""
-        cause = told.cause.removesuffix(f" ({printable(what)})")  # it is said already
-        symbol = f" [{told.symbol}]" if told.symbol else ""
-        self._write(f"xfer: {about}{cause}; {told.advice}{symbol}", True)
+        cause = explanation.cause.removesuffix(f" ({printable(what)})")  # the line names it already
+        symbol = f" [{explanation.symbol}]" if explanation.symbol else ""
+        self._write(f"xfer: {about}{cause}; {explanation.advice}{symbol}", True)
 
     def flush(self) -> None:
-        """Let everything that was told be out."""
+        """Flush everything that was written."""
         self._flushing = False
         self._out.flush()
         self._err.flush()
 
     def hang_up(self) -> None:
-        """Nobody reads standard output any more: nothing must be tried to be written there."""
+        """Write no more to standard output, as nobody reads it any more."""
         with contextlib.suppress(OSError, ValueError):
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self._out.fileno())
@@ -165,10 +167,10 @@ class Output:
 
 
 def _open(stream: TextIO | None) -> TextIO:
-    """A stream to write to; one that the process began without takes everything."""
+    """Return a stream to write to; the null device if the process has none."""
     return Path(os.devnull).open("w") if stream is None else stream
 
 
 def json_line(fields: dict[str, Any]) -> str:
-    """An object of JSON on one line, in ASCII."""
+    """Format an object of JSON on one line, in ASCII."""
     return json.dumps(fields, separators=(",", ":"))

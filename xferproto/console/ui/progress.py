@@ -1,4 +1,4 @@
-"""What there is to show of transfers while they go on: a bar for each big file, and a total."""
+"""The progress of transfers: a bar for each large file, and a total."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ MOVING = (SENDING, RECEIVING)
 
 
 class Bar(Protocol):
-    """The progress of one file."""
+    """Show the progress of one file."""
 
     def phase(self, name: str, size: int) -> None:
         """
-        Something else begins; it may be what goes on already.
+        Begin a phase, unless it has begun already.
 
-        @param size: how much work it is, 0 where nobody knows.
+        @param size: the amount of work; 0 if it is unknown.
         """
 
     def at(self, done: int, skipped: bool = False) -> None:
-        """So much is done; C{skipped} where nothing had to be moved for it."""
+        """Note how much is done; C{skipped} if no bytes were transferred for it."""
 
     def end(self) -> None:
-        """It is through, or given up."""
+        """Note that the file is finished, or given up."""
 
 
 class Display(Protocol):
-    """Where progress is shown."""
+    """Show the progress of a command."""
 
     def looking(self, found: int) -> None:
-        """So many files were found so far."""
+        """Note how many files were found so far."""
 
     def plan(self, files: int, size: int) -> None:
-        """So many are to be carried, of so many bytes together."""
+        """Note how many files, and bytes in all, are to be transferred."""
 
     def bar(self, name: str, size: int) -> Bar:
-        """A file begins that is worth a bar of its own."""
+        """Make a bar for a file that is large enough."""
 
     def through(self, size: int = 0) -> None:
-        """A file is through, however it went; C{size} are its bytes, where it had no bar."""
+        """Note that a file is finished or has failed; C{size} are its bytes, if it had no bar."""
 
     def close(self) -> None:
-        """Take all bars away."""
+        """Remove all bars."""
 
 
 class Nothing:
-    """A L{Display}, and a L{Bar}, that shows nothing."""
+    """Show nothing; a L{Display} and a L{Bar}."""
 
     def looking(self, found: int) -> None:
         pass

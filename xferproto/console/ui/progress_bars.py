@@ -1,4 +1,4 @@
-"""Progress on a terminal, with rich."""
+"""Progress bars on a terminal, with rich."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ SHOWN = 36
 """The most characters of a name beside a bar."""
 
 GATHER = 0.1
-"""Seconds for which lines are gathered before they are written above the bars."""
+"""Seconds for which lines are collected before they are written above the bars."""
 
 
 class Terminal:
     """
-    A L{Display<xferproto.console.ui.progress.Display>} on standard error.
+    Show bars on standard error; a L{Display<xferproto.console.ui.progress.Display>}.
 
-    @param clock: gathers the lines that are written above the bars.
-    @param output: what writes them; its lines for a terminal go through here.
-    @param console: where it is shown; standard error, where it is None.
+    @param clock: delays the lines that are written above the bars.
+    @param output: writes these lines; those for a terminal go through here.
+    @param console: where the bars are shown; None for standard error.
     """
 
     def __init__(self, clock: Any, output: Output, console: Console | None = None) -> None:
@@ -59,7 +59,7 @@ class Terminal:
         return self._progress.add_task(description, total=size, phase="")
 
     def _write(self, line: str, error: bool) -> None:
-        """Write a line above the bars, many of them at once; elsewhere as it is."""
+        """Write a line above the bars, many of them at once; if not to a terminal, as it is."""
         if not error and not self._output.terminal:
             self._output.write(line, error)
             return
@@ -94,7 +94,7 @@ class Terminal:
         return _TerminalBar(self._progress, self._add(shortened(name), size), size, self._moved)
 
     def _moved(self, size: int, fewer: int) -> None:
-        """Bytes were moved; C{fewer} turned out not to have to be."""
+        """Count transferred bytes; C{fewer} need not be transferred after all."""
         if self._total is not None:
             self._progress.advance(self._total, size)
             if fewer:
@@ -116,7 +116,7 @@ class Terminal:
 
 
 class _TerminalBar:
-    """The L{Bar} of a file on a terminal; C{moved} is told what it adds to the total."""
+    """Show the bar of a file; C{moved} is called with what it adds to the total."""
 
     def __init__(
         self, progress: Progress, task: TaskID, size: int, moved: Callable[[int, int], None]
@@ -149,7 +149,7 @@ class _TerminalBar:
 
 
 class _Column(ProgressColumn):
-    """A column of what is known of bytes; empty where the work is not of bytes."""
+    """Show a column about bytes; empty if the work is not counted in bytes."""
 
     def render(self, task: Task) -> Text:
         known = task.total is not None and task.fields["phase"] != SERVER_CHECKS
@@ -182,6 +182,6 @@ class _TimeLeft(_Column):
 
 
 def shortened(name: str) -> str:
-    """A name that fits beside a bar: its end, where what tells files apart is."""
+    """Shorten a name for a bar to its end, which distinguishes files."""
     text = printable(name)
     return text if len(text) <= SHOWN else "…" + text[1 - SHOWN :]

@@ -1,1 +1,1 @@
-"""Who comes in: users, passwords, and the delays that wrong ones cost."""
+"""Authenticate users: passwords, certificates, and delays after wrong logins."""

@@ -1,7 +1,8 @@
 """
-Who comes in as whom: L{twisted.cred} over the users file.
+Log users in, by password or certificate: L{twisted.cred} over the users file.
 
-Whatever is wrong with a name or a password, whoever tries is told the same, after the same work.
+A wrong name and a wrong password get the same answer after the same work, so that nobody can find
+out which users exist.
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ from twisted.cred.credentials import ICredentials, IUsernamePassword, UsernamePa
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from zope.interface import Attribute, Interface, implementer
+from zope.interface import Attribute, implementer
 
+from xferproto.depot.account import Account, IAccount
+from xferproto.depot.depot import Depot
 from xferproto.model.errors import Denied
 from xferproto.model.identity import ANYONE, NOBODY, Identity
-from xferproto.server.auth.credential_cache import KnownPasswords
-from xferproto.server.auth.login_throttle import Throttle
+from xferproto.server.auth.credential_cache import CredentialCache
+from xferproto.server.auth.login_throttle import LoginThrottle
 from xferproto.server.auth.users import Users
 from xferproto.server.traffic.hangup import Sign
 from xferproto.threads.executor import Executor
@@ -35,61 +37,38 @@ from xferproto.wire.requests import Login
 log = Logger("xfer")
 
 VERIFICATIONS = 2
-"""Passwords that are looked at at once; each takes 64 MiB of memory, by default."""
+"""Passwords that are verified at once; each takes 64 MiB of memory by default."""
 
 LOOK_INTERVAL = 1.0
-"""Seconds after which it is seen whether the users file has changed."""
+"""Seconds between two checks of the users file for changes."""
 
 
-class IVisitor(Interface):
-    """One who has come in: the avatar of a connection."""
-
-    name: str = Attribute("Of the user; empty for a stranger.")
-
-    identity: Identity = Attribute("What they may do now: it changes with the users file.")
-
-
-@implementer(IVisitor)
-class Stranger:
-    """One who has not logged in."""
-
-    name = ""
-
-    def __init__(self, identity: Identity) -> None:
-        self.identity = identity
-
-
-@implementer(IVisitor)
-class UserVisitor:
+def user_account(depot: Depot, users: Users, name: str, password: str | None) -> Account:
     """
-    One who has logged in, and is whoever has that name in the users file now.
+    Make the account of a user who has logged in; its rights follow the users file.
 
-    @param password: the hash that let them in: where the file has another one since, they may do
-        nothing until they log in again. None where it was no password.
+    @param password: the hash that was verified: if the file has another one since, the account has
+        no rights, and the user has to log in again. None for a login by certificate.
     """
 
-    def __init__(self, users: Users, name: str, password: str | None) -> None:
-        self.name = name
-        self._users = users
-        self._password = password
-
-    @property
-    def identity(self) -> Identity:
-        user = self._users.by_name.get(self.name)
-        if user is None or (self._password is not None and user.password != self._password):
+    def identity() -> Identity:
+        user = users.by_name.get(name)
+        if user is None or (password is not None and user.password != password):
             return NOBODY
         return user.identity
 
+    return Account(depot, name, identity)
+
 
 class ICertifiedName(ICredentials):
-    """The common name of a certificate that the TLS of the connection has verified."""
+    """Identify a user by the certificate that the TLS of the connection has verified."""
 
-    name: str = Attribute("It.")
+    name: str = Attribute("The common name of the certificate.")
 
 
 @implementer(ICertifiedName)
 class CertifiedName:
-    """See L{ICertifiedName}."""
+    """Hold the common name of a verified certificate."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -97,9 +76,9 @@ class CertifiedName:
 
 class Attempt(UsernamePassword):
     """
-    A name and a password.
+    Hold the name and the password of one attempt to log in.
 
-    @ivar abandoned: whether nobody waits for what becomes of them any more.
+    @ivar abandoned: whether the client is gone, so that the password need not be verified.
     """
 
     abandoned = False
@@ -110,7 +89,7 @@ class Attempt(UsernamePassword):
 
 @implementer(ICredentialsChecker)
 class PasswordChecker:
-    """Checks passwords, a few at once and never on the reactor's thread."""
+    """Verify passwords, a few at once and never on the reactor's thread."""
 
     credentialInterfaces = (IUsernamePassword,)
 
@@ -125,7 +104,7 @@ class PasswordChecker:
         encoded = self._decoy() if user is None else user.password
         await self._turns.acquire()
         try:
-            if getattr(credentials, "abandoned", False):  # it is not worth the work
+            if getattr(credentials, "abandoned", False):
                 raise UnauthorizedLogin()
             right = await self._executor.run(verify_password, encoded, credentials.password)
         finally:
@@ -136,7 +115,7 @@ class PasswordChecker:
         return name.encode("ascii")
 
     def _decoy(self) -> str:
-        """A hash that no password has, and that takes as long to compare as those of the users."""
+        """Return a hash that no password has, as slow to verify as those of the users."""
         for user in self._users.by_name.values():
             *rest, digest = user.password.split("$")
             return "$".join([*rest, _random_base64(len(digest))])
@@ -150,7 +129,7 @@ class PasswordChecker:
 
 @implementer(ICredentialsChecker)
 class CertificateChecker:
-    """Takes whoever has a certificate for the user that it names."""
+    """Accept a certificate whose common name is that of a user."""
 
     credentialInterfaces = (ICertifiedName,)
 
@@ -167,139 +146,141 @@ class CertificateChecker:
 
 @implementer(IRealm)
 class Realm:
-    """Gives each user a L{UserVisitor}; C{mind} says whether it was a password that let them in."""
+    """Give each user an L{Account}; C{mind} says whether the login was by password."""
 
-    def __init__(self, users: Users) -> None:
+    def __init__(self, depot: Depot, users: Users) -> None:
+        self._depot = depot
         self._users = users
 
     def requestAvatar(self, avatarId: Any, mind: Any, *interfaces: Any) -> Any:
-        if IVisitor not in interfaces:
-            raise NotImplementedError("There are only visitors here.")
+        if IAccount not in interfaces:
+            raise NotImplementedError("The only avatar is an IAccount.")
         name = avatarId.decode("ascii")
         password = self._users.by_name[name].password if mind else None
-        return IVisitor, UserVisitor(self._users, name, password), lambda: None
+        return IAccount, user_account(self._depot, self._users, name, password), lambda: None
 
 
-class Guard:
+class Authenticator:
     """
-    Lets visitors in.
+    Log users of a depot in.
 
-    @param executor: looks at passwords.
-    @param clock: counts the seconds.
-    @param users: who may log in.
-    @param strangers: what those may do who have not.
+    @param users: the users who can log in.
+    @param anonymous: the rights of clients that have not logged in.
+    @param executor: verifies passwords; if None, the executor of the depot.
+    @ivar users: the same as C{users}.
+    @ivar anonymous: the account of clients that have not logged in.
     """
 
     def __init__(
         self,
-        executor: Executor,
-        clock: IReactorTime,
+        depot: Depot,
         users: Users | None = None,
-        strangers: Identity = ANYONE,
+        anonymous: Identity = ANYONE,
+        executor: Executor | None = None,
     ) -> None:
+        clock, executor = depot.clock, depot.executor if executor is None else executor
         self.users = users = Users() if users is None else users
-        self.stranger = Stranger(strangers)
+        self.anonymous = Account(depot, "", lambda: anonymous)
+        self._depot = depot
         checkers = [PasswordChecker(users, executor), CertificateChecker(users)]
-        self.portal = Portal(Realm(users), checkers)
+        self.portal = Portal(Realm(depot, users), checkers)
         self._executor = executor
-        self._throttle = Throttle(clock)
-        self._known = KnownPasswords(clock, users)
+        self._throttle = LoginThrottle(clock)
+        self._cache = CredentialCache(clock, users)
         self._looking = LoopingCall(lambda: Deferred.fromCoroutine(self.look()))
         self._looking.clock = clock
         self._looked: Deferred[Any] | None = None
 
-    # Coming in
-
-    async def _visit(self, credentials: Any, by_password: bool) -> IVisitor:
+    async def _account(self, credentials: Any, by_password: bool) -> Account:
         try:
-            _, visitor, _ = await self.portal.login(credentials, by_password, IVisitor)
+            _, account, _ = await self.portal.login(credentials, by_password, IAccount)
         except UnauthorizedLogin:
             raise Denied("The user name or the password is wrong; mind upper case.") from None
-        return visitor  # type: ignore[return-value]  # it was asked for
+        return account  # type: ignore[return-value]  # the realm gives nothing else
 
     def log_in(
         self, login: Login, peer: str, sign: Callable[[], Sign] = lambda: Sign.THERE
-    ) -> Deferred[IVisitor]:
+    ) -> Deferred[Account]:
         """
-        Let a user in; this may take long. May be cancelled.
+        Log a user in, after the delays of L{LoginThrottle}. May be cancelled.
 
-        @param peer: where they come from.
-        @param sign: whether they are there.
-        @raise Denied: there is no such user, or that is not their password.
-        @raise Busy: too many attempts from there wait.
+        @param peer: the client network, for the delays.
+        @param sign: returns whether the peer is still connected.
+        @raise Denied: there is no such user, or the password is wrong.
+        @raise Busy: too many attempts of this network wait.
         """
         return Deferred.fromCoroutine(self._attempt(login, peer, sign))
 
-    async def _attempt(self, login: Login, peer: str, sign: Callable[[], Sign]) -> IVisitor:
+    async def _attempt(self, login: Login, peer: str, sign: Callable[[], Sign]) -> Account:
         attempt = Attempt(login)
 
-        async def look() -> IVisitor:
-            visitor = await self._visit(attempt, True)
-            self._known.add(peer, login, self.users.by_name[login.user].password)
-            return visitor
+        async def verify() -> Account:
+            account = await self._account(attempt, True)
+            self._cache.add(peer, login, self.users.by_name[login.user].password)
+            return account
 
-        def known() -> IVisitor | None:
-            encoded = self._known.find(peer, login)
-            return None if encoded is None else UserVisitor(self.users, login.user, encoded)
+        def cached() -> Account | None:
+            encoded = self._cache.find(peer, login)
+            if encoded is None:
+                return None
+            return user_account(self._depot, self.users, login.user, encoded)
 
         try:
-            return await self._throttle.attempt(peer, login.user, look, known, sign)
+            return await self._throttle.attempt(peer, login.user, verify, cached, sign)
         except CancelledError:
             attempt.abandoned = True
             raise
 
-    def recognise(self, name: str | None) -> IVisitor:
+    def recognise(self, name: str | None) -> Account:
         """
-        Who is there without having logged in: a user where a certificate has the name of one.
+        Return the account of a client without a login: that of the user in its certificate, if any.
 
-        @param name: the common name of the certificate, or None where there is none.
+        @param name: the common name of the certificate, or None without one.
         """
         if name is None:
-            return self.stranger
-        known: list[IVisitor] = []
-        visiting = Deferred.fromCoroutine(self._visit(CertifiedName(name), False))
-        visiting.addCallback(known.append).addErrback(lambda failure: failure.trap(Denied) and None)
-        return known[0] if known else self.stranger
-
-    # The users file
+            return self.anonymous
+        found: list[Account] = []
+        asking = Deferred.fromCoroutine(self._account(CertifiedName(name), False))
+        asking.addCallback(found.append).addErrback(lambda failure: failure.trap(Denied) and None)
+        return found[0] if found else self.anonymous
 
     async def look(self, again: bool = False) -> None:
-        """Put the users file in force if it has changed, or if it is to be read again."""
+        """Read the users file if it has changed, or in any case if C{again}."""
         if self.users.path is None:
             return
         try:
             (await self._executor.run(self.users.look, again))()
-            self._known.forget()
+            self._cache.forget()
         except Exception:
-            log.failure("looking at the users file failed")
+            log.failure("can't check the users file")
 
     def reload(self) -> None:
-        """Read the users file again, changed or not; the log says what came of it."""
+        """Read the users file again, and log the result."""
         Deferred.fromCoroutine(self.look(again=True))
 
     def start(self) -> None:
-        """Look at the users file from now on."""
+        """Check the users file for changes from now on."""
         if self.users.path is not None:
             self._looked = self._looking.start(LOOK_INTERVAL, now=False)
 
     async def stop(self) -> None:
-        """Look at it no more."""
+        """Stop checking the users file."""
         if self._looking.running:
             self._looking.stop()
             await self._looked  # type: ignore[misc]  # there since it was started
 
 
 def verify_password(encoded: str, password: bytes) -> bool:
-    """Whether a password has this hash. Blocks, for as long as the hash says."""
+    """Return whether a password has this hash. Blocks, for as long as the hash demands."""
     try:
         return PasswordHasher().verify(encoded, password)
     except InvalidHashError:
-        log.error("a password of the users file has a hash that can't be compared")
+        log.error("a password hash of the users file is not usable")
         return False
     except VerificationError:
         return False
 
 
 def _random_base64(length: int) -> str:
-    """So many characters of Base64, of whole bytes."""
+    """Return random Base64 of this length, without padding."""
     return base64.b64encode(os.urandom(length * 3 // 4)).decode("ascii").rstrip("=")

@@ -1,4 +1,4 @@
-"""Passwords that were right a moment ago: known again without the work of looking at them."""
+"""Cache passwords that were verified a moment ago, to save the cost of argon2id."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from twisted.internet.interfaces import IReactorTime
 from xferproto.server.auth.users import User, Users
 from xferproto.wire.requests import Login
 
-KNOWN_FOR = 300.0
-"""Seconds for which a password is known after it was looked at."""
+LIFETIME = 300.0
+"""Seconds for which a verified password stays in the cache."""
 
 CAPACITY = 10_000
-"""How many are known at most; the oldest is forgotten first."""
+"""The most passwords in the cache; the oldest is dropped first."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _Cached:
     """
-    One that was right.
+    Hold one verified password.
 
-    @ivar digest: a keyed hash of it.
-    @ivar encoded: the hash in the users file that it had.
-    @ivar since: when that was, in seconds of the clock.
+    @ivar digest: a keyed hash of the password.
+    @ivar encoded: its hash in the users file at that time.
+    @ivar since: when it was verified, in seconds of the clock.
     """
 
     digest: bytes
@@ -36,12 +36,12 @@ class _Known:
     since: float
 
 
-class KnownPasswords:
+class CredentialCache:
     """
-    The passwords that were right of late, of which network and user.
+    Hold the passwords that were verified lately, by client network and user.
 
     They are kept as keyed hashes, with a random key of this process; neither leaves its memory. One
-    is forgotten when the user has another in the users file.
+    is dropped when the user has another password in the users file.
 
     @param clock: counts the seconds.
     @param users: the users that can log in.
@@ -51,45 +51,45 @@ class KnownPasswords:
         self._clock = clock
         self._users = users
         self._key = os.urandom(hashlib.blake2b.MAX_KEY_SIZE)
-        self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+        self._cached: OrderedDict[tuple[str, str], _Cached] = OrderedDict()
         self._seen: Mapping[str, User] = users.by_name
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._cached)
 
     def _digest(self, peer: str, login: Login) -> bytes:
         content = "\0".join((peer, login.user, login.password)).encode()  # none holds a NUL
         return hashlib.blake2b(content, key=self._key, digest_size=32).digest()
 
     def add(self, peer: str, login: Login, encoded: str) -> None:
-        """A password was right."""
+        """Add a password that was verified."""
         self.forget()
-        known = _Known(self._digest(peer, login), encoded, self._clock.seconds())
-        self._known[peer, login.user] = known
-        self._known.move_to_end((peer, login.user))
-        while len(self._known) > CAPACITY:
-            self._known.popitem(last=False)
+        cached = _Cached(self._digest(peer, login), encoded, self._clock.seconds())
+        self._cached[peer, login.user] = cached
+        self._cached.move_to_end((peer, login.user))
+        while len(self._cached) > CAPACITY:
+            self._cached.popitem(last=False)
 
     def find(self, peer: str, login: Login) -> str | None:
-        """The hash in the users file of a password that is known to be right there; else None."""
+        """Return the hash in the users file of a cached password, or None if it is not cached."""
         self.forget()
         digest = self._digest(peer, login)
-        known = self._known.get((peer, login.user))
-        if known is None or not hmac.compare_digest(digest, known.digest):
+        cached = self._cached.get((peer, login.user))
+        if cached is None or not hmac.compare_digest(digest, cached.digest):
             return None
-        return known.encoded
+        return cached.encoded
 
     def forget(self) -> None:
-        """Forget what is too old, and what the users file says otherwise."""
+        """Drop passwords that are too old, or that have changed in the users file."""
         users, now = self._users.by_name, self._clock.seconds()
         if users is not self._seen:
             self._seen = users
-            for key, known in list(self._known.items()):
+            for key, cached in list(self._cached.items()):
                 user = users.get(key[1])
-                if user is None or user.password != known.encoded:
-                    del self._known[key]
-        while self._known:
-            key, known = next(iter(self._known.items()))
-            if 0 <= now - known.since < KNOWN_FOR:
+                if user is None or user.password != cached.encoded:
+                    del self._cached[key]
+        while self._cached:
+            key, cached = next(iter(self._cached.items()))
+            if 0 <= now - cached.since < LIFETIME:
                 break
-            del self._known[key]
+            del self._cached[key]

@@ -1,4 +1,4 @@
-"""The logins that wait: judged one at a time, after a delay, those first whose peers are there."""
+"""Queue logins: one turn at a time, after a delay, connected peers first."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from xferproto.server.traffic.hangup import Sign
 
 class LoginQueue:
     """
-    A queue, whose first is chosen when it is their turn and not before.
+    Give turns to waiting logins; who is next is chosen when the turn begins.
 
     @param clock: counts the seconds.
-    @param delay: how many seconds from now on nobody has a turn.
+    @param delay: returns the seconds until the next turn.
     """
 
     def __init__(self, clock: IReactorTime, delay: Callable[[], float]) -> None:
@@ -28,15 +28,16 @@ class LoginQueue:
 
     @property
     def free(self) -> bool:
-        """Whether a turn could be taken at once."""
+        """Whether a turn would begin at once."""
         return not self._taken and not self._waiting and self._delay() <= 0
 
     def take(self, sign: Callable[[], Sign]) -> Deferred[None]:
         """
-        Wait for a turn; L{release} ends it. May be cancelled before it has come.
+        Wait for a turn; L{release} ends it. May be cancelled before the turn begins.
 
-        @param sign: of the peer who waits. One who has ended may be gone, and has a turn when no
-            other waits. One who is gone has none; the wait is cancelled when that is noticed.
+        @param sign: returns whether the peer is connected. A peer that has half-closed may be gone,
+            and has a turn only when no other waits. A peer that is gone has none; its connection
+            cancels the wait when it notices.
         """
         if self.free and sign() is not Sign.GONE:
             self._taken = True
@@ -47,12 +48,12 @@ class LoginQueue:
         return waiting
 
     def release(self) -> None:
-        """The turn is over."""
+        """End the turn."""
         self._taken = False
         self._go_on()
 
     def make_room(self, error: Exception) -> bool:
-        """Let the wait of one that may be gone fail; whether there was one."""
+        """Fail the wait of a peer that may be gone; return whether there was one."""
         for waiting, sign in self._waiting.items():
             if sign() is not Sign.THERE:
                 del self._waiting[waiting]
@@ -71,7 +72,7 @@ class LoginQueue:
         self._next = None
 
     def _go_on(self) -> None:
-        """Give the turn to whoever is next, or look again when the delay has passed."""
+        """Begin the next turn, or try again when the delay has passed."""
         self._rest()
         if self._taken or not self._waiting:
             return
@@ -85,7 +86,7 @@ class LoginQueue:
             chosen.callback(None)
 
     def _first(self) -> Deferred[None] | None:
-        """The first one whose peer is connected; else the first whose peer may have gone."""
+        """Return the first wait whose peer is connected, else the first that has half-closed."""
         perhaps = None
         for waiting, sign in self._waiting.items():
             found = sign()

@@ -1,4 +1,4 @@
-"""Wrong passwords cost time: whoever has sent some waits before the next one is looked at."""
+"""Delay logins after wrong ones, for each client network and for each user."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from xferproto.threads.executor import undone_if_cancelled
 R = TypeVar("R")
 
 FIRST_DELAY = 0.5
-"""Seconds that the attempt after the first wrong one waits; after each further one, twice that."""
+"""Seconds of delay after the first wrong attempt; the delay doubles with each further one."""
 
 LONGEST_DELAY = 30.0
-"""Seconds that an attempt waits at most."""
+"""The longest delay, in seconds."""
 
 MEMORY = 300.0
-"""Seconds after the last wrong attempt when all are forgotten."""
+"""Seconds after the last wrong attempt when all attempts are forgotten."""
 
 MOST_WAITING = 100
-"""Attempts of one peer that wait; further ones are refused unlooked at."""
+"""The most waiting attempts of one peer; further ones are refused."""
 
 CAPACITY = 10_000
-"""Peers, and users, that are remembered at most."""
+"""The most peers, and the most users, that have a record."""
 
 
 def _too_many() -> Busy:
@@ -38,14 +38,14 @@ def _too_many() -> Busy:
 
 class _Record:
     """
-    What is remembered of a peer, or of a user.
+    Count the attempts of a peer, or for a user.
 
-    @ivar failures: how many wrong attempts there were, of late.
-    @ivar last: when the last of them was, in seconds of the clock.
-    @ivar charges: how many attempts are not judged yet, and count as wrong until then.
-    @ivar charged: when the last of these was made.
-    @ivar under_way: how many attempts are.
-    @ivar turns: to be looked at.
+    @ivar failures: the number of wrong attempts lately.
+    @ivar last: the time of the last one, in seconds of the clock.
+    @ivar charges: the number of attempts that count as wrong until they are verified.
+    @ivar charged: the time of the last one.
+    @ivar under_way: the number of attempts under way.
+    @ivar turns: the queue of attempts to verify.
     """
 
     __slots__ = ("_clock", "charged", "charges", "failures", "last", "turns", "under_way")
@@ -60,19 +60,22 @@ class _Record:
         self.turns = LoginQueue(clock, self.wait)
 
     def wait(self) -> float:
-        """Seconds to wait from now on."""
+        """Return the seconds to wait from now."""
         wrong = self.failures + self.charges
         if not wrong:
             return 0.0
         now = self._clock.seconds()
-        self.last, self.charged = min(self.last, now), min(self.charged, now)  # it may be set back
+        self.last, self.charged = (
+            min(self.last, now),
+            min(self.charged, now),
+        )  # the clock may be set back
         last = max(self.last, self.charged) if self.charges else self.last
         delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(wrong - 1, 16))
         return max(0.0, last + delay - now)
 
 
 class _Table:
-    """Records by a key, bounded: whoever failed longest ago is forgotten first."""
+    """Hold a bounded number of records; the one that failed longest ago is dropped first."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -82,7 +85,7 @@ class _Table:
         return len(self._records)
 
     def enter(self, key: str) -> _Record:
-        """The record of a key, for an attempt; L{leave} follows."""
+        """Return the record of a key for an attempt; L{leave} follows."""
         record = self._records.get(key)
         if record is None:
             if len(self._records) >= CAPACITY:
@@ -96,31 +99,30 @@ class _Table:
         return record
 
     def failed(self, key: str, record: _Record) -> None:
-        """An attempt was wrong."""
+        """Count a wrong attempt."""
         record.failures += 1
         record.last = self._clock.seconds()
         self._records.pop(key, None)
-        self._records[key] = record  # behind all others
+        self._records[key] = record  # as the newest
 
     def leave(self, key: str, record: _Record) -> None:
-        """An attempt is over."""
+        """End an attempt."""
         record.under_way -= 1
         if not record.under_way and not record.failures and self._records.get(key) is record:
             del self._records[key]
 
 
-class Throttle:
+class LoginThrottle:
     """
-    Lets attempts to log in wait.
+    Delay attempts to log in.
 
-    Those of one peer are looked at one by one, each after a delay that grows with the wrong ones
-    before it. Those for one user wait likewise, but together: nobody is kept out for longer than
-    L{LONGEST_DELAY} by what others try. A right one lets nothing be forgotten: that would tell
-    others that there is such a user, and let whoever has a password try those of others.
+    The attempts of one peer are verified one by one, each after a delay that grows with the wrong
+    ones before it. Attempts for one user are delayed too, but together: others can keep a user out
+    for L{LONGEST_DELAY} at most. A right attempt resets nothing: a reset would show that the user
+    exists, and let anyone with one password try those of others.
 
-    What is known to be right needs no work, but it has to wait like all others while a wrong one of
-    its peer makes them wait: if it were let in meanwhile, silence would tell a wrong guess, at once
-    and at no cost.
+    A cached password needs no verification, but waits like all others while wrong attempts of its
+    peer delay them: otherwise silence would reveal a wrong guess, at once and at no cost.
 
     @param clock: counts the seconds.
     """
@@ -135,19 +137,19 @@ class Throttle:
         peer: str,
         user: str,
         look: Callable[[], Coroutine[Deferred[Any], Any, R]],
-        known: Callable[[], R | None] = lambda: None,
+        cached: Callable[[], R | None] = lambda: None,
         sign: Callable[[], Sign] = lambda: Sign.THERE,
     ) -> R:
         """
-        What C{look} comes to, when it is this attempt's turn; or C{known}, without one.
+        Return the result of C{look} when it is this attempt's turn, or that of C{cached}.
 
-        May be cancelled: then an attempt that waits is over. One that is looked at counts all the
-        same, or whoever does not wait for an answer could have any number looked at.
+        May be cancelled: an attempt that waits ends then. One that is being verified counts all the
+        same, or a peer that does not wait for answers could have any number verified.
 
-        @param look: fails with L{Denied} where the attempt is wrong.
-        @param known: what C{look} would come to, where that is known; else None.
-        @param sign: of the peer who tries.
-        @raise Busy: too many of this peer's attempts wait.
+        @param look: verifies the attempt; fails with L{Denied} if it is wrong.
+        @param cached: returns the result of C{look} if it is cached, else None.
+        @param sign: returns whether the peer is still connected.
+        @raise Busy: too many attempts of this peer wait.
         """
         by_peer = self._peers.enter(peer)
         by_user = self._users.enter(user)
@@ -163,10 +165,10 @@ class Throttle:
                 raise _too_many()
             if (pause := by_user.wait()) > 0:
                 if by_peer.turns.free:
-                    if (result := known()) is not None:
+                    if (result := cached()) is not None:
                         leave()
                         return result
-                    # Whoever hears nothing now knows that it is wrong, and may leave.
+                    # A client without an answer now knows that the password is wrong and may leave.
                     charged = True
                     by_peer.charges += 1
                     by_peer.charged = self._clock.seconds()
@@ -177,7 +179,7 @@ class Throttle:
                 self._peers.failed(peer, by_peer)
             leave()
             raise
-        if (result := known()) is not None:
+        if (result := cached()) is not None:
             leave()
             by_peer.turns.release()
             return result

@@ -1,4 +1,4 @@
-"""The options of C{twistd xfer} that say who may come in, and what is refused for them."""
+"""Parse the options of C{twistd xfer} about access, and refuse unsafe combinations."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from xferproto.net.peer import is_loopback
 
 def anonymous(value: str) -> Identity:
     """
-    What strangers may do, as in C{list,read} or C{write}; with C{all}, to everybody's files.
+    Parse the rights of strangers, as in C{list,read} or C{write}; C{all} adds everybody's files.
 
-    @raise ValueError: it reads like nothing of that.
+    @raise ValueError: the text has no right, or an unknown word.
     """
     words = [word.strip() for word in value.split(",")]
     rights = frozenset(parse_right(word) for word in words if word != "all")
     if not rights:
-        raise ValueError("strangers get at least one right of list, read, write, delete")
+        raise ValueError("give at least one right of list, read, write, delete")
     return Identity(rights=rights, view=View(all="all" in words))
 
 
 class AccessOptions(usage.Options):
-    """The options themselves."""
+    """Parse C{--users} and C{--anonymous}."""
 
     optParameters = [
-        ["users", "u", None, "File of the users who may log in; see xfer-depot users."],
+        ["users", "u", None, "File of the users who can log in; see xfer-depot users."],
         [
             "anonymous",
             "a",
             None,
-            "What strangers may do: list, read, write, delete, with commas between; and all, to "
-            "see everybody's files.",
+            "Rights of clients that do not log in: list, read, write, delete, separated by "
+            "commas. They see only files stored without a login; add all to show every file.",
             anonymous,
         ],
     ]
 
-    def strangers(self) -> Identity:
-        """What those may do who have not logged in."""
+    def anonymous_identity(self) -> Identity:
+        """Return the rights of clients that have not logged in."""
         if self["anonymous"] is not None:
             identity: Identity = self["anonymous"]
             return identity
@@ -48,10 +48,10 @@ class AccessOptions(usage.Options):
 
 def check_reach(options: Any) -> None:
     """
-    See to it that nobody listens to the network unasked.
+    Refuse to listen to the network without users or rights of strangers.
 
-    @param options: with C{endpoints}, descriptions, or C{interface}, an address.
-    @raise SystemExit: others than this machine may come in, and nothing says what they may do.
+    @param options: C{endpoints}, a list of descriptions, or C{interface}, an address.
+    @raise SystemExit: other machines could connect, and no option says what they may do.
     """
     if options["users"] is not None or options["anonymous"] is not None:
         return
@@ -61,18 +61,18 @@ def check_reach(options: Any) -> None:
         far = [text for text in [options["interface"]] if not is_loopback(text)]
     if far:
         raise SystemExit(
-            f"xfer: {far[0]!r} may be reached by others; give --users FILE, or say what strangers "
-            "may do, as in --anonymous list,read"
+            f"xfer: other machines can reach {far[0]!r}; give --users FILE, or rights of clients "
+            "that do not log in, as in --anonymous list,read"
         )
 
 
 _INTERFACE = {"tcp": 1, "tcp6": 1, "ssl": 4}
-"""Where an endpoint's interface stands among its positional arguments, the port being the first."""
+"""The position of the interface in an endpoint's arguments, counted from the port."""
 
 
 def is_near(description: str) -> bool:
     """
-    Whether nobody but this machine can come in at an endpoint, as far as its description shows: a
+    Return whether only this machine can connect to an endpoint, as far as its description shows: a
     UNIX socket, or TCP or TLS on a loopback address.
     """
     kind, *fields = endpoint_fields(description)
@@ -89,7 +89,7 @@ def is_near(description: str) -> bool:
 
 
 def endpoint_fields(description: str) -> list[tuple[str | None, str]]:
-    """The fields of an endpoint's description, each with its key where it has one."""
+    """Split an endpoint's description into fields, each with its key or None."""
     fields: list[tuple[str | None, str]] = []
     key: str | None = None
     value = ""

@@ -1,5 +1,5 @@
 """
-The users file: who may log in, and what each may do. TOML, a table for each user::
+Read and write the users file, which has a TOML table for each user::
 
     [alice]
     password = "$argon2id$v=19$m=65536,t=3,p=4$…"
@@ -7,7 +7,7 @@ The users file: who may log in, and what each may do. TOML, a table for each use
     sees = "all"
     quota = "10G"
 
-C{sees} is C{"all"} or C{"own"}; C{quota} may be absent. A name with a dot in it is in quotes.
+C{sees} is C{"all"} or C{"own"}; C{quota} is optional. A name with a dot needs quotes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from xferproto.model.units import format_size, size
 log = Logger("xfer")
 
 MAX_FILE = 16 * 1024 * 1024
-"""Bytes beyond which a file is no users file."""
+"""The most bytes of a users file."""
 
 _HASH = re.compile(
     r"\$argon2id\$v=[0-9]{2}\$m=[0-9]{1,7},t=[0-9]{1,3},p=[0-9]{1,3}"
@@ -48,10 +48,10 @@ _HEAD = "# The users of an xfer depot. Written by xfer-depot users; comments are
 @dataclass(frozen=True, slots=True)
 class User:
     """
-    One who may log in.
+    Describe one user who can log in.
 
-    @ivar password: its argon2id hash.
-    @ivar identity: what they may do.
+    @ivar password: the argon2id hash of the password.
+    @ivar identity: rights, view and quota.
     """
 
     password: str = field(repr=False)
@@ -66,16 +66,15 @@ class User:
         all: bool = True,
         quota: int | None = None,
     ) -> User:
-        """A user, from what the file says of them."""
+        """Make a user from the fields of the file."""
         return cls(password, Identity(name, rights, View(name, all), quota))
 
 
 def parse_users(content: bytes) -> dict[str, User]:
     """
-    The users of a file, by their names.
+    Parse a users file into users by name.
 
-    @raise UsersUnreadable: there is a mistake in it; the text, one line, says at which user and
-        field.
+    @raise UsersUnreadable: the file has a mistake; the text, one line, names user and field.
     """
     try:
         tables = tomllib.loads(content.decode("utf-8"))
@@ -85,24 +84,28 @@ def parse_users(content: bytes) -> dict[str, User]:
 
 
 def _parse_user(name: str, table: Any) -> User:
-    """One table, whose values may be of any type."""
+    """Parse one table, whose values may be of any type."""
 
     def wrong(key: str, what: str) -> UsersUnreadable:
         return UsersUnreadable(f"user {quoted(name)}, {printable(key)}: {what}")
 
     if not is_user_name(name):
-        raise wrong("name", "it is 1 to 64 letters, digits, or characters of ._- and nothing else")
+        raise wrong(
+            "name", "a name has 1 to 64 letters, digits, or characters of ._- and nothing else"
+        )
     if not isinstance(table, dict):
         raise wrong("table", f"write [{name}] and the fields on lines of their own")
     for key in table:
         if key not in ("password", "rights", "sees", "quota"):
-            raise wrong(key, "there is no such field; there are password, rights, sees and quota")
+            raise wrong(key, "unknown field; the fields are password, rights, sees and quota")
     for key in ("password", "rights", "sees"):
         if key not in table:
             raise wrong(key, "it is missing")
     password, rights, sees, quota = map(table.get, ("password", "rights", "sees", "quota"))
     if not isinstance(password, str) or not _HASH.fullmatch(password):
-        raise wrong("password", "it is no argon2id hash; set one with xfer-depot users passwd")
+        raise wrong(
+            "password", "this is not an argon2id hash; set one with xfer-depot users passwd"
+        )
     if not isinstance(rights, list) or not all(isinstance(word, str) for word in rights):
         raise wrong("rights", 'it is a list of words, as in ["list", "read"]')
     if sees not in ("all", "own"):
@@ -121,7 +124,7 @@ def _parse_user(name: str, table: Any) -> User:
 
 
 def format_users(users: Mapping[str, User]) -> str:
-    """The file that L{parse_users} reads as these."""
+    """Format a file that L{parse_users} reads as these users."""
     text = _HEAD
     for name, user in sorted(users.items()):
         identity = user.identity
@@ -135,23 +138,23 @@ def format_users(users: Mapping[str, User]) -> str:
 
 
 def _read(path: Path) -> tuple[bytes, os.stat_result]:
-    """A file, and what it was when it was opened."""
-    # Not to wait for whoever would write into a pipe.
+    """Read a file, with its stat at that time."""
+    # Does not block where the path is a pipe.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise UsersUnreadable("this is no regular file")
+            raise UsersUnreadable("this is not a regular file")
         content = file.read(MAX_FILE + 1)
     if len(content) > MAX_FILE:
-        raise UsersUnreadable(f"this has more than {MAX_FILE} bytes")
+        raise UsersUnreadable(f"the file has more than {MAX_FILE} bytes")
     return content, status
 
 
 def read_users(path: Path) -> tuple[dict[str, User], os.stat_result]:
     """
-    The users of a file, and what the file was.
+    Read the users of a file, with its stat at that time.
 
-    @raise UsersUnreadable: it can't be read, or there is a mistake in it; told with its path.
+    @raise UsersUnreadable: the file can't be read, or has a mistake; the text has its path.
     """
     try:
         content, status = _read(path)
@@ -165,14 +168,14 @@ def read_users(path: Path) -> tuple[dict[str, User], os.stat_result]:
 @contextmanager
 def changed_users(path: Path) -> Iterator[dict[str, User]]:
     """
-    Change a users file: what the dictionary holds in the end is written, whole or not at all.
+    Change a users file: the dictionary is written at the end of the context, atomically.
 
-    A file that is not there has no users. Others who change it at the same time wait.
+    A missing file has no users. Other processes that change it wait meanwhile.
 
-    @raise UsersUnreadable: it can't be read, or there is a mistake in it.
-    @raise OSError: it can't be written.
+    @raise UsersUnreadable: the file can't be read, or has a mistake.
+    @raise OSError: the file can't be written.
     """
-    path = Path(os.path.realpath(path))  # where it is a link, that stays one
+    path = Path(os.path.realpath(path))  # a symbolic link is kept
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(directory, fcntl.LOCK_EX)
@@ -192,7 +195,7 @@ def _write(path: Path, content: bytes, owner: os.stat_result | None) -> None:
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(content)
-            if owner is not None:  # the server that reads it need not be who writes it
+            if owner is not None:  # the server may run as another user
                 with suppress(PermissionError):
                     os.fchown(fd, owner.st_uid, owner.st_gid)
             file.flush()
@@ -205,10 +208,10 @@ def _write(path: Path, content: bytes, owner: os.stat_result | None) -> None:
 
 class Users:
     """
-    The users that are in force: those of the file when it was last read without a mistake.
+    Hold the current users: those of the file when it was last read without a mistake.
 
-    @param path: the file, or None where nobody can log in.
-    @ivar by_name: they; replaced by another dictionary when the file has changed.
+    @param path: the file, or None if nobody can log in.
+    @ivar by_name: the users by name; replaced by another dictionary when the file has changed.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -220,7 +223,7 @@ class Users:
         """
         Read the file.
 
-        @raise UsersUnreadable: it can't be read, or there is a mistake in it.
+        @raise UsersUnreadable: the file can't be read, or has a mistake.
         """
         if self.path is not None:
             users, status = read_users(self.path)
@@ -230,10 +233,10 @@ class Users:
         self.by_name, self._seen = users, _signature(status)
         log.info("{count} users in {path}", count=len(users), path=printable(str(self.path)))
         if status.st_mode & 0o077:
-            log.warn("others can read {path}", path=printable(str(self.path)))
+            log.warn("other users of this machine can read {path}", path=printable(str(self.path)))
 
     def changed(self) -> bool:
-        """Whether the file is another than when it was last looked at. Blocks for a moment."""
+        """Return whether the file has changed since the last call. Blocks for a moment."""
         if self.path is None:
             return False
         try:
@@ -250,8 +253,8 @@ class Users:
         Read the file if it has changed. Blocks.
 
         @param again: read it in any case.
-        @return: to be called on the reactor's thread: puts the new users in force, or logs why the
-            old ones stay.
+        @return: a function to call on the reactor's thread: it replaces the users, or logs why they
+            are not replaced.
         """
         assert self.path is not None
         try:
@@ -260,10 +263,10 @@ class Users:
             users, status = read_users(self.path)
         except UsersUnreadable as error:
             text = str(error)
-            return lambda: log.error("the users stay what they were: {text}", text=text)
+            return lambda: log.error("the users are not replaced: {text}", text=text)
         return lambda: self._take(users, status)
 
 
 def _signature(status: os.stat_result) -> tuple[int, ...]:
-    """Differs when a file was written or replaced."""
+    """Return a value that differs when a file was written or replaced."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -1,4 +1,4 @@
-"""WAIT lines: what a client hears while a long piece of work keeps it waiting."""
+"""Send WAIT lines while a long piece of work keeps a client waiting."""
 
 from __future__ import annotations
 
@@ -14,28 +14,24 @@ INTERVAL = 5.0
 """Seconds between two WAIT lines, and before the first."""
 
 
-class Waiting:
+class KeepAlive:
     """
-    A context in which WAIT lines are sent.
+    A context in which WAIT lines are sent, from the first L{progressed} on.
 
-    @param clock: tells when.
+    @param clock: times them.
     @param send: sends a line.
     @param what: what is being done, in a word or two.
-    @param total: the bytes that it is done to.
     """
 
-    def __init__(
-        self, clock: IReactorTime, send: Callable[[bytes], None], what: str, total: int
-    ) -> None:
+    def __init__(self, clock: IReactorTime, send: Callable[[bytes], None], what: str) -> None:
         self._send = send
         self._what = what
-        self._total = total
-        self._done = 0
+        self._done = self._total = 0
+        self._ended = False
         self._call = LoopingCall(self._tell)
         self._call.clock = clock
 
-    def __enter__(self) -> Waiting:
-        self._call.start(INTERVAL, now=False)
+    def __enter__(self) -> KeepAlive:
         return self
 
     def __exit__(
@@ -44,11 +40,15 @@ class Waiting:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._call.stop()
+        self._ended = True
+        if self._call.running:
+            self._call.stop()
 
-    def progressed(self, done: int) -> None:
-        """C{done} bytes of all are through."""
-        self._done = done
+    def progressed(self, done: int, total: int) -> None:
+        """C{done} bytes of C{total} are through."""
+        self._done, self._total = done, total
+        if not self._call.running and not self._ended:
+            self._call.start(INTERVAL, now=False)
 
     def _tell(self) -> None:
         percent = 100 * self._done // self._total if self._total else 100

@@ -1,1 +1,1 @@
-"""What a server does beside its connections: it looks for damage, and logs what it finds."""
+"""Look for damage beside serving connections, and log what is found."""

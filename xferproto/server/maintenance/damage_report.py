@@ -1,4 +1,4 @@
-"""What is said of damage when a server starts: it was found once, and stays until it is mended."""
+"""Log the known damage when a server starts: it was found before, and is not repaired yet."""
 
 from __future__ import annotations
 
@@ -6,36 +6,29 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from xferproto.model.escape import quoted
-from xferproto.store.interface import IStore
-from xferproto.wire.codec import parse_entry
+from xferproto.store.interface import IMaintenance
 
 log = Logger("xfer")
 
 NAMED = 10
-"""How many names are said; the others are counted."""
+"""How many names the log shows; the others are counted."""
 
 
-async def report_damage(store: IStore) -> None:
-    """Log how many files of a store are known to be damaged, and the first of their names."""
-    listing = store.list_damaged("")
-    count = 0
-    names: list[str] = []
+async def report_damage(maintenance: IMaintenance) -> None:
+    """Log the number of files that are known to be damaged, and the first names."""
     try:
-        while page := await listing.read():
-            count += page.count(b"\n")
-            if len(names) < NAMED:
-                lines = page.split(b"\n", NAMED)[: NAMED - len(names)]
-                names += [quoted(parse_entry(line).name) for line in lines if line]
+        damage = await maintenance.damaged(NAMED)
     except CancelledError:  # the server stops
         return
     except Exception:
-        log.failure("the damaged files can't be listed now")
+        log.failure("can't list the damaged files")
         return
-    if count:
+    if count := damage.count:
+        names = [quoted(name) for name in damage.names]
         more = f" and {count - len(names):,} more" if count > len(names) else ""
         log.error(
-            "{count} damaged: {names}{more}; each stays so until it is stored again or deleted, "
-            "and xfer-depot damaged lists all",
+            "{count} damaged: {names}{more}; upload or delete each of them; xfer-depot damaged "
+            "lists all",
             count="1 file is" if count == 1 else f"{count:,} files are",
             names=", ".join(names),
             more=more,

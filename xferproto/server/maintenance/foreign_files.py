@@ -1,40 +1,37 @@
-"""What lies in the storage directory that is not the depot's, told once at the start."""
+"""Log foreign files in the storage directory, once at the start."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from twisted.logger import Logger
 
 from xferproto.model.escape import quoted
-from xferproto.store.local.layout import foreign
-from xferproto.threads.executor import Executor
+from xferproto.store.interface import IMaintenance
 
 log = Logger("xfer")
 
 SHOWN = 10
-"""How many paths the log names."""
+"""How many paths the log shows."""
 
 
-async def tell_foreign(executor: Executor, root: Path) -> None:
+async def report_foreign_files(maintenance: IMaintenance, where: str) -> None:
     """
-    Log what is not the depot's: it is left alone.
+    Log the files that are not the depot's, which it never changes.
 
-    @param executor: runs the search.
-    @param root: the storage directory.
+    @param where: the storage directory, for the log.
     """
     try:
-        paths = await executor.run(foreign, root)
+        paths = await maintenance.foreign()
     except OSError as error:
-        log.warn("the storage directory could not be looked through: {error}", error=error)
+        log.warn("can't search the storage directory for foreign files: {error}", error=error)
         return
     if paths:
         log.warn(
-            "{count} files or directories in {root} are not the depot's, and are left alone:"
+            "{count} files or directories in {root} are not the depot's, and are ignored:"
             " {names}{more}",
             count=len(paths),
-            root=str(root),
+            root=where,
             names=", ".join(quoted(os.fsencode(path)) for path in paths[:SHOWN]),
             more=" …" if len(paths) > SHOWN else "",
         )

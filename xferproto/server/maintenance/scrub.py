@@ -1,4 +1,4 @@
-"""The scrub: a slow pass over all that is stored, to find damage before a client does."""
+"""Scrub: hash all stored contents again, slowly, to find damage before a client does."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from xferproto.model.errors import NoSuchFile
+from xferproto.model.identity import EVERYTHING
 from xferproto.store.interface import IStore
 from xferproto.threads.executor import Executor
 from xferproto.transfer import hashing
@@ -20,25 +21,25 @@ from xferproto.transfer.stored_check import verify
 log = Logger("xfer")
 
 INTERVAL = 24 * 60 * 60.0
-"""Seconds after which a content is due to be hashed again."""
+"""Seconds after its last check when a content is due again."""
 
 PAUSE = 60.0
-"""Seconds until the next look when nothing is due, or something could not be read."""
+"""Seconds until the next try when nothing is due, or a content could not be read."""
 
 
 class _Stopped(Exception):
-    """The scrub was told to stop."""
+    """The scrub is stopping."""
 
 
 class Scrub:
     """
-    Hashes what is stored again, the content first that was verified longest ago.
+    Verify stored contents at a rate, first the one that was verified longest ago.
 
-    @param store: what is stored.
+    @param store: the store to scrub.
     @param executor: the threads that hash.
-    @param clock: paces it.
+    @param clock: measures the rate.
     @param rate: bytes a second.
-    @param now: the time, seconds since the epoch, as the store knows it.
+    @param now: returns the time of day, in seconds since the epoch, as the store does.
     """
 
     def __init__(
@@ -57,14 +58,14 @@ class Scrub:
         self._running: Deferred[None] | None = None
         self._sleeping: Deferred[None] | None = None
         self._stopping = False
-        self._unreadable: dict[str, float] = {}  # ids, and until when they are left alone
+        self._unreadable: dict[str, float] = {}  # ids, and when to try them again
 
     def start(self) -> None:
-        """Begin."""
+        """Start scrubbing."""
         self._running = Deferred.fromCoroutine(self._run())
 
     async def stop(self) -> None:
-        """Stop; returns when nothing is read any more."""
+        """Stop, and return when no read is under way."""
         self._stopping = True
         if self._sleeping is not None:
             self._sleeping.cancel()
@@ -79,7 +80,7 @@ class Scrub:
                 except _Stopped:
                     raise
                 except Exception:
-                    log.failure("scrub: the store can't be asked now")
+                    log.failure("scrub: can't ask the store for the next file")
                     done = False
                 if not done:
                     await self._sleep(PAUSE)
@@ -96,31 +97,31 @@ class Scrub:
             self._sleeping = None
 
     async def _verify_next(self) -> bool:
-        """Verify the content that is due, or leave it for a while: whether there was one."""
+        """Verify the content that is due, or defer it if unreadable; return whether one was."""
         now = self._clock.seconds()
         self._unreadable = {id: until for id, until in self._unreadable.items() if until > now}
-        oldest = await self._store.oldest_check(self._unreadable)
+        oldest = await self._store.maintenance.oldest_check(self._unreadable)
         if oldest is None:
             return False
         id, verified = oldest
-        # A time in the future is one of a clock that was wrong, and as good as none.
+        # A time in the future is from a clock that was wrong, and does not count.
         if 0 <= self._now() - verified < INTERVAL:
             return False
         began = self._clock.seconds()
 
-        async def pace(done: int) -> None:
+        async def checkpoint(done: int) -> None:
             ahead = done / self._rate - (self._clock.seconds() - began)
-            # A clock that jumps back must not stop it for longer than a block may take.
+            # A clock that jumps back must not stop the scrub for longer than a block takes.
             longest = max(PAUSE, hashing.HASH_BLOCK / self._rate)
             await self._sleep(max(0.0, min(ahead, longest)))
 
         try:
-            await verify(self._store, id, self._executor, pace)
+            await verify(self._store, id, self._executor, checkpoint, EVERYTHING)
         except NoSuchFile:  # deleted meanwhile
             return True
         except _Stopped:
             raise
         except Exception:
-            log.failure("scrub: {id} can't be read now", id=id)
+            log.failure("scrub: can't read {id} now", id=id)
             self._unreadable[id] = self._clock.seconds() + PAUSE
         return True

@@ -1,1 +1,1 @@
-"""What a server takes from its peers: connections, bandwidth, patience."""
+"""Limit what peers take: connections, bandwidth, and time without progress."""

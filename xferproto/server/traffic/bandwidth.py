@@ -1,4 +1,4 @@
-"""Bandwidth: no more bytes a second than the operator allows, for each connection and for all."""
+"""Limit the bytes a second of each connection, and of all connections together."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ LARGEST = 1024 * 1024
 """Bounds of the blocks that are moved at once, in bytes."""
 
 
-class Bucket:
+class TokenBucket:
     """
-    Lets bytes pass at a rate. It may be overdrawn, by bytes that came already; whoever does waits
-    until that is made up for. So those who share one take turns, each with a block.
+    Let bytes pass at a rate.
+
+    It may be overdrawn, by bytes that have come already: the caller then waits until that is made
+    up for. So connections that share a bucket take turns, a block each.
 
     @param rate: bytes a second.
     @ivar rate: the same.
@@ -33,7 +35,7 @@ class Bucket:
         self._looked = clock.seconds()
 
     def take(self, count: int) -> float:
-        """Bytes pass: how many seconds to wait before any more may."""
+        """Take C{count} bytes, and return how many seconds to wait before the next ones."""
         now = self._clock.seconds()
         level = min(self.rate * BURST, self._level + (now - self._looked) * self.rate)
         self._looked = now
@@ -41,55 +43,40 @@ class Bucket:
         return max(0.0, -self._level / self.rate)
 
 
-class Pace:
+class RateLimit:
     """
-    The bandwidth of one connection, in one direction.
+    Limit one connection in one direction.
 
     @param buckets: what its bytes are taken from.
-    @param freed: called when L{held} is true no longer.
+    @param on_free: called when L{held} is true no longer.
     @ivar held: whether to wait now.
     @ivar block: how many bytes to move at once, at most.
     """
 
     def __init__(
-        self, clock: IReactorTime, buckets: list[Bucket], freed: Callable[[], None]
+        self, clock: IReactorTime, buckets: list[TokenBucket], on_free: Callable[[], None]
     ) -> None:
         self.held = False
         self.block = max(SMALLEST, min(LARGEST, min(bucket.rate for bucket in buckets) // 8))
         self._clock = clock
         self._buckets = buckets
-        self._freed = freed
+        self._on_free = on_free
         self._until = 0.0
-        self._ends: IDelayedCall | None = None
+        self._timer: IDelayedCall | None = None
         self._waiting: list[Deferred[None]] = []
 
     def spend(self, count: int) -> bool:
-        """Bytes have passed: whether to wait now."""
+        """Count bytes that have passed, and return whether to wait now."""
         wait = max([bucket.take(count) for bucket in self._buckets])
         if wait > 0:
             self._until = self._clock.seconds() + wait
-            if self._ends is None:
+            if self._timer is None:
                 self.held = True
-                self._ends = self._clock.callLater(wait, self._look)
+                self._timer = self._clock.callLater(wait, self._look)
         return self.held
 
-    def _look(self) -> None:
-        self._ends = None
-        wait = self._until - self._clock.seconds()
-        if wait > 1e-6:
-            self._ends = self._clock.callLater(wait, self._look)
-        else:
-            self._free()
-
-    def _free(self) -> None:
-        self.held = False
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            waiter.callback(None)
-        self._freed()
-
-    def free(self) -> Deferred[None]:
-        """Fires when more may pass."""
+    def when_free(self) -> Deferred[None]:
+        """Return a Deferred that fires when more bytes may pass."""
         if not self.held:
             return succeed(None)
         waiter: Deferred[None] = Deferred()
@@ -97,47 +84,61 @@ class Pace:
         return waiter
 
     def stop(self) -> None:
-        """The connection is gone: nobody waits any more."""
-        if self._ends is not None:
-            self._ends.cancel()
-            self._ends = None
+        """Release those who wait, as the connection is lost."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._release()
+
+    def _look(self) -> None:
+        self._timer = None
+        wait = self._until - self._clock.seconds()
+        if wait > 1e-6:
+            self._timer = self._clock.callLater(wait, self._look)
+        else:
+            self._release()
+            self._on_free()
+
+    def _release(self) -> None:
         self.held = False
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             waiter.callback(None)
 
 
-def paced(read: Callable[[], Deferred[bytes]], pace: Pace) -> Callable[[], Deferred[bytes]]:
-    """A reader for a L{Sender<xferproto.transfer.sender.Sender>}, no faster than its pace."""
+def rate_limited(
+    read: Callable[[], Deferred[bytes]], limit: RateLimit
+) -> Callable[[], Deferred[bytes]]:
+    """Return a reader for a L{Sender<xferproto.transfer.sender.Sender>} that keeps to a limit."""
 
-    async def read_in_time() -> bytes:
-        await pace.free()
+    async def read_when_free() -> bytes:
+        await limit.when_free()
         block = await read()
-        pace.spend(len(block))
+        limit.spend(len(block))
         return block
 
-    return lambda: Deferred.fromCoroutine(read_in_time())
+    return lambda: Deferred.fromCoroutine(read_when_free())
 
 
 class Bandwidth:
     """
-    What the connections of a server share of it.
+    Share the bandwidth of a server between its connections.
 
-    @param limits: says how much there is.
+    @param limits: the rates, of one connection and of all.
     """
 
     def __init__(self, clock: IReactorTime, limits: Limits) -> None:
         self._clock = clock
         self._rate = limits.rate
         total = limits.total_rate
-        self._totals = [Bucket(clock, total) if total else None for _ in ("up", "down")]
+        self._totals = [TokenBucket(clock, total) if total else None for _ in ("up", "down")]
 
-    def paces(self, freed: Callable[[], None]) -> list[Pace | None]:
-        """The paces of a new connection, up and down; None for as fast as it goes."""
-        paces: list[Pace | None] = []
+    def of_connection(self, on_free: Callable[[], None]) -> list[RateLimit | None]:
+        """Return the limits of a new connection, up and down; None for no limit."""
+        limits: list[RateLimit | None] = []
         for total in self._totals:
             buckets = [] if total is None else [total]
             if self._rate:
-                buckets.append(Bucket(self._clock, self._rate))
-            paces.append(Pace(self._clock, buckets, freed) if buckets else None)
-        return paces
+                buckets.append(TokenBucket(self._clock, self._rate))
+            limits.append(RateLimit(self._clock, buckets, on_free) if buckets else None)
+        return limits

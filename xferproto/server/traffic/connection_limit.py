@@ -1,9 +1,8 @@
-"""Who gets in: connections in all and from one address, and what those too many are told."""
+"""Refuse connections above the limits: in all, and of one client network."""
 
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import resource
 from collections import Counter
 from collections.abc import Callable
@@ -15,70 +14,65 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from xferproto.model.errors import Busy
+from xferproto.model.errors import TooManyConnections
+from xferproto.net.peer import client_network, is_loopback
 from xferproto.server.limits import Limits
 from xferproto.wire import codec
 
 log = Logger("xfer")
 
 LINGER = 2.0
-"""Seconds that one who is refused has to read why."""
+"""Seconds that a refused peer has to read the error before the connection is aborted."""
 
 LINGERING = 64
-"""So many that are refused may take that time at once; further ones are closed at once."""
+"""The most refused connections that may take that time at once; further ones close at once."""
 
-SELDOM = 10.0
-"""Seconds between two lines of the log that say the same of many."""
+LOG_INTERVAL = 10.0
+"""Seconds between two lines of the log about the same kind of event."""
 
 
-class Seldom:
+class ThrottledLog:
     """
-    Says once in a while what happens often.
+    Log a frequent event once every L{LOG_INTERVAL} seconds, with a count.
 
     @param clock: counts the seconds.
-    @param say: writes it, told how often it happened since the last time.
+    @param write: writes the line; called with the number of events since the last one.
     """
 
-    def __init__(self, clock: IReactorTime, say: Callable[[int], None]) -> None:
+    def __init__(self, clock: IReactorTime, write: Callable[[int], None]) -> None:
         self._clock = clock
-        self._say = say
-        self._said: float | None = None
+        self._write = write
+        self._written: float | None = None
         self._count = 0
 
     def happened(self) -> None:
-        """It has happened once more."""
+        """Count one event, and log it if the last line is old enough."""
         self._count += 1
         now = self._clock.seconds()
-        if self._said is None or now - self._said >= SELDOM:
-            self._said = now
-            times, self._count = self._count, 0
-            self._say(times)
+        if self._written is None or now - self._written >= LOG_INTERVAL:
+            self._written = now
+            count, self._count = self._count, 0
+            self._write(count)
 
 
-def peer_of(address: object) -> str | None:
+def counted_network(address: object) -> str | None:
     """
-    What counts as one peer: an IPv4 address, or the network of an IPv6 one.
+    Return the network whose connections are counted together, for the address of a peer.
 
-    None for UNIX sockets and loopback: there, a proxy speaks for many.
+    @return: as L{client_network} has it, or None for UNIX sockets and loopback: a proxy there
+        connects for many clients.
     """
     host = getattr(address, "host", None)
-    if not isinstance(host, str):
+    if not isinstance(host, str) or is_loopback(host):
         return None
-    try:
-        ip = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
-        else:  # whoever has one address of a /64 has all of them
-            return None if ip.is_loopback else str(int(ip) >> 64)
-    return None if ip.is_loopback else str(ip)
+    return client_network(host)
 
 
 def descriptors(wanted: int) -> int:
     """
-    How many files this process may have open, raised as far as it may be and C{wanted} says.
+    Raise the limit of open files of this process towards C{wanted}, and return what it is then.
+
+    See getrlimit(2), C{RLIMIT_NOFILE}; the limit is never lowered.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
@@ -92,33 +86,35 @@ def descriptors(wanted: int) -> int:
 
 def room_for(connections: int) -> int:
     """
-    How many connections there can be, of so many that are wanted.
+    Return how many connections this process can have open, at most C{connections}.
 
-    A quarter of the descriptors is left for files: those who transfer have one open each.
+    A quarter of the descriptors is left for files: each transfer has one open.
     """
     available = descriptors(connections + connections // 3 + 64)
     return max(1, min(connections, available - max(64, available // 4)))
 
 
 @implementer(IHalfCloseableProtocol)
-class Refused(Protocol):
-    """A connection too many: is told so, and closed."""
+class RefusedConnection(Protocol):
+    """Answer a connection above the limits with an error, and close it."""
 
-    def __init__(self, clock: IReactorTime, door: Door, error: Busy) -> None:
+    def __init__(
+        self, clock: IReactorTime, limit: ConnectionLimit, error: TooManyConnections
+    ) -> None:
         self._clock = clock
-        self._door = door
+        self._limit = limit
         self._error = error
-        self._ends: IDelayedCall | None = None
+        self._abort: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
         transport.write(codec.format_error(self._error) + b"\n")
-        if self._door.lingering >= LINGERING:
+        if self._limit.lingering >= LINGERING:
             transport.loseConnection()
             return
-        # What it may have sent is read away: closing with bytes unread would take the line away.
-        self._door.lingering += 1
-        self._ends = self._clock.callLater(LINGER, transport.abortConnection)
+        # What the peer sent is read and dropped: a close with unread bytes would drop the line.
+        self._limit.lingering += 1
+        self._abort = self._clock.callLater(LINGER, transport.abortConnection)
         if hasattr(transport, "loseWriteConnection") and not hasattr(
             transport, "getPeerCertificate"
         ):
@@ -129,22 +125,22 @@ class Refused(Protocol):
         self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
-        """The line is on its way."""
+        """Do nothing: the error is on its way."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._ends is not None:
-            self._door.lingering -= 1
-            if self._ends.active():
-                self._ends.cancel()
+        if self._abort is not None:
+            self._limit.lingering -= 1
+            if self._abort.active():
+                self._abort.cancel()
 
 
-class Door:
+class ConnectionLimit:
     """
-    Counts who is in.
+    Count open connections, and refuse those above the limits.
 
-    @param limits: says how many may be.
-    @ivar most: how many may be in at once.
-    @ivar lingering: how many that were refused are not gone yet.
+    @param limits: the numbers of connections, in all and of one client network.
+    @ivar most: how many connections may be open at once.
+    @ivar lingering: how many refused connections are still open.
     """
 
     def __init__(self, limits: Limits, clock: IReactorTime) -> None:
@@ -152,40 +148,42 @@ class Door:
         self.lingering = 0
         self._per_peer = limits.per_peer
         self._clock = clock
-        self._inside = 0
+        self._open = 0
         self._peers: Counter[str] = Counter()
-        self._refusals = Seldom(clock, self._say)
+        self._refusals = ThrottledLog(clock, self._log_refusals)
 
-    def _say(self, times: int) -> None:
+    def _log_refusals(self, count: int) -> None:
         log.warn(
-            "refused {times} connections: {inside} are open, of at most {most}, {peer} of one peer",
-            times=times,
-            inside=self._inside,
+            "refused {count} connections: {open} are open, of at most {most}, {peer} of one peer",
+            count=count,
+            open=self._open,
             most=self.most,
             peer=self._per_peer,
         )
 
-    def refused(self, address: IAddress | None) -> Refused | None:
-        """What answers a connection too many; None where there is room."""
-        peer = peer_of(address)
-        if self._inside >= self.most:
-            error = Busy("This server has as many connections as it takes; try again later.")
+    def refuse(self, address: IAddress | None) -> RefusedConnection | None:
+        """Return the protocol for a connection above the limits, or None if there is room."""
+        peer = counted_network(address)
+        if self._open >= self.most:
+            error = TooManyConnections()
         elif peer is not None and self._peers[peer] >= self._per_peer:
-            error = Busy("Your address has as many connections as it may; close one of them.")
+            error = TooManyConnections(
+                "Your address has as many connections as it may; close one of them."
+            )
         else:
             return None
         self._refusals.happened()
-        return Refused(self._clock, self, error)
+        return RefusedConnection(self._clock, self, error)
 
-    def entered(self, peer: str | None) -> None:
-        """One is in."""
-        self._inside += 1
+    def opened(self, peer: str | None) -> None:
+        """Count a connection that was opened; C{peer} as L{counted_network} has it."""
+        self._open += 1
         if peer is not None:
             self._peers[peer] += 1
 
-    def left(self, peer: str | None) -> None:
-        """One that was in is gone."""
-        self._inside -= 1
+    def closed(self, peer: str | None) -> None:
+        """Count a connection no more that was closed."""
+        self._open -= 1
         if peer is not None:
             self._peers[peer] -= 1
             if not self._peers[peer]:

@@ -1,7 +1,7 @@
 """
-Peers that hang up while nothing is read from them.
+Detect peers that hang up while nothing is read from them.
 
-A transport that is paused tells nothing of its peer; the system is asked instead: poll(2).
+A paused transport does not notice that its peer is gone, so the system is asked: poll(2).
 """
 
 from __future__ import annotations
@@ -14,22 +14,23 @@ from xferproto.net.peer import socket_of
 
 
 class Sign(Enum):
-    """What the system knows of a peer."""
+    """What the system knows about the peer of a connection."""
 
     THERE = auto()
-    """Nothing that says otherwise."""
+    """It is connected, as far as the system knows."""
 
     ENDED = auto()
     """
-    It sends no more. It may read on: who closes both halves of TCP looks the same at first.
+    It has half-closed: it sends no more. It may still read; a peer that has closed both halves of
+    TCP looks the same at first.
     """
 
     GONE = auto()
-    """There is nobody to read an answer."""
+    """The connection is lost, so that nobody reads an answer."""
 
 
 def signs(transports: Sequence[object]) -> list[Sign]:
-    """The sign of each peer, from one question to the system; THERE where there is no socket."""
+    """Return the sign of each peer, with one call of poll(2); THERE for those without a socket."""
     found = [Sign.THERE] * len(transports)
     if not hasattr(select, "poll"):  # not on every system
         return found
@@ -50,5 +51,5 @@ def signs(transports: Sequence[object]) -> list[Sign]:
 
 
 def sign_of(transport: object) -> Sign:
-    """The sign of one peer."""
+    """Return the sign of one peer."""
     return signs([transport])[0]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 
-from xferproto.model.entry import ContentStatus, Digests, Entry
+from xferproto.model.entry import ContentStatus, DamageSummary, Digests, Entry, StoredEntry
 from xferproto.model.errors import StorageUnavailable
 from xferproto.store.local import visible
 from xferproto.store.local.changes import (
@@ -28,7 +28,14 @@ from xferproto.store.local.changes import (
 from xferproto.store.local.content_names import Names
 from xferproto.store.local.group_commit import SharedCommits
 from xferproto.store.local.page_length import Page, PageSize, Paging
-from xferproto.store.local.pages import index_damaged, page_of
+from xferproto.store.local.pages import (
+    find_few,
+    find_many,
+    index_damaged,
+    list_entries,
+    page_of,
+    summarize_damage,
+)
 from xferproto.store.local.schema import Content, Partial, open_database
 from xferproto.store.local.usage import begin_partial, usage
 from xferproto.threads.executor import Executor
@@ -287,6 +294,26 @@ class Catalogue:
         return executor.run(
             page_of, connection, prefix, after, only, size.entries, size.most, damaged
         )
+
+    def entries(
+        self, prefix: str, after: tuple[str, str] | None, limit: int, only: str | None
+    ) -> Deferred[Sequence[StoredEntry]]:
+        """List entries with this prefix, damaged ones among them, in name order."""
+        executor, connection = (
+            (self._reader, self._reading) if after is None else (self._scans, self._scanning)
+        )
+        return executor.run(list_entries, connection, prefix, after, limit, only)
+
+    async def find(self, name: str, limit: int, only: str | None) -> Sequence[StoredEntry]:
+        """Find the entries of exactly this name, the youngest first."""
+        found = await self._reader.run(find_few, self._reading, name, only)
+        if found is not None:
+            return found[:limit]
+        return await self._scans.run(find_many, self._scanning, name, limit, only)
+
+    def summarize_damage(self, most: int) -> Deferred[DamageSummary]:
+        """Count the entries of damaged contents, and give the names of the first."""
+        return self._scans.run(summarize_damage, self._scanning, most)
 
     def status(self, id: str, only: str | None = None) -> Deferred[ContentStatus]:
         """

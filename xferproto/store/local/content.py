@@ -11,7 +11,7 @@ from zope.interface import implementer
 from xferproto.files.staged_file import read_exactly
 from xferproto.model.entry import Entry
 from xferproto.model.errors import Corrupt
-from xferproto.store.interface import IContent, IListing
+from xferproto.store.interface import IContent, ITextListing
 from xferproto.store.local.catalogue import Catalogue
 from xferproto.threads.executor import Executor
 
@@ -53,7 +53,7 @@ class SmallContent:
         pass
 
 
-@implementer(IListing)
+@implementer(ITextListing)
 class LocalListing:
     """The pages of a catalogue; of the damaged entries, or of all others."""
 

@@ -12,7 +12,7 @@ import sqlite3
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from xferproto.store.interface import IListing
+from xferproto.store.interface import ITextListing
 from xferproto.store.local.page_length import Page, Paging
 from xferproto.threads.executor import Executor
 
@@ -107,7 +107,7 @@ class Names:
         return Page.of(text or b"", rows == entries, most)
 
 
-@implementer(IListing)
+@implementer(ITextListing)
 class LocalNames:
     """The entries of one content."""
 

@@ -25,7 +25,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from xferproto.files.staged_file import FILE_MODE, IncomingFile, sync_path
+from xferproto.files.staged_file import FILE_MODE, StagedFile, sync_path
 from xferproto.model.errors import Corrupt, StorageLost
 from xferproto.store.local.layout import (
     DIRECTORIES,
@@ -115,14 +115,14 @@ class Objects:
             if path.name.endswith(MARK):
                 yield path.name.removesuffix(MARK)
 
-    def new(self) -> IncomingFile:
+    def new(self) -> StagedFile:
         """A new, empty file to write a content into."""
-        return IncomingFile.new(self._incoming / secrets.token_hex(16))
+        return StagedFile.new(self._incoming / secrets.token_hex(16))
 
-    def partial(self, token: str) -> IncomingFile:
+    def partial(self, token: str) -> StagedFile:
         """The file of an upload under a token, with the bytes that came so far, or new."""
         self.check()
-        return IncomingFile.open(partial_path(self._root, token))
+        return StagedFile.open(partial_path(self._root, token))
 
     def partial_size(self, token: str) -> int:
         """How many bytes came so far under a token, 0 where there is no file."""
@@ -142,7 +142,7 @@ class Objects:
             if path not in keep:
                 path.unlink()
 
-    def publish(self, incoming: IncomingFile, id: str) -> None:
+    def publish(self, incoming: StagedFile, id: str) -> None:
         """
         Make a written file the object C{id}, durably, and mark it as not in the catalogue yet.
 
@@ -223,20 +223,12 @@ class Objects:
             self.path(id).unlink(missing_ok=True)
         self.confirm(id)
 
-    def has(self, id: str, size: int) -> bool:
-        """Whether there is such an object, of this length."""
-        try:
-            status = self.path(id).stat()
-            return stat.S_ISREG(status.st_mode) and status.st_size == size
-        except FileNotFoundError:
-            self.check()
-            return False
-
     def identity(self, id: str, size: int) -> tuple[int, int] | None:
         """Which file an object is: device and inode; None where there is none of this length."""
         try:
             status = self.path(id).stat()
         except FileNotFoundError:
+            self.check()  # what can't be found where nothing is may be whole all the same
             return None
         if not stat.S_ISREG(status.st_mode) or status.st_size != size:
             return None

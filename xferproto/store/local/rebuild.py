@@ -1,10 +1,10 @@
 """
-A new catalogue from what is on the disk, for the day on which the old one is lost or damaged.
+Rebuild a lost or damaged catalogue from the stored contents.
 
-Ids, sizes and both hashes come from the contents themselves, the objects and the small ones: every
-byte is hashed. Names, their owners and times come from what can still be read of the old catalogue,
-then from its last copy and from the catalogues that earlier rebuilds have put aside. A content
-whose name nobody knows any more is listed as C{recovered/ID}.
+Ids, sizes and both hashes come from the contents, objects and small ones: every byte is hashed.
+Names, owners and times come from the readable part of the old catalogue, then from its last copy
+and from the catalogues that earlier rebuilds have set aside. A content without a known name gets
+the name C{recovered/ID}.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ from xferproto.store.local.schema import CATALOGUE, Content, open_database
 @dataclass
 class Rebuilt:
     """
-    What came of it.
+    Count the results of a rebuild.
 
-    @ivar contents: how many are listed now.
-    @ivar entries: under how many names.
-    @ivar nameless: how many of them as C{recovered/ID}.
-    @ivar missing: how many contents the old catalogue knew whose bytes are not there.
-    @ivar quarantined: how many objects and rows did not hash to their ids, and were put aside.
-    @ivar unread: how many objects could not be read.
-    @ivar damaged: whether the database of small contents was, and rows of it may be missing.
+    @ivar contents: the contents that are listed now.
+    @ivar entries: their names.
+    @ivar nameless: the names of the form C{recovered/ID}.
+    @ivar missing: the contents of the old catalogue whose bytes are missing.
+    @ivar quarantined: the objects and rows that did not hash to their ids, and were set aside.
+    @ivar unread: the objects that could not be read.
+    @ivar damaged: whether the database of small contents was damaged; rows of it may be missing.
     """
 
     contents: int = 0
@@ -60,15 +60,15 @@ class Rebuilt:
 
 class _Rebuild:
     """
-    One run.
+    Run one rebuild.
 
     @param root: the storage directory.
-    @param say: told about what can't be listed.
+    @param notify: called with a line about each thing that can't be listed.
     """
 
-    def __init__(self, root: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, root: Path, notify: Callable[[str], None]) -> None:
         self._root = root
-        self._say = say
+        self._notify = notify
         self._objects = Objects(root)
         self._known = known(root)
         self._listed: set[str] = set()
@@ -78,6 +78,7 @@ class _Rebuild:
         self._new_small = Replacement(root, SMALL)
 
     def run(self) -> Rebuilt:
+        """Make the new catalogue, and put it in place."""
         self._take_back()
         try:
             self._make()
@@ -89,7 +90,7 @@ class _Rebuild:
         return self._result
 
     def _take_back(self) -> None:
-        """Let objects be found that were put aside because the catalogue did not name them."""
+        """Restore objects that were set aside because the catalogue had no name of them."""
         for path in own_files(self._root, QUARANTINE):
             place = self._objects.path(path.name[:ID_LENGTH])
             if path.name.endswith(UNNAMED) and not os.path.lexists(place):
@@ -107,16 +108,16 @@ class _Rebuild:
             if small is not None and not small_in_place:
                 _clean(small, needless)
         if not small_in_place:
-            # Without a catalogue no server starts, until both are in their places.
-            self._tell_kept(self._catalogue.retire(), CATALOGUE)
-            self._tell_kept(self._new_small.install(), SMALL)
-        self._tell_kept(self._catalogue.install(), CATALOGUE)
+            # No server starts without a catalogue: none starts until both databases are in place.
+            self._notify_kept(self._catalogue.retire(), CATALOGUE)
+            self._notify_kept(self._new_small.install(), SMALL)
+        self._notify_kept(self._catalogue.install(), CATALOGUE)
         if small_in_place and (self._root / SMALL).exists():
             with contextlib.closing(SmallObjects(self._root)) as small:
                 _clean(small, needless)
 
     def _fill(self, small: SmallObjects | None) -> list[tuple[int, str]]:
-        """Make the new catalogue: the rows of small contents that it does not need."""
+        """Fill the new catalogue; return the rows of small contents that it does not need."""
         with contextlib.closing(open_database(self._catalogue.part)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             self._list_objects(connection)
@@ -124,7 +125,7 @@ class _Rebuild:
             for id in sorted(self._known.expected - self._listed):
                 if id not in self._found:
                     names = ", ".join(quoted(name) for name, _ in self._known.names[id])
-                    self._say(f"the bytes of {id} are not there; it was {names}")
+                    self._notify(f"the bytes of {id} are missing; its names were {names}")
                     self._result.missing += 1
                 self._list_damaged(connection, id)
             connection.executemany(
@@ -137,18 +138,18 @@ class _Rebuild:
             connection.execute("COMMIT")
         return needless
 
-    def _tell_kept(self, aside: Path | None, name: str) -> None:
+    def _notify_kept(self, aside: Path | None, name: str) -> None:
         if aside is not None:
-            self._say(f"the old {name} is kept as {aside.name}")
+            self._notify(f"the old {name} is kept as {aside.name}")
 
     def _list_objects(self, connection: sqlite3.Connection) -> None:
-        for path in object_files(self._root, self._pass_over):
+        for path in object_files(self._root, self._skip):
             id = path.name
             try:
                 size, md5, sha256 = _hashed(path)
                 stored = path.stat().st_mtime
             except OSError as error:
-                self._say(f"{self._shown(path)} can't be read: {error.strerror}; passed over")
+                self._notify(f"{self._shown(path)} can't be read: {error.strerror}; skipped")
                 self._result.unread += 1
                 self._found.add(id)
                 continue
@@ -157,10 +158,10 @@ class _Rebuild:
                 self._list(connection, Content(id, sha256, size, False, None), stored)
             else:
                 self._objects.quarantine(id, time.time())
-                self._tell_damaged(id)
+                self._count_damaged(id)
 
-    def _pass_over(self, path: Path) -> None:
-        self._say(f"{self._shown(path)} is not the depot's, or can't be read; passed over")
+    def _skip(self, path: Path) -> None:
+        self._notify(f"{self._shown(path)} is not the depot's, or can't be read; skipped")
 
     def _shown(self, path: Path) -> str:
         return quoted(os.fsencode(path.relative_to(self._root)))
@@ -168,7 +169,7 @@ class _Rebuild:
     def _list_small(
         self, connection: sqlite3.Connection, small: SmallObjects
     ) -> list[tuple[int, str]]:
-        """List the small contents that have no file: the rows that are not needed any more."""
+        """List the small contents that are no objects; return the rows that are not needed."""
         needless = []
         for number, id, content in small.all():
             md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
@@ -182,7 +183,7 @@ class _Rebuild:
                 # An id that is damaged itself must not become the name of a file.
                 name = id if is_id(id) else md5
                 self._objects.quarantine_bytes(name, time.time(), content)
-                self._tell_damaged(quoted(id) if name == md5 else id)
+                self._count_damaged(quoted(id) if name == md5 else id)
             self._found.add(id)
         return needless
 
@@ -205,7 +206,7 @@ class _Rebuild:
         self._result.nameless += id not in self._known.names or id in self._known.nameless
 
     def _list_damaged(self, connection: sqlite3.Connection, id: str) -> None:
-        """Keep a content whose bytes are not right, as far as it is known, until it comes again."""
+        """Record a content as damaged, if the old catalogue has its size and hashes."""
         if (known := self._known.records.get(id)) is None:
             return
         damaged = known.damaged or time.time()
@@ -220,14 +221,14 @@ class _Rebuild:
             [(name, id, known.size, when, owner) for (name, owner), when in names],
         )
 
-    def _tell_damaged(self, id: str) -> None:
-        self._say(f"{id} is damaged, and was put into quarantine")
+    def _count_damaged(self, id: str) -> None:
+        self._notify(f"{id} is damaged; its bytes were moved to quarantine")
         self._result.quarantined += 1
 
     def _small(self) -> tuple[SmallObjects | None, bool]:
         """
-        The small contents, and whether their database stays in its place: of a damaged one a new
-        one is made, with what can be read.
+        Open the small contents, and return whether their database stays in place. A damaged one is
+        replaced by a new one with the readable rows.
         """
         path = self._root / SMALL
         if not path.is_file() or not path.stat().st_size:
@@ -241,7 +242,7 @@ class _Rebuild:
             small.close()
         except sqlite3.Error as error:
             problem = str(error)
-        self._say(f"{SMALL} is damaged: {problem}")
+        self._notify(f"{SMALL} is damaged: {problem}")
         self._result.damaged = True
         new = SmallObjects(self._root, self._new_small.part.name)
         for rows in small_rows(path):
@@ -249,23 +250,23 @@ class _Rebuild:
         return new, False
 
 
-def rebuild(root: Path, say: Callable[[str], None]) -> Rebuilt:
+def rebuild(root: Path, notify: Callable[[str], None]) -> Rebuilt:
     """
-    Put a new catalogue in the place of the old one, which is kept beside it. Blocks.
+    Replace the catalogue by a new one; the old one is kept beside it. Blocks.
 
-    The new one is made aside: until it is complete nothing is changed but that damaged objects go
-    into quarantine, and what ends this earlier, a kill too, costs no more than another run. Not
-    while a server uses the directory: hold its lock.
+    The new one is staged: until it is complete, only damaged objects are moved to quarantine, and
+    after an interruption, even a kill, another run starts over. The caller holds the lock of the
+    directory, so that no server uses it.
 
     @param root: the storage directory.
-    @param say: told about each content that can't be listed.
-    @raise OSError: an object can't be read, or the directory not be written.
+    @param notify: called with a line about each content that can't be listed.
+    @raise OSError: an object can't be read, or the directory can't be written.
     """
-    return _Rebuild(root, say).run()
+    return _Rebuild(root, notify).run()
 
 
 def _clean(small: SmallObjects, needless: Sequence[tuple[int, str]]) -> None:
-    """Remove the rows that the new catalogue does not need; it knows all others."""
+    """Remove the rows that the new catalogue does not need, and confirm the others."""
     small.remove(needless)
     small.confirm_all()
 

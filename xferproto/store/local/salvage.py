@@ -1,4 +1,4 @@
-"""What can still be read of the databases of a storage directory: damaged, put aside, or copies."""
+"""Read what is readable of damaged databases, of copies and of those set aside."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from xferproto.store.local.preflight import is_used, put_aside
 from xferproto.store.local.schema import BACKUP, CATALOGUE, Partial
 
 RECOVERED_OWNER = "?"
-"""Who owns a content that nobody knows the name of: no user can have this name."""
+"""The owner of a content without a known name: no user can have this name."""
 
 RECOVERED = "recovered/"
-"""What the name of such a content begins with; its id follows."""
+"""The prefix of the name of such a content; its id follows."""
 
 Names = dict[tuple[str, str], float]
 """Names with their owners, and when they were stored, in seconds since the epoch."""
@@ -30,13 +30,13 @@ _BATCH = 256
 @dataclass(frozen=True, slots=True)
 class Record:
     """
-    A content as a catalogue has it.
+    Hold the row of a content in a catalogue. Times are in seconds since the epoch.
 
     @ivar sha256: its SHA-256.
-    @ivar size: its length in bytes.
-    @ivar stored: when it was stored, seconds since the epoch.
-    @ivar verified: when its bytes were last found to be right.
-    @ivar damaged: when they were found to be wrong, or None.
+    @ivar size: its size in bytes.
+    @ivar stored: when it was stored.
+    @ivar verified: when its bytes were last verified.
+    @ivar damaged: when its bytes were found damaged, or None.
     """
 
     sha256: str
@@ -49,13 +49,13 @@ class Record:
 @dataclass
 class Known:
     """
-    What the catalogues tell.
+    Hold what the catalogues know.
 
     @ivar names: the names of each content, by its id.
-    @ivar records: what else is known of it.
-    @ivar nameless: the ids of those that an earlier rebuild has named.
-    @ivar expected: the ids of the contents that there should be.
-    @ivar partials: the uploads under tokens of which bytes are there.
+    @ivar records: the row of each content, by its id.
+    @ivar nameless: the ids of the contents that an earlier rebuild has named.
+    @ivar expected: the ids of the contents that should be stored.
+    @ivar partials: the unfinished uploads whose files exist.
     """
 
     names: dict[str, Names] = field(default_factory=dict)
@@ -67,8 +67,8 @@ class Known:
 
 def known(root: Path) -> Known:
     """
-    What the catalogue of a storage directory tells, its copy, and those that were put aside. What
-    a later one knows of a content is the truth, unless that is only the name of an earlier rebuild.
+    Read the catalogue of a storage directory, its copy, and those set aside. The newest one that
+    knows a content counts, unless it has only the name that an earlier rebuild gave.
     """
     result = Known()
     recovered: dict[str, Names] = {}
@@ -99,7 +99,7 @@ def known(root: Path) -> Known:
 
 
 def small_rows(path: Path) -> Iterator[list[tuple[str, bytes]]]:
-    """What can be read of a damaged database of small contents: rows from both ends, in batches."""
+    """Yield batches of the readable rows of a damaged database of small contents."""
     last = 0
     for order in ("ASC", "DESC"):
         batch: list[tuple[str, bytes]] = []
@@ -116,16 +116,16 @@ def small_rows(path: Path) -> Iterator[list[tuple[str, bytes]]]:
 
 
 def rows(path: Path, query: str) -> Iterator[tuple[Any, ...]]:
-    """As many rows as can be read."""
+    """Yield the rows that can be read."""
     with contextlib.suppress(sqlite3.Error):
         yield from _rows(path, query)
 
 
 def _rows(path: Path, query: str) -> Iterator[tuple[Any, ...]]:
     """
-    The rows of a database.
+    Yield the rows of a database.
 
-    @raise sqlite3.Error: it can't be read, or not to its end.
+    @raise sqlite3.Error: the database can't be read to its end.
     """
     if not path.is_file() or not path.stat().st_size:
         return
@@ -135,13 +135,13 @@ def _rows(path: Path, query: str) -> Iterator[tuple[Any, ...]]:
 
 
 def _catalogues(root: Path) -> list[Path]:
-    """The catalogue, then what else there is of it, the latest first."""
+    """Return the catalogue, then its copies and those set aside, the latest first."""
     others = [path for path in (*put_aside(root), root / BACKUP) if path.is_file()]
     return [root / CATALOGUE, *sorted(others, key=_changed, reverse=True)]
 
 
 def _changed(path: Path) -> float:
-    """When a database was changed last, seconds since the epoch."""
+    """Return when a database was last changed, in seconds since the epoch."""
     log = path.with_name(f"{path.name}-wal")
     times = [path.stat().st_mtime]
     if log.is_file() and log.stat().st_size:
@@ -150,7 +150,7 @@ def _changed(path: Path) -> float:
 
 
 def _entries(path: Path) -> tuple[dict[str, Names], bool]:
-    """The names in a catalogue, and whether all of it could be read."""
+    """Read the names in a catalogue; return whether all of it could be read."""
     found: dict[str, Names] = {}
 
     def read(query: str) -> bool:
@@ -162,7 +162,7 @@ def _entries(path: Path) -> tuple[dict[str, Names], bool]:
             return False
         return True
 
-    for owner in ("owner", "''"):  # which versions before 3 do not have
+    for owner in ("owner", "''"):  # versions before 3 have no owner
         select = f"SELECT id, name, stored, {owner} FROM entry"
         if read(select):
             return found, True

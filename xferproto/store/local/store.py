@@ -14,34 +14,34 @@ removes the row, then the bytes, then the mark. The next start removes what is i
 a marked object that has no row. Small contents go the same way, many at once, as rows of a database
 of their own instead of files. What can't be committed goes back, so that the store is as before and
 an upload under a token can go on. No mark is synced: what a power cut leaves without one is found
-by L{LocalStore.tend}.
+by L{xferproto.store.local.upkeep}.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Coroutine, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from xferproto.files.direct_io import WORTH_IT
-from xferproto.files.staged_file import IncomingFile
-from xferproto.model.entry import ContentStatus, Digests, Entry, PartialStatus
-from xferproto.model.errors import Corrupt, NoSuchFile, StorageUnavailable
-from xferproto.model.identity import EVERYTHING, View
+from xferproto.files.staged_file import StagedFile
+from xferproto.model.entry import ContentStatus, Digests, Entry, StoredEntry, UploadStatus
+from xferproto.model.errors import StorageUnavailable
+from xferproto.model.identity import View
 from xferproto.store.interface import (
     MOST_TOKENS,
     Claiming,
     IContent,
-    IListing,
     IPartial,
     IStore,
+    ITextListing,
     IUpload,
+    check_limit,
 )
 from xferproto.store.local.backup import Backup
 from xferproto.store.local.batch_insert import SmallPuts
@@ -52,12 +52,15 @@ from xferproto.store.local.content_locks import ContentLocks
 from xferproto.store.local.content_names import LocalNames
 from xferproto.store.local.contents import Contents
 from xferproto.store.local.lock import lock_directory
+from xferproto.store.local.maintenance import LocalMaintenance
 from xferproto.store.local.objects import Objects
 from xferproto.store.local.packed import SMALL_SIZE, SmallObjects
+from xferproto.store.local.partial_files import PartialFiles
+from xferproto.store.local.pending import PendingWork
 from xferproto.store.local.preflight import advice, check_whole, is_used
 from xferproto.store.local.publish import Publisher
 from xferproto.store.local.removal import Remover
-from xferproto.store.local.resumable import Tokens
+from xferproto.store.local.resumable import ResumableUploads
 from xferproto.store.local.schema import CATALOGUE
 from xferproto.store.local.space import Space, translated
 from xferproto.store.local.spare_file import Spare
@@ -101,14 +104,13 @@ class LocalStore:
         tokens: int = MOST_TOKENS,
         scans: Executor | None = None,
     ) -> None:
-        self.files = files
+        self._files = files
         self.small = small
         self._root = root
-        self._now = now
         self._space = space or Space(root)
         self._locks = ContentLocks()
         self._closed = False
-        self._finishing: set[Deferred[Any]] = set()
+        self._pending = PendingWork()
         self._lock = lock_directory(root)
         spare = Spare(root)
         spare.give_up_if_full()
@@ -123,13 +125,14 @@ class LocalStore:
                 lambda number: self._small.mark(number),
                 scans,
             )
-            self._backup = Backup(root, self._catalogue.writing)
             self._puts = SmallPuts(self._small, self._catalogue.writing, writer, self._check, now)
             self._gets = Gets(self._catalogue, self._small, reader)
             self.objects = Objects(root)
             self.objects.first = not is_used(root / CATALOGUE)
             self._contents = Contents(self.objects, self._small, files, writer, reader, now)
-            self._publisher = Publisher(self.objects, self._contents, self._catalogue, files, now)
+            self._publisher = Publisher(
+                self.objects, self._contents, self._catalogue, self._locks, files, now
+            )
             self._upkeep = Upkeep(
                 spare,
                 self.objects,
@@ -139,12 +142,38 @@ class LocalStore:
                 files,
                 writer,
                 now,
-                self._put_aside,
+                self._locks,
             )
             self._remover = Remover(
                 self.objects, self._contents, self._catalogue, files, self._upkeep, self._locks
             )
-            self.tokens = Tokens(self, self._catalogue, self._contents, self._space, now, tokens)
+            self._partial_files = PartialFiles(
+                self.objects, self._catalogue, self._space, files, now, tokens
+            )
+            self._resumable = ResumableUploads(
+                self._partial_files,
+                self.objects,
+                self._catalogue,
+                self._contents,
+                self._space,
+                self._publisher,
+                self._pending,
+                files,
+            )
+            self.maintenance = LocalMaintenance(
+                root,
+                self._lock,
+                self.objects,
+                self._contents,
+                self._catalogue,
+                self._locks,
+                self._resumable,
+                self._upkeep,
+                Backup(root, self._catalogue.writing),
+                self._pending,
+                files,
+                now,
+            )
             self._upkeep.tidy_up()
         except (OSError, sqlite3.Error) as error:
             self._lock.close()
@@ -161,17 +190,26 @@ class LocalStore:
     async def _create(self, name: str, size: int, owner: str) -> IUpload:
         reservation = self._space.reserve(size)
         try:
-            incoming = await self.files.run(translated, self._new, size)
+            incoming = await self._files.run(translated, self._new, size)
         except BaseException:
             reservation.release()
             raise
-        return LocalUpload(self, incoming, reservation, name, size, owner)
+        return LocalUpload(
+            self._files,
+            self._publisher,
+            self._pending,
+            incoming,
+            reservation,
+            name,
+            size,
+            owner,
+        )
 
     def _check(self) -> None:
         self.objects.check()  # before anything is asked of a directory that may be gone
         self._space.check()
 
-    def _new(self, size: int) -> IncomingFile:
+    def _new(self, size: int) -> StagedFile:
         self._check()
         self._space.check_files()
         incoming = self.objects.new()
@@ -179,7 +217,7 @@ class LocalStore:
             incoming.pass_cache()
         return incoming
 
-    def create(self, name: str, size: int, view: View = EVERYTHING) -> Deferred[IUpload]:
+    def create(self, name: str, size: int, view: View) -> Deferred[IUpload]:
         return Deferred.fromCoroutine(self._create(name, size, view.owner))
 
     async def _put_as_file(
@@ -187,21 +225,19 @@ class LocalStore:
     ) -> Entry:
         upload = await self._create(entry.name, entry.size, owner)
         try:
-            await self.files.run(upload.write, [content])
+            await self._files.run(upload.write, [content])
         except BaseException:
             await upload.abort()
             raise
         return await upload.commit(digests)
 
-    def put(
-        self, name: str, content: bytes, digests: Digests, view: View = EVERYTHING
-    ) -> Deferred[Entry]:
+    def put(self, name: str, content: bytes, digests: Digests, view: View) -> Deferred[Entry]:
         entry = Entry(digests.md5, name, len(content))
 
         def put(stored: bool) -> Entry | Deferred[Entry]:
             if stored:
                 return entry
-            return self.finish(self._put_as_file(entry, content, digests, view.owner))
+            return self._pending.run(self._put_as_file(entry, content, digests, view.owner))
 
         if entry.size > self.small:
             return succeed(False).addCallback(put)
@@ -213,79 +249,46 @@ class LocalStore:
         size: int,
         token: str,
         sha256: str | None,
-        view: View = EVERYTHING,
+        view: View,
         claim: Claiming | None = None,
     ) -> Deferred[IPartial]:
-        return Deferred.fromCoroutine(self.tokens.resume(name, size, token, sha256, view, claim))
+        return Deferred.fromCoroutine(
+            self._resumable.resume(name, size, token, sha256, view, claim)
+        )
 
-    def finish(self, commit: Coroutine[Deferred[Any], Any, R]) -> Deferred[R]:
-        """Let an upload be committed, or the like; L{close} waits for it."""
-        finishing = Deferred.fromCoroutine(commit)
-        self._finishing.add(finishing)
+    def upload_status(self, token: str, view: View) -> Deferred[UploadStatus | None]:
+        return Deferred.fromCoroutine(self._resumable.status(token, view))
 
-        def finished(outcome: R | Failure) -> R | Failure:
-            self._finishing.discard(finishing)
-            return outcome
+    # Entries
 
-        return finishing.addBoth(finished)
+    def list(
+        self, prefix: str, after: tuple[str, str] | None, limit: int, view: View
+    ) -> Deferred[Sequence[StoredEntry]]:
+        check_limit(limit)
+        return self._catalogue.entries(prefix, after, limit, view.owner_filter)
 
-    async def store(
-        self,
-        incoming: IncomingFile,
-        entry: Entry,
-        digests: Digests,
-        token: str | None,
-        owner: str = "",
-    ) -> None:
-        """Steps 2 to 4 for a file whose bytes are all written and whose hashes are known."""
-        async with self._locks.held(entry.id):
-            await self._publisher.publish(incoming, entry, digests, token, owner)
+    def find(self, name: str, limit: int, view: View) -> Deferred[Sequence[StoredEntry]]:
+        check_limit(limit)
+        return Deferred.fromCoroutine(self._catalogue.find(name, limit, view.owner_filter))
 
-    async def name_known(
-        self, entry: Entry, digests: Digests, token: str, view: View = EVERYTHING
-    ) -> Entry:
-        """
-        Record one more name of a content that is stored.
+    def list_text(self, prefix: str, view: View) -> ITextListing:
+        return LocalListing(self._catalogue, prefix, view.owner_filter)
 
-        @raise NoSuchFile: it is not, any more, or not to be seen.
-        @raise Corrupt: its bytes are not right, any more.
-        """
-        async with self._locks.held(entry.id):
-            known = await self._catalogue.content(entry.id)
-            while True:
-                if (
-                    known is None
-                    or known.sha256 != digests.sha256
-                    or not await self._catalogue.sees(entry.id, view.owner_filter)
-                ):
-                    raise NoSuchFile("The file was deleted meanwhile; send it again.")
-                if not known.damaged and await self._contents.has(known):
-                    break
-                before, known = known, await self._catalogue.content(entry.id)
-                if known == before:  # it was not stored anew between the two questions
-                    raise Corrupt()
-            await self._catalogue.add_name(entry, self._now(), token, view.owner)
-            await self.files.run(self.objects.remove_partial, token)
-            return entry
+    def list_damaged_text(self, prefix: str, view: View) -> ITextListing:
+        return LocalListing(self._catalogue, prefix, view.owner_filter, damaged=True)
+
+    def names_text(self, id: str, view: View) -> ITextListing:
+        return LocalNames(self._catalogue.names, id, view.owner_filter)
 
     # Contents
 
-    def list(self, prefix: str, view: View = EVERYTHING) -> IListing:
-        return LocalListing(self._catalogue, prefix, view.owner_filter)
-
-    def list_damaged(self, prefix: str, view: View = EVERYTHING) -> IListing:
-        return LocalListing(self._catalogue, prefix, view.owner_filter, damaged=True)
-
-    def status(self, id: str, view: View = EVERYTHING) -> Deferred[ContentStatus]:
+    def status(self, id: str, view: View) -> Deferred[ContentStatus]:
         return self._catalogue.status(id, view.owner_filter)
 
-    def names(self, id: str, view: View = EVERYTHING) -> IListing:
-        return LocalNames(self._catalogue.names, id, view.owner_filter)
-
     def usage(self, owner: str | None) -> Deferred[int]:
-        return Deferred.fromCoroutine(self.tokens.usage(owner))
+        return Deferred.fromCoroutine(self._resumable.usage(owner))
 
-    def get(self, id: str, view: View = EVERYTHING) -> Deferred[tuple[Entry, bytes | None]]:
+    def get(self, id: str, view: View) -> Deferred[tuple[Entry, bytes | None]]:
         getting = self._gets.get(id, view.owner_filter)
         return getting.addCallback(lambda got: (got.entry, got.content))
 
@@ -293,84 +296,16 @@ class LocalStore:
         got = await self._gets.get(id, view.owner_filter)
         if got.content is not None:
             return SmallContent(got.entry, got.content, got.small)
-        fd = await self.files.run(self.objects.open, id, got.entry.size)
-        return LocalContent(self.files, got.entry, fd)
+        fd = await self._files.run(self.objects.open, id, got.entry.size)
+        return LocalContent(self._files, got.entry, fd)
 
-    def open(self, id: str, view: View = EVERYTHING) -> Deferred[IContent]:
+    def open(self, id: str, view: View) -> Deferred[IContent]:
         return Deferred.fromCoroutine(self._open(id, view))
 
-    def delete(self, id: str, name: str | None, view: View = EVERYTHING) -> Deferred[None]:
+    def delete(self, id: str, name: str | None, view: View) -> Deferred[None]:
         return Deferred.fromCoroutine(self._remover.delete(id, name, view.owner_filter))
 
-    # Checks
-
-    def oldest_check(self, besides: Collection[str] = ()) -> Deferred[tuple[str, float] | None]:
-        return self._catalogue.least_recently_verified(self._now(), besides)
-
-    async def _checked(self, id: str, found: Digests | None, read: Hashable | None) -> bool | None:
-        async with self._locks.held(id):
-            row = await self._catalogue.content(id)
-            if row is None:  # deleted meanwhile
-                return True
-            if found == Digests(row.id, row.sha256):
-                await self._catalogue.verified(id, self._now())
-                return True
-            if row.damaged:  # its file may be there yet, where a crash came before the quarantine
-                return False
-            there = await self._contents.identity(row)
-            if there is not None and read is not None and there != read:
-                return None
-            if not await self._catalogue.damaged(row, self._now()):
-                return None
-            await self._contents.quarantine(row)
-            log.error(
-                "{id} is damaged: quarantined, and listed as damaged until it is stored again",
-                id=id,
-            )
-            return False
-
-    def checked(
-        self, id: str, found: Digests | None, content: IContent | None = None
-    ) -> Deferred[bool | None]:
-        read = None if content is None else content.identity
-        return Deferred.fromCoroutine(self._checked(id, found, read))
-
-    def missed(self, id: str) -> Deferred[bool | None]:
-        return Deferred.fromCoroutine(self._checked(id, None, (0, 0)))  # no file is that
-
-    # Partials
-
-    def partials(self) -> Deferred[Sequence[PartialStatus]]:
-        return Deferred.fromCoroutine(self.tokens.all())
-
-    def age_partials(self, seconds: float, ttl: float) -> Deferred[None]:
-        return Deferred.fromCoroutine(self.tokens.age(seconds, ttl))
-
     # The whole
-
-    def tend(self) -> Deferred[None]:
-        return self.finish(self._upkeep.tend())
-
-    async def _put_aside(self, id: str) -> None:
-        """Put an object aside that has no name, if it has none now."""
-        async with self._locks.held(id):
-            row = await self._catalogue.content(id)
-            if row is None or row.small is not None:
-                await self.files.run(self.objects.put_unnamed_aside, id, self._now())
-                log.warn("{id} has no name: a crash has left it; it is kept aside", id=id)
-
-    def check(self) -> Deferred[None]:
-        return self.files.run(self._check_directory)
-
-    def _check_directory(self) -> None:
-        self.objects.check()
-        try:
-            self._lock.renew()
-        except OSError as error:
-            log.critical("{path} is not locked any more: {error}", path=self._root, error=error)
-
-    def backup(self) -> Deferred[int]:
-        return self.files.run(self._backup.make)
 
     async def _close(self) -> None:
         if self._closed:
@@ -378,8 +313,7 @@ class LocalStore:
         self._closed = True
         self._upkeep.stop()
         await self._puts.when_idle()
-        while self._finishing:
-            await DeferredList(list(self._finishing))
+        await self._pending.when_idle()
         await self._gets.when_idle()
         await self._catalogue.close()
         self._small.close()

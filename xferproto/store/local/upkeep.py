@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from xferproto.model.errors import NoSpace
 from xferproto.store.local.catalogue import Catalogue
+from xferproto.store.local.content_locks import ContentLocks
 from xferproto.store.local.group_commit import checkpoint, is_full
 from xferproto.store.local.objects import Objects
 from xferproto.store.local.orphans import Unnamed
@@ -36,7 +37,7 @@ class Upkeep:
     @param files: runs what touches files.
     @param writer: runs what writes to the databases.
     @param now: the time, seconds since the epoch.
-    @param put_aside: as for L{Unnamed}.
+    @param locks: those of the contents.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Upkeep:
         files: Executor,
         writer: Executor,
         now: Callable[[], float],
-        put_aside: Callable[[str], Awaitable[None]],
+        locks: ContentLocks,
     ) -> None:
         self._spare = spare
         self._objects = objects
@@ -58,7 +59,8 @@ class Upkeep:
         self._files = files
         self._writer = writer
         self._now = now
-        self._unnamed = Unnamed(objects, path, files, put_aside)
+        self._locks = locks
+        self._unnamed = Unnamed(objects, path, files, self._put_aside)
         self._cleared = False
 
     def tidy_up(self) -> None:
@@ -78,7 +80,7 @@ class Upkeep:
             log.warn("the disk is full: the marks of small files stay for the next start")
 
     async def tend(self) -> None:
-        """Do what C{IStore.tend} asks for."""
+        """Do what C{IMaintenance.tend} asks for."""
         await self._files.run(self._objects.check)
         await self._files.run(self._spare.make)
         # What is in the databases by now needs no room there on the day on which there is none.
@@ -86,6 +88,14 @@ class Upkeep:
         if not self._cleared:  # once: while a store runs, nothing loses its name
             self._cleared = True
             await self._unnamed.clear(self._now())
+
+    async def _put_aside(self, id: str) -> None:
+        """Put an object aside that has no name, if it has none now."""
+        async with self._locks.held(id):
+            row = await self._catalogue.content(id)
+            if row is None or row.small is not None:
+                await self._files.run(self._objects.put_unnamed_aside, id, self._now())
+                log.warn("{id} has no name: a crash has left it; it is kept aside", id=id)
 
     def stop(self) -> None:
         """Let L{tend} end soon."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.store.contract import StoreCase, digests_of, entries_of, entry_of, status_of
+from tests.store.contract.case import StoreCase, digests_of, entries_of, entry_of, status_of
 from xferproto.model.entry import Entry
 from xferproto.model.errors import NoSuchFile
 from xferproto.model.identity import EVERYTHING, View
@@ -31,7 +31,7 @@ class OwnerContract(StoreCase):
         return await store.put(name, data, digests_of(data), view)
 
     async def names(self, store: IStore, view: View) -> list[str]:
-        listing = store.list("", view)
+        listing = store.list_text("", view)
         names = []
         while page := await listing.read():
             names += [entry.name for entry in entries_of(page)]
@@ -58,7 +58,7 @@ class OwnerContract(StoreCase):
         store = await self.new_store()
         for name, view in (("a", ANN), ("x", ANN), ("x", BEN), ("s", STRANGER)):
             entry = await self.put(store, name, b"1", view)
-        await store.checked(entry.id, None)
+        await store.maintenance.checked(entry.id, None)
         for view, names in (
             (ANN, ["a", "x"]),
             (BEN, ["x"]),
@@ -66,7 +66,7 @@ class OwnerContract(StoreCase):
             (BOSS, ["a", "s", "x"]),
             (View("dan", all=False), []),
         ):
-            page = await store.list_damaged("", view).read()
+            page = await store.list_damaged_text("", view).read()
             self.assertEqual([entry.name for entry in entries_of(page)], names, view)
 
     async def test_not_there(self) -> None:
@@ -109,7 +109,7 @@ class OwnerContract(StoreCase):
             for name in ("b", "a"):
                 await self.put(store, f"{view.owner} {name}", b"1", view)
                 self.time += 10
-            await store.checked(entry.id, digests_of(self.content(b"1")))
+            await store.maintenance.checked(entry.id, digests_of(self.content(b"1")))
             checked = self.time
             for name in ("b", "new"):
                 self.time += 10
@@ -143,7 +143,7 @@ class OwnerContract(StoreCase):
             gone = left.pop()
             await store.delete(id, None, gone)
             await self.assert_fails(store.status(id, gone), NoSuchFile)
-        await self.assert_fails(store.status(id), NoSuchFile)
+        await self.assert_fails(store.status(id, EVERYTHING), NoSuchFile)
 
     async def test_one_name(self) -> None:
         """Two owners of one name and content are one line to who sees both, and two to count."""
@@ -216,6 +216,11 @@ class OwnerContract(StoreCase):
         self.assertEqual(await store.usage(None), ann + ben)
         await store.delete(entry.id, None, ANN)
         self.assertEqual(await store.usage("ann"), 0)
+        self.assertEqual(await store.usage("ben"), ben)
+        partial = await store.resume("p", 1000, "token", None, STRANGER)
+        partial.write([b"held"])
+        await partial.abort()
+        self.assertEqual(await store.usage(""), 4 + FLAT_COST)
         self.assertEqual(await store.usage("ben"), ben)
 
     async def test_known_no_more(self) -> None:

@@ -1,0 +1,1 @@
+"""The former place of L{xferproto.watch}, for one more minor version."""
