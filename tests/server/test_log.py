@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.depot import NO_SMALL, Depot
 from tests.support.executors import GatedExecutor
-from xferproto.server.line.connection import LOGGED_TOGETHER
+from xferproto.server.line.transfer_log import LOGGED_TOGETHER
 
 HELLO = md5(b"hello").hexdigest()
 

@@ -24,7 +24,8 @@ from xferproto.depot.depot import Depot, DepotLimits
 from xferproto.model.entry import Entry
 from xferproto.model.errors import TooLarge
 from xferproto.server.factory import GRACE, XferServerFactory
-from xferproto.server.line.connection import DISCARD_LIMIT, Connection
+from xferproto.server.line.protocol import LineProtocol
+from xferproto.server.line.session import DISCARD_LIMIT
 from xferproto.store.local.store import LocalStore
 from xferproto.threads.executor import ThreadExecutor
 from xferproto.transfer.verified import VerifiedUpload
@@ -147,7 +148,7 @@ class ServerCase(TestCase):
         closed: Deferred[None] = Deferred()
         original = XferServerFactory.closed
 
-        def told(factory: XferServerFactory, connection: Connection) -> None:
+        def told(factory: XferServerFactory, connection: LineProtocol) -> None:
             original(factory, connection)
             if not closed.called:
                 closed.callback(None)

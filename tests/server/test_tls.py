@@ -30,7 +30,7 @@ from xferproto.model.errors import TooLarge
 from xferproto.net.certificates import Credential, make_credential, subject
 from xferproto.net.tls import failure_of
 from xferproto.server import service as server_service
-from xferproto.server.line.connection import DISCARD_LIMIT
+from xferproto.server.line.session import DISCARD_LIMIT
 from xferproto.server.listen import WrappedEndpoint, parse_endpoint
 from xferproto.server.tls import ServerCertificate
 

@@ -22,7 +22,7 @@ from xferproto.model.identity import NOBODY, Identity
 from xferproto.server.auth.users import User
 from xferproto.server.factory import XferServerFactory
 from xferproto.server.limits import DEFAULTS, Limits
-from xferproto.server.line.protocol import XferServerProtocol
+from xferproto.server.line.protocol import LineProtocol
 from xferproto.store.local import changes, content_names, page_length, visible
 from xferproto.store.local.packed import SMALL, SMALL_SIZE
 from xferproto.store.local.store import LocalStore
@@ -143,8 +143,8 @@ class Session:
         transport: Transport | None = None,
     ) -> None:
         protocol = factory.buildProtocol(None)
-        assert isinstance(protocol, XferServerProtocol)
-        self.protocol: XferServerProtocol = protocol
+        assert isinstance(protocol, LineProtocol)
+        self.protocol: LineProtocol = protocol
         self.transport = Transport(peerAddress=peer) if transport is None else transport
         self.transport.protocol = self.protocol
         self.protocol.makeConnection(self.transport)

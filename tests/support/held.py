@@ -16,7 +16,7 @@ from xferproto.depot.depot import Depot
 from xferproto.depot.hash_turns import ROTATING, SLOTS, Slots
 from xferproto.server.auth.login_throttle import LoginThrottle
 from xferproto.server.factory import XferServerFactory
-from xferproto.server.line.protocol import XferServerProtocol
+from xferproto.server.line.protocol import LineProtocol
 from xferproto.store.interface import IStore
 from xferproto.store.local.store import LocalStore
 from xferproto.threads.executor import Executor
@@ -147,5 +147,5 @@ def close_store(
 def end_sessions(factory: XferServerFactory) -> None:
     """Every connection of a server is lost now."""
     for connection in list(factory._connections):
-        assert isinstance(connection, XferServerProtocol)
+        assert isinstance(connection, LineProtocol)
         connection.connectionLost(Failure(ConnectionLost()))

@@ -97,5 +97,5 @@ def certificate(*names: str) -> X509:
 
 def be(session: Session, identity: Identity) -> None:
     """Let the peer of a connection be somebody who has come in."""
-    depot = session.protocol.factory.depot
-    session.protocol._account = Account(depot, identity.name, lambda: identity)
+    served = session.protocol.session
+    served.client._account = Account(served.depot, identity.name, lambda: identity)

@@ -28,7 +28,7 @@ from xferproto.server import factory
 from xferproto.server.auth import credential_cache, login_throttle
 from xferproto.server.auth.users import User
 from xferproto.server.limits import DEFAULTS
-from xferproto.server.line import connection, framing, keepalive
+from xferproto.server.line import closing, keepalive, protocol, session
 from xferproto.server.service import Options
 from xferproto.store.local.store import LocalStore
 from xferproto.wire import codec
@@ -163,9 +163,9 @@ class TableTests(SynchronousTestCase):
 
     def test_error_scopes(self) -> None:
         """The table says which errors close the connection, and which are worth another try."""
-        for symbol, _, closing, who, _ in rows(section(7)):
+        for symbol, _, end, who, _ in rows(section(7)):
             error = REQUEST_ERRORS[symbol.strip("`")]
-            self.assertEqual(closing == "closed", error.scope is Scope.CONNECTION, symbol)
+            self.assertEqual(end == "closed", error.scope is Scope.CONNECTION, symbol)
             self.assertEqual(
                 re.search("another try later|trying again later|connecting again", who) is not None,
                 error.retryable,
@@ -204,7 +204,7 @@ class TableTests(SynchronousTestCase):
                 "user name": MAX_USER,
                 "password": MAX_PASSWORD,
                 "size, offset, length": SIZE_LIMIT,
-                "refused payload that is taken away": connection.DISCARD_LIMIT,
+                "refused payload that is taken away": session.DISCARD_LIMIT,
                 "errors in a row": DEFAULTS.errors,
                 "waiting for the next line": DEFAULTS.idle,
                 "waiting for a byte of a payload": DEFAULTS.stall,
@@ -223,14 +223,14 @@ class TableTests(SynchronousTestCase):
                 "logins that wait, of one address": login_throttle.MOST_WAITING,
                 "a password that was right is known": credential_cache.LIFETIME,
                 "silence of a machine, before the system asks whether it is there": (
-                    framing.KEEP_ALIVE[0]
+                    protocol.KEEP_ALIVE[0]
                 ),
                 "partial that no connection has, while the server runs": (
                     Options()["partial-ttl"] / 86400
                 ),
                 "tokens of a user, and of all strangers together": Options()["max-tokens"],
-                "reading on while closing": framing.LINGER,
-                "reading what a closing server has sent": framing.CLOSE_TIMEOUT,
+                "reading on while closing": closing.LINGER,
+                "reading what a closing server has sent": closing.CLOSE_TIMEOUT,
                 "running transfers when the server stops": factory.GRACE,
             },
         )

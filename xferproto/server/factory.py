@@ -1,4 +1,4 @@
-"""What all connections of a server share."""
+"""Make the connections of the line protocol, count them, and stop them all."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from twisted.logger import Logger
 from xferproto.depot.depot import Depot
 from xferproto.server.auth.authenticator import Authenticator
 from xferproto.server.limits import DEFAULTS, Limits
-from xferproto.server.line.framing import FramedConnection
-from xferproto.server.line.protocol import XferServerProtocol
+from xferproto.server.line.command_reader import CommandReader
+from xferproto.server.line.commands import FORMS
+from xferproto.server.line.failures import FailureReport
+from xferproto.server.line.protocol import LineProtocol
+from xferproto.server.line.session import LineSession
 from xferproto.server.traffic.bandwidth import Bandwidth
 from xferproto.server.traffic.connection_limit import (
     ConnectionLimit,
     RefusedConnection,
-    ThrottledLog,
     counted_network,
 )
 from xferproto.server.traffic.stall import Watch
@@ -29,14 +31,13 @@ GRACE = 5.0
 
 class XferServerFactory(ServerFactory):
     """
-    Makes a L{XferServerProtocol} for each connection, and stops them all when the server stops.
+    Makes a L{LineProtocol} for each connection, and stops them all when the server stops.
 
     @ivar depot: what the connections serve.
     @ivar authenticator: lets users in.
     @ivar limits: what no connection may exceed.
     @ivar connection_limit: counts the connections, and refuses those above the limits.
     @ivar bandwidth: how fast bytes go.
-    @ivar no_descriptor_log: logs that no file could be opened because too many are.
     """
 
     noisy = False
@@ -50,43 +51,47 @@ class XferServerFactory(ServerFactory):
         self.limits = limits
         self.connection_limit = ConnectionLimit(limits, clock)
         self.bandwidth = Bandwidth(clock, limits)
-        self.no_descriptor_log = ThrottledLog(clock, _log_no_descriptor)
-        self._connections: set[FramedConnection] = set()
+        self._failures = FailureReport(clock)
+        self._connections: set[LineProtocol] = set()
         self._watch = Watch(clock, self._connections)
         self._made = 0
         self._stopping = False
         self._all_closed: Deferred[None] | None = None
 
-    def buildProtocol(  # type: ignore[override]
-        self, addr: IAddress | None
-    ) -> XferServerProtocol | RefusedConnection:
+    def buildProtocol(self, addr: IAddress | None) -> LineProtocol | RefusedConnection:
         refused = self.connection_limit.refuse(addr)
         if refused is not None:
             return refused
         self._made += 1
-        return XferServerProtocol(self, self._made)
+        session = LineSession(
+            self._made, self.depot, self.authenticator, self.limits, self.bandwidth, self._failures
+        )
+        return LineProtocol(session, CommandReader(session, FORMS), self)
 
-    def opened(self, connection: FramedConnection) -> None:
+    def opened(self, connection: LineProtocol) -> None:
         """A connection was made."""
         self._connections.add(connection)
         peer = connection.transport.getPeer()
-        connection.peer = counted_network(peer)
-        self.connection_limit.opened(connection.peer)
+        connection.network = counted_network(peer)
+        self.connection_limit.opened(connection.network)
         self._watch.begin()
         host, port = getattr(peer, "host", peer), getattr(peer, "port", "")
         log.info(
-            "#{number} connected from {host} {port}", number=connection.number, host=host, port=port
+            "#{number} connected from {host} {port}",
+            number=connection.session.number,
+            host=host,
+            port=port,
         )
         if self._stopping:
             connection.stop()
 
-    def closed(self, connection: FramedConnection) -> None:
+    def closed(self, connection: LineProtocol) -> None:
         """A connection was lost."""
         self._connections.discard(connection)
-        self.connection_limit.closed(connection.peer)
+        self.connection_limit.closed(connection.network)
         if not self._connections:
             self._watch.end()
-        log.info("#{number} disconnected", number=connection.number)
+        log.info("#{number} disconnected", number=connection.session.number)
         if not self._connections and self._all_closed is not None:
             self._all_closed.callback(None)
 
@@ -106,12 +111,5 @@ class XferServerFactory(ServerFactory):
 
     def _cut_off(self) -> None:
         for connection in list(self._connections):
-            log.warn("#{number} cut off by the stop", number=connection.number)
+            log.warn("#{number} cut off by the stop", number=connection.session.number)
             connection.transport.abortConnection()
-
-
-def _log_no_descriptor(count: int) -> None:
-    log.error(
-        "too many files are open: {count} requests were refused; let the process have more",
-        count=count,
-    )

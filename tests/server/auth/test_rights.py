@@ -11,7 +11,7 @@ from tests.support.depot import Depot, Session, make_store, overwrite
 from tests.support.visitors import PASSWORD, peer, user
 from xferproto.model.errors import Denied, LoginRequired, NoSuchFile
 from xferproto.model.identity import ALL_RIGHTS, Identity, Right, View
-from xferproto.server.line.connection import DISCARD_LIMIT
+from xferproto.server.line.session import DISCARD_LIMIT
 from xferproto.store.local.packed import SMALL_SIZE
 from xferproto.wire.codec import EMPTY_MD5, format_error, format_time
 from xferproto.wire.commands import Command

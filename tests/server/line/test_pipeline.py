@@ -18,7 +18,7 @@ from tests.support.executors import GatedExecutor
 from xferproto.model.identity import EVERYTHING
 from xferproto.server.factory import GRACE
 from xferproto.server.limits import MAX_ERRORS
-from xferproto.server.line.pages import help_lines
+from xferproto.server.line.plain import help_lines
 from xferproto.store.local.packed import SMALL_SIZE
 from xferproto.transfer.budget import MemoryBudget
 from xferproto.transfer.sender import BLOCK
@@ -477,7 +477,7 @@ class MemoryTests(PipelineCase):
         session.send(b"".join(requests))
         self.assertTrue(session.protocol.paused)
         self.assertEqual(session.transport.producerState, "paused")
-        waiting = len(session.protocol._answers._queue)
+        waiting = len(session.protocol.session.replies._queue)
         self.assertLessEqual((waiting - 1) * len(content), budget.share)
         self.assertEqual(self.answered(session), told(content) * 30)
         self.assertFalse(session.protocol.paused)
@@ -491,7 +491,9 @@ class MemoryTests(PipelineCase):
         session = self.connect()
         session.send(download(b"hello") * 100)
         self.assertTrue(session.protocol.paused)
-        self.assertLessEqual(len(session.protocol._answers._queue), budget.share // SMALL_SIZE + 1)
+        self.assertLessEqual(
+            len(session.protocol.session.replies._queue), budget.share // SMALL_SIZE + 1
+        )
         self.assertEqual(self.answered(session), sent(b"a", b"hello") * 100)
 
     def test_without_small(self) -> None:
@@ -502,7 +504,7 @@ class MemoryTests(PipelineCase):
         session = depot.connect()
         session.send(download(b"hello") * 1000)
         self.assertTrue(session.protocol.paused)
-        self.assertLess(len(session.protocol._answers._queue), 100)
+        self.assertLess(len(session.protocol.session.replies._queue), 100)
         session.lose()
 
     def test_half_is_enough(self) -> None:

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.depot import Depot
 from xferproto.model.errors import BadCommand, BadId, BadToken, NoSuchFile, RequestError
 from xferproto.server.limits import MAX_ERRORS
-from xferproto.server.line.pages import help_lines
+from xferproto.server.line.plain import help_lines
 from xferproto.wire.states import State
 
 HELLO, WORLD, EMPTY = (md5(content).hexdigest().encode() for content in (b"hello", b"world", b""))

@@ -17,7 +17,7 @@ from tests.support.executors import GatedExecutor, SteppedExecutor
 from tests.support.visitors import PASSWORD, peer, user
 from xferproto.model.identity import ANYONE
 from xferproto.server.limits import MAX_ERRORS
-from xferproto.server.line.connection import DISCARD_LIMIT
+from xferproto.server.line.session import DISCARD_LIMIT
 from xferproto.store.local.objects import Objects
 from xferproto.store.local.packed import SmallObjects
 from xferproto.transfer.sender import BLOCK

@@ -93,10 +93,11 @@ class IdleTests(WatchCase):
         """Where looking at one fails, that one is cut off, and the others are looked at."""
         broken, session = self.depot.connect(), self.depot.connect()
 
-        def fail(now: float, elapsed: float) -> None:
-            raise ZeroDivisionError
+        class Failing:
+            def look(self, now: float, elapsed: float) -> None:
+                raise ZeroDivisionError
 
-        self.patch(broken.protocol, "look", fail)
+        self.patch(broken.protocol, "stall", Failing())
         self.wait(1)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertFalse(broken.transport.connected)

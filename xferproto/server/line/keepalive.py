@@ -14,7 +14,7 @@ INTERVAL = 5.0
 """Seconds between two WAIT lines, and before the first."""
 
 
-class Waiting:
+class KeepAlive:
     """
     A context in which WAIT lines are sent, from the first L{progressed} on.
 
@@ -31,7 +31,7 @@ class Waiting:
         self._call = LoopingCall(self._tell)
         self._call.clock = clock
 
-    def __enter__(self) -> Waiting:
+    def __enter__(self) -> KeepAlive:
         return self
 
     def __exit__(

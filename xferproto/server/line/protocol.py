@@ -1,284 +1,183 @@
-"""The commands of a server's connection: what each does, from its argument to its answer."""
+"""The line protocol of one connection: lines and payloads, cut out of what comes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import ClassVar
+from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
-from twisted.logger import Logger
+from twisted.internet import tcp
+from twisted.internet.interfaces import IHalfCloseableProtocol, ITCPTransport
+from twisted.protocols.basic import LineReceiver
+from twisted.protocols.policies import ProtocolWrapper
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
-from xferproto.depot.account import Account
-from xferproto.model.entry import Entry
-from xferproto.model.errors import (
-    BadDetails,
-    BadId,
-    BadName,
-    BadRange,
-    BadToken,
-    NoSuchFile,
-    OtherProtocol,
-    RequestError,
-)
-from xferproto.model.escape import quoted
-from xferproto.model.names import parse_prefix
-from xferproto.server.line.foreign_protocol import (
-    ends_as_http,
-    is_foreign,
-    is_http_request,
-    is_signature,
-)
-from xferproto.server.line.keepalive import Waiting
-from xferproto.server.line.pages import help_lines, listing_pages, status_lines
-from xferproto.server.line.replies import Answer, Transferred
-from xferproto.server.line.upload import OVERHEAD, UploadConnection
-from xferproto.server.traffic.bandwidth import rate_limited
-from xferproto.store.interface import ITextListing
-from xferproto.transfer.sender import Sender
+from xferproto.model.errors import LineTooLong
+from xferproto.net.peer import keep_alive
+from xferproto.server.line.command_reader import CommandReader
+from xferproto.server.line.flow import Hold
+from xferproto.server.line.receiving import end_input, take_bytes
+from xferproto.server.line.session import LineSession
+from xferproto.server.traffic.stall import StallTimer
 from xferproto.wire import codec
-from xferproto.wire.commands import Command, parse_command
-from xferproto.wire.requests import Range
 from xferproto.wire.states import State
 
-log = Logger("xfer")
-
-_FORMS: dict[Command, Callable[[bytes], object]] = {
-    Command.LIST_FILES: parse_prefix,
-    Command.UPLOAD: codec.parse_upload,
-    Command.RESUME: codec.parse_resume,
-    Command.DOWNLOAD: codec.parse_range,
-    Command.STAT: codec.parse_id,
-    Command.VERIFY: codec.parse_id,
-    Command.DELETE: codec.parse_deletion,
-    Command.LOGIN: codec.parse_login,
-    Command.LIST_DAMAGED: parse_prefix,
-}
-"""What tells whether an argument is of a command's form; the others take none."""
-
-MALFORMED = (BadDetails, BadId, BadName, BadRange, BadToken)
-"""What an argument is refused with that is of none of our forms."""
+KEEP_ALIVE = (60, 10, 6)
+"""
+When the system asks a silent peer whether it is there, in seconds: after so many, again after so
+many, so often. So a machine that is gone is noticed within two minutes, in every state.
+"""
 
 
-class XferServerProtocol(UploadConnection):
-    """One connection of a server; made by L{XferServerFactory}."""
+class Connections(Protocol):
+    """What is told of every connection."""
 
-    _signature = False  # whether the last line is another protocol's, if it is of no form of ours
+    def opened(self, connection: LineProtocol) -> None:
+        """It was made."""
+
+    def closed(self, connection: LineProtocol) -> None:
+        """It was lost."""
+
+
+@implementer(IHalfCloseableProtocol)
+class LineProtocol(LineReceiver):
+    """
+    Hand the lines and the payloads of one connection to its session.
+
+    @ivar session: what comes of them.
+    @ivar stall: closes it when its peer does not go on.
+    @ivar network: what counts as its peer, or None; set by whoever counts the connections.
+    @ivar lowest: the transport below all that wrap it.
+    @ivar received: how many bytes have come.
+    @ivar lines: how many lines.
+    """
+
+    transport: tcp.Connection  # or one over TLS, which can't close one half
+    delimiter = b"\n"
+    MAX_LENGTH = codec.MAX_LINE
+    _busy = False
+
+    def __init__(
+        self, session: LineSession, reader: CommandReader, connections: Connections
+    ) -> None:
+        self.session = session
+        self.stall = StallTimer(session, self)
+        self.network: str | None = None
+        self.lowest: Any = None
+        self.received = self.lines = 0
+        self._reader = reader
+        self._connections = connections
+        session.attach(self)
+
+    @property
+    def state(self) -> State:
+        return self.session.state
+
+    def stop(self) -> None:
+        """The server stops."""
+        self.session.stop()
+
+    def connectionMade(self) -> None:
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
+            self.transport.setTcpKeepAlive(True)
+            keep_alive(self.transport, *KEEP_ALIVE)
+        # Reads through wrappers, but what is set there stays there.
+        self.lowest = self.transport
+        while isinstance(self.lowest, ProtocolWrapper):
+            self.lowest = self.lowest.transport
+        self.session.connected()
+        self.transport.registerProducer(self, True)
+        self._connections.opened(self)
+
+    # What comes
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._busy:
+            super().dataReceived(data)  # puts it behind what is being looked at
+            return
+        session = self.session
+        self.received += len(data)
+        self._busy = True
+        try:
+            super().dataReceived(data)
+            while session.closing.input_ended and not self.paused and not session.lost:
+                if not self._input_exhausted():
+                    break
+                super().dataReceived(b"")
+        finally:
+            self._busy = False
+        if session.up is not None and data and session.up.spend(len(data)):
+            session.pace()
 
     def lineReceived(self, line: bytes) -> None:
-        self._lines += 1
-        line = line.removesuffix(b"\r")
-        if self.state is State.ARGUMENT:
-            self._take_argument(line)
-            return
-        try:
-            command, argument = parse_command(line)
-        except RequestError as error:
-            if is_foreign(line):
-                self._in_turn(self._refuse_protocol)
-            else:
-                self._in_turn(partial(self._refuse, error))
-            return
-        self._signature = ends_as_http(line)  # DELETE is a method of both
-        if self._signature and is_http_request(line):
-            self._in_turn(self._refuse_protocol)
-            return
-        if self._answers and (command is not self._answers.command or argument is None):
-            self._in_turn(lambda: self._begin(command, argument))
-        else:
-            self._begin(command, argument)
+        self.lines += 1
+        self._reader.line_received(line)
 
-    def _take_argument(self, line: bytes) -> None:
-        self._signature = is_signature(line)  # of another protocol, unless it is a good argument
-        try:
-            self._asked(line)
-        except RequestError as error:
-            self._refuse(error)
-        finally:
-            self._signature = False
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self.session.in_turn(lambda: self.session.refuse(LineTooLong(), skip=None))
 
-    def _refuse(self, error: RequestError, skip: int | None = 0) -> None:
-        if self._signature and isinstance(error, MALFORMED):
-            self._refuse_protocol()
-        else:
-            super()._refuse(error, skip)
+    def rawDataReceived(self, data: bytes) -> None:
+        rest = take_bytes(self.session, data)
+        if rest:
+            self.dataReceived(rest)  # commands again; they wait until this call is through
 
-    def _refuse_protocol(self) -> None:
-        """Close, so that nothing of what follows is taken for a command."""
-        super()._refuse(OtherProtocol(), skip=None)
+    def readConnectionLost(self) -> None:
+        self.session.closing.input_ended = True
+        self.dataReceived(b"")
 
-    def _begin(self, command: Command, argument: bytes | None) -> None:
-        try:
-            if command.prompt is not None and argument is None:
-                if self._allowed(command, b"", True):
-                    self.sendLine(command.prompt)
-                    self._ask(lambda line: self._call(command, line, True))
-            else:
-                self._call(command, argument or b"", False)
-        except RequestError as error:
-            self._refuse(error)
-
-    def _call(self, command: Command, argument: bytes, prompted: bool) -> None:
-        if self._allowed(command, argument, prompted):
-            self._METHODS[command](self, argument, prompted)
-
-    def _allowed(self, command: Command, argument: bytes, prompted: bool) -> bool:
-        """Whether a command may be begun; where it may not, it is refused."""
-        try:
-            self._authorize(command)
-        except RequestError as error:
-            if self._signature and not _is_of_form(command, argument):
-                self._in_turn(self._refuse_protocol)
-                return False
-            skip: int | None = 0
-            if command is Command.UPLOAD and not prompted:
-                skip = codec.payload_size(argument)
-            elif command in (Command.UPLOAD, Command.RESUME):
-                skip = self._skip()
-            self._in_turn(partial(self._refuse, error, skip))
-            return False
-        return True
-
-    # LIST_FILES, LIST_DAMAGED
-
-    def _list_files(self, argument: bytes, prompted: bool) -> None:
-        prefix = parse_prefix(argument)
-        listing = self.account.list(prefix)
-        self._start(self._send_listing(listing, codec.NO_FILES))
-
-    def _list_damaged(self, argument: bytes, prompted: bool) -> None:
-        prefix = parse_prefix(argument)
-        listing = self.account.list_damaged(prefix)
-        self._start(self._send_listing(listing, codec.NO_DAMAGED))
-
-    async def _send_listing(self, listing: ITextListing, nothing: bytes) -> None:
-        first = await listing.read()
-        if first:
-            await self._send(listing_pages(first, listing))
-            self._answer(codec.DONE)
-        else:
-            self._answer(nothing, codec.DONE)
-
-    # STAT, VERIFY, DELETE, HELP, QUIT
-
-    def _stat(self, argument: bytes, prompted: bool) -> None:
-        self._start(self._send_status(self.account, codec.parse_id(argument)))
-
-    async def _send_status(self, account: Account, id: str) -> None:
-        status = await account.status(id)
-        names = account.names(id)
-        first = await names.read()
-        if not first:  # deleted meanwhile
-            raise NoSuchFile()
-        await self._send(listing_pages(first, names))
-        self._answer(*status_lines(status), codec.DONE)
-
-    def _verify(self, argument: bytes, prompted: bool) -> None:
-        self._start(self._hash_again(self.account, codec.parse_id(argument)))
-
-    async def _hash_again(self, account: Account, id: str) -> None:
-        with Waiting(self.factory.depot.clock, self.sendLine, "verifying") as waiting:
-            await self._unless_lost(account.verify(id, waiting.progressed))
-        self._answer(id.encode("ascii"))
-
-    def _delete(self, argument: bytes, prompted: bool) -> None:
-        id, name = codec.parse_deletion(argument)
-        self._start(self._delete_entry(self.account, id, name))
-
-    async def _delete_entry(self, account: Account, id: str, name: str | None) -> None:
-        await account.delete(id, name)
-        log.info(
-            "#{number} deleted {id} {name}",
-            number=self.number,
-            id=id,
-            name="all names" if name is None else quoted(name),
-        )
-        self._answer(id.encode("ascii"))
-
-    def _help(self, argument: bytes, prompted: bool) -> None:
-        _no_argument(argument)
-        self._answer(*help_lines(), codec.DONE)
-
-    def _quit(self, argument: bytes, prompted: bool) -> None:
-        _no_argument(argument)
-        self._close()
-
-    # DOWNLOAD
-
-    def _download(self, argument: bytes, prompted: bool) -> None:
-        try:
-            range = codec.parse_range(argument)
-        except RequestError as error:
-            self._in_turn(partial(self._refuse, error))
-            return
-        started = self.factory.depot.clock.seconds()
-        account = self.account
-
-        def got(found: tuple[Entry, bytes | None]) -> Answer:
-            entry, content = found
-            if content is None:
-                return lambda: self._start(self._send_content(account, range))
-            length = range.within(entry.size)
-            part = content[range.offset : range.offset + length]
-            answer = codec.format_entry(entry) + b"\n" + part
-            return Transferred(answer, entry, length, started)
-
-        held = max(0, self.factory.depot.store.small) + OVERHEAD
-        self._owe(Command.DOWNLOAD, held, account.get(range.id).addCallback(got))
-
-    async def _send_content(self, account: Account, range: Range) -> None:
-        download = await self._unless_lost(account.open(range.id))
-        try:
-            length = range.within(download.entry.size)
-            started = self.factory.depot.clock.seconds()
-            self.sendLine(codec.format_entry(download.entry))
-            largest = None if self._down is None else self._down.block
-            await self._send(download.blocks(range.offset, length, largest))
-        finally:
-            download.close()
-        self._log_transfer("sent", download.entry, length, started)
-        self._answer()
-
-    async def _send(self, read: Callable[[], Deferred[bytes]]) -> None:
-        """Send all that C{read} gives, as fast as the peer takes it."""
-        if self._down is not None:
-            read = rate_limited(read, self._down)
-        self._sender = Sender(self.transport, read)
-        if self._output_full:
-            self._sender.pauseProducing()
-        if self._lost:
-            self._sender.stopProducing()
-        self._enter(State.SENDING)
-        try:
-            await self._sender.run()
-        finally:
-            self._sender = None
-
-    _METHODS: ClassVar[dict[Command, Callable[[XferServerProtocol, bytes, bool], None]]] = {
-        Command.LIST_FILES: _list_files,
-        Command.UPLOAD: UploadConnection._upload_asked,
-        Command.RESUME: UploadConnection._resume_asked,
-        Command.DOWNLOAD: _download,
-        Command.STAT: _stat,
-        Command.VERIFY: _verify,
-        Command.DELETE: _delete,
-        Command.LOGIN: UploadConnection._login,
-        Command.HELP: _help,
-        Command.QUIT: _quit,
-        Command.LIST_DAMAGED: _list_damaged,
-    }
-    """The method of each command; called with its argument, and whether that was asked for."""
-
-
-def _no_argument(argument: bytes) -> None:
-    if argument:
-        raise BadDetails("This command takes no argument; send it alone on its line.")
-
-
-def _is_of_form(command: Command, argument: bytes) -> bool:
-    """Whether an argument is of the form that a command asks for."""
-    try:
-        _FORMS.get(command, _no_argument)(argument)
-    except MALFORMED:
+    def _input_exhausted(self) -> bool:
+        """The peer sends no more, and all it sent has been looked at: whether to look again."""
+        if self.state in (State.COMMAND, State.ARGUMENT) and (line := self.clearLineBuffer()):
+            self.lineReceived(line)  # an unfinished last line counts as ended
+            return True
+        end_input(self.session)
         return False
-    return True
+
+    def writeConnectionLost(self) -> None:
+        self.session.closing.half_closed()
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        self.session.end(reason)
+        self._connections.closed(self)
+
+    # What the session wants of the line
+
+    @property
+    def buffered(self) -> int:
+        return len(self._buffer)
+
+    def take(self, count: int) -> bytes:
+        came: bytes = self.clearLineBuffer()
+        self._buffer = came[count:]  # before anything can look for the next line
+        return came[:count]
+
+    def set_mode(self, raw: bool) -> None:
+        if raw:
+            self.setRawMode()
+        else:
+            self.setLineMode()
+
+    def hold(self) -> None:
+        super().pauseProducing()
+
+    def let_come(self) -> None:
+        if self.session.closing.input_ended:  # nothing to read any more, but perhaps to look at
+            self.paused = False
+            self.dataReceived(b"")
+        else:
+            super().resumeProducing()
+
+    # The producer that the transport knows: what the peer doesn't read holds everything back
+
+    def pauseProducing(self) -> None:
+        self.session.flow.set(Hold.OUTPUT, True)
+        if self.session.sender is not None:
+            self.session.sender.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self.session.flow.set(Hold.OUTPUT, False)
+        if self.session.sender is not None:
+            self.session.sender.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """The transport is gone; L{connectionLost} follows."""

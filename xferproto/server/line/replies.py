@@ -1,4 +1,4 @@
-"""The answers that a connection owes: pipelined requests are answered in the order they came in."""
+"""Answer pipelined requests in the order in which they came."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from xferproto.model.errors import RequestError
 from xferproto.transfer.budget import MemoryBudget
 from xferproto.wire.commands import Command
 
+OVERHEAD = 1024
+"""About how many bytes of memory a pipelined request takes beside its content."""
+
 
 @dataclass(frozen=True, slots=True)
 class Transferred:
     """
-    The answer to a request that moved a small file.
+    The reply to a request that moved a small file.
 
     @ivar answer: all of it.
     @ivar entry: the file.
@@ -29,26 +32,26 @@ class Transferred:
     started: float
 
 
-Answer = Transferred | RequestError | Callable[[], None]
-"""An answer; or a request that is only begun in its turn, as its answer can't be made before."""
+Reply = Transferred | RequestError | Callable[[], None]
+"""A reply; or a request that is only begun in its turn, as its reply can't be made before."""
 
 
 @dataclass(slots=True)
-class Owed:
+class PendingReply:
     """
-    One answer that is owed.
+    A reply that is owed.
 
     @ivar held: bytes that it holds in memory, or may hold.
-    @ivar answer: what it is, when that is known.
+    @ivar reply: what it is, when that is known.
     """
 
     held: int
-    answer: Answer | None = None
+    reply: Reply | None = None
 
 
-class Answers:
+class ReplyQueue:
     """
-    A queue of answers that become known in any order.
+    A queue of replies that become known in any order.
 
     While one request waits for its turn at the end of the queue, no further one may be added.
 
@@ -60,7 +63,7 @@ class Answers:
 
     def __init__(self, budget: MemoryBudget) -> None:
         self._budget = budget
-        self._queue: deque[Owed] = deque()
+        self._queue: deque[PendingReply] = deque()
         self._held = 0
         self.command: Command | None = None
         self.waiting = False
@@ -69,9 +72,9 @@ class Answers:
     def __bool__(self) -> bool:
         return bool(self._queue)
 
-    def owe(self, command: Command, held: int) -> Owed:
-        """From now on an answer is owed, behind all others."""
-        owed = Owed(held)
+    def owe(self, command: Command, held: int) -> PendingReply:
+        """Owe one more reply, behind all others."""
+        owed = PendingReply(held)
         if not self._queue:
             self._budget.join()
         self.command = command
@@ -83,22 +86,22 @@ class Answers:
 
     def wait(self, request: Callable[[], None]) -> None:
         """Let a request wait for its turn: until all that is owed now is answered."""
-        self._queue.append(Owed(0, request))
+        self._queue.append(PendingReply(0, request))
         self.waiting = True
 
-    def next(self) -> Answer | None:
-        """Take the first answer out, if it is known by now."""
-        if not self._queue or self._queue[0].answer is None:
+    def next(self) -> Reply | None:
+        """Take the first reply out, if it is known by now."""
+        if not self._queue or self._queue[0].reply is None:
             return None
         owed = self._queue.popleft()
         self._held -= owed.held
-        # Half, so that a peer is not stopped and started for every answer.
+        # Half, so that a peer is not stopped and started for every reply.
         if self.full and self._held <= self._budget.share // 2:
             self.full = False
         if not self._queue:
             self.waiting = False
             self._budget.leave()
-        return owed.answer
+        return owed.reply
 
     def drop(self) -> None:
         """The peer is gone: nothing is owed any more."""

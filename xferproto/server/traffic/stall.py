@@ -1,22 +1,20 @@
-"""Peers that keep a server waiting: between commands, within a payload, or by not reading."""
+"""Close connections whose peers keep the server waiting: between commands, or in a transfer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from xferproto.model.errors import Timeout
 from xferproto.net.peer import lowest
-from xferproto.server.line.framing import FramedConnection
+from xferproto.server.line.flow import Hold
+from xferproto.server.line.session import LineSession
 from xferproto.server.traffic.hangup import Sign, signs
 from xferproto.wire.states import HELD, State
-
-if TYPE_CHECKING:
-    from xferproto.server.factory import XferServerFactory
 
 log = Logger("xfer")
 
@@ -25,7 +23,7 @@ INTERVAL = 1.0
 
 
 class Wait(Enum):
-    """What a connection waits for."""
+    """What the server waits for on a connection."""
 
     NOTHING = auto()
     """Its peer keeps it from nothing: it is the server's turn."""
@@ -47,34 +45,56 @@ def unsent(transport: object) -> int:
     return int(buffered + getattr(below, "_tempDataLen", 0))
 
 
-class WatchedConnection(FramedConnection):
-    """A connection whose peer must go on."""
+class Line(Protocol):
+    """What the timer reads of a connection: how much has come, and whether it is held back."""
 
-    _wait = Wait.LINE
-    _moved = 0
-    _since = 0.0
-    _opened = 0.0
-    _came = 0
-    _taken = 0
-    _window = 0.0
-    _window_bytes = 0
+    received: int
+    lines: int
+    paused: bool
 
-    def __init__(self, factory: XferServerFactory, number: int) -> None:
-        super().__init__(factory, number)
-        self._opened = self._since = factory.depot.clock.seconds()
+
+class StallTimer:
+    """
+    Close a connection whose peer does not go on.
+
+    @param line: counts what comes.
+    """
+
+    __slots__ = (
+        "_came",
+        "_line",
+        "_moved",
+        "_opened",
+        "_session",
+        "_since",
+        "_taken",
+        "_wait",
+        "_window",
+        "_window_bytes",
+    )
+
+    def __init__(self, session: LineSession, line: Line) -> None:
+        self._session = session
+        self._line = line
+        self._wait = Wait.LINE
+        self._moved = self._came = self._taken = 0
+        self._opened = self._since = session.depot.clock.seconds()
+        self._window = 0.0
+        self._window_bytes = 0
 
     def _waits_for(self) -> tuple[Wait, int]:
-        """What it waits for, and a number that changes when some of it has come."""
-        if self.state is State.CLOSING:  # which has a timer of its own
+        """What the server waits for, and a number that changes when some of it has come."""
+        session = self._session
+        if session.state is State.CLOSING:  # which has a timer of its own
             return Wait.NOTHING, 0
-        if self._output_full:
+        if session.flow.holds(Hold.OUTPUT):
             return Wait.READER, self._taken
-        if self.paused:
+        if self._line.paused:
             return Wait.NOTHING, 0
-        if self.state in (State.RECEIVING, State.DISCARDING):
-            return Wait.PAYLOAD, self._received
-        if self.state in (State.COMMAND, State.ARGUMENT) and not self._answers:
-            return Wait.LINE, self._lines
+        if session.state in (State.RECEIVING, State.DISCARDING):
+            return Wait.PAYLOAD, self._line.received
+        if session.state in (State.COMMAND, State.ARGUMENT) and not session.replies:
+            return Wait.LINE, self._line.lines
         return Wait.NOTHING, 0
 
     def look(self, now: float, elapsed: float) -> None:
@@ -83,9 +103,11 @@ class WatchedConnection(FramedConnection):
 
         @param elapsed: seconds since the last look.
         """
-        limits = self.factory.limits
-        came, self._came = self._received - self._came, self._received
-        taken, self._taken = self._taken, self._written() - unsent(self.transport)
+        session, limits = self._session, self._session.limits
+        received = self._line.received
+        came, self._came = received - self._came, received
+        written = 0 if session.sender is None else session.sender.written
+        taken, self._taken = self._taken, written - unsent(session.transport)
         wait, moved = self._waits_for()
         if wait is not self._wait or moved != self._moved:
             self._wait, self._moved, self._since = wait, moved, now
@@ -95,7 +117,7 @@ class WatchedConnection(FramedConnection):
         if wait is Wait.LINE:
             self._window = self._window_bytes = 0
             if limits.idle and waited >= limits.idle:
-                self._refuse(Timeout(), skip=None)
+                session.refuse(Timeout(), skip=None)
                 return
         else:
             self._window += elapsed
@@ -107,14 +129,11 @@ class WatchedConnection(FramedConnection):
             if wait is Wait.READER:
                 self._give_up(wait)
             else:
-                self._refuse(Timeout("Nobody has logged in for too long; connect again."), None)
-
-    def _written(self) -> int:
-        """Bytes of the transfer that runs, where one does, that went to the transport."""
-        return 0 if self._sender is None else self._sender.written
+                error = Timeout("Nobody has logged in for too long; connect again.")
+                session.refuse(error, skip=None)
 
     def _too_slow(self) -> bool:
-        limits = self.factory.limits
+        limits = self._session.limits
         if self._window < limits.minimum_over:
             return False
         slow = self._window_bytes < limits.minimum_rate * self._window
@@ -123,28 +142,36 @@ class WatchedConnection(FramedConnection):
 
     def _may_nothing(self) -> bool:
         """Whether whoever is there has to log in before anything else."""
-        raise NotImplementedError
+        return not self._session.client.account.identity.rights
 
     def _give_up(self, wait: Wait) -> None:
         """The transfer stands still, or as good as that."""
+        session = self._session
         if wait is Wait.READER:  # no line could be sent, and nothing may follow part of a file
-            log.warn("#{number} cut off: its peer takes too little", number=self.number)
-            self._cut_off()
-        elif self.state is State.RECEIVING:
-            error = Timeout(f"Too little came for too long, after {self._cut_short()}.")
-            self._in_turn(lambda: self._refuse(error, skip=None))
+            log.warn("#{number} cut off: its peer takes too little", number=session.number)
+            session.closing.cut_off()
+        elif session.state is State.RECEIVING:
+            error = Timeout(f"Too little came for too long, after {session.cut_short()}.")
+            session.in_turn(lambda: session.refuse(error, skip=None))
         else:
-            self._refuse(Timeout(), skip=None)
+            session.refuse(Timeout(), skip=None)
+
+
+class Watched(Protocol):
+    """A connection that is looked at."""
+
+    session: LineSession
+    stall: StallTimer
 
 
 class Watch:
     """
-    Looks at all connections once in a while, as long as there are any.
+    Look at all connections once in a while, as long as there are any.
 
     @param connections: which they are.
     """
 
-    def __init__(self, clock: IReactorTime, connections: Iterable[FramedConnection]) -> None:
+    def __init__(self, clock: IReactorTime, connections: Iterable[Watched]) -> None:
         self._clock = clock
         self._connections = connections
         self._looked = 0.0
@@ -169,15 +196,15 @@ class Watch:
         self._look_for_lost()
         for connection in tuple(self._connections):
             try:
-                connection.look(now, elapsed)
+                connection.stall.look(now, elapsed)
             except Exception:  # of this one; the others are looked at all the same
-                log.failure("#{number} failed", number=connection.number)
-                connection.transport.abortConnection()
+                log.failure("#{number} failed", number=connection.session.number)
+                connection.session.transport.abortConnection()
 
     def _look_for_lost(self) -> None:
-        """Those from whom nothing is read can't show that they are gone."""
-        held = [connection for connection in self._connections if connection.state in HELD]
-        found = signs([connection.transport for connection in held])
-        for connection, sign in zip(held, found, strict=True):
+        """Find those that are gone while nothing is read from them, which does not show it."""
+        held = [one.session for one in self._connections if one.session.state in HELD]
+        found = signs([session.transport for session in held])
+        for session, sign in zip(held, found, strict=True):
             if sign is not Sign.THERE:
-                connection.hung_up(sign)
+                session.client.hung_up(sign, session.state is State.WORKING)

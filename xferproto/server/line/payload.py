@@ -1,0 +1,51 @@
+"""The payload of an upload, on its way over a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.logger import Logger
+
+from xferproto.depot.small_upload import SmallUpload
+from xferproto.depot.upload import Upload
+from xferproto.model.escape import quoted
+
+log = Logger("xfer")
+
+
+class Payload:
+    """
+    What is received for one upload.
+
+    @param complete: called when all of it has come.
+    @ivar upload: takes it.
+    @ivar expected: bytes that come over the wire.
+    @ivar started: when the upload was begun, in seconds of the reactor's clock.
+    """
+
+    __slots__ = ("complete", "expected", "started", "upload")
+
+    def __init__(
+        self,
+        upload: Upload | SmallUpload,
+        started: float,
+        complete: Callable[[Payload], None],
+    ) -> None:
+        self.upload = upload
+        self.started = started
+        self.expected = upload.remaining
+        self.complete = complete
+
+    def cut_short(self, number: int) -> str:
+        """Give up the upload: return how far it came, and what becomes of that; log it, too."""
+        upload = self.upload
+        upload.abort()
+        kept = "what came is kept" if upload.resumable else "nothing was stored"
+        came = f"{upload.size - upload.remaining} of {upload.size} declared bytes; {kept}"
+        log.warn(
+            "#{number} upload of {name} cut short after {came}",
+            number=number,
+            name=quoted(upload.name),
+            came=came,
+        )
+        return came
