@@ -520,10 +520,10 @@ class RefusedTests(RetryCase):
     def test_said_in_print(self) -> None:
         """What a server says reaches a terminal without the characters that command it."""
         self.client(self.endpoint).list_files()
-        self.endpoint.says("ERROR busy \x1b[2J\x9b1m\rgone\u2028away\n".encode())
+        self.endpoint.says('ERROR busy \x1b[2J\x9b1m\r"gone"\u2028away\n'.encode())
         (line,) = self.said
         self.assertTrue(line.isprintable(), ascii(line))
-        self.assertIn("gone", line)
+        self.assertIn('"gone"', line)
 
     def test_nonsense(self) -> None:
         """A server that does not speak the protocol is not asked again."""

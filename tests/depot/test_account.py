@@ -25,10 +25,13 @@ SMALL, LARGE = b"hello", bytes(SMALL_SIZE + 1)
 ABSENT = "0" * 32
 
 USES: dict[str, tuple[Right, Callable[[Account, str], Any]]] = {
-    "list": (Right.LIST, lambda account, id: account.list("")),
-    "list_damaged": (Right.LIST, lambda account, id: account.list_damaged("")),
+    "list_text": (Right.LIST, lambda account, id: account.list_text("")),
+    "list_damaged_text": (Right.LIST, lambda account, id: account.list_damaged_text("")),
     "status": (Right.LIST, lambda account, id: account.status(id)),
-    "names": (Right.LIST, lambda account, id: account.names(id)),
+    "names_text": (Right.LIST, lambda account, id: account.names_text(id)),
+    "list": (Right.LIST, lambda account, id: account.list("", None, 1)),
+    "find": (Right.LIST, lambda account, id: account.find("a", 1)),
+    "upload_status": (Right.WRITE, lambda account, id: account.upload_status("t")),
     "get": (Right.READ, lambda account, id: account.get(id)),
     "open": (Right.READ, lambda account, id: account.open(id)),
     "verify": (Right.READ, lambda account, id: account.verify(id)),
@@ -135,8 +138,8 @@ class ViewTests(AccountCase):
             id = self.put(self.root, content, "theirs")
             for account, seen in ((self.mine, False), (self.root, True)):
                 listed = [f"{id};theirs;{len(content)}"] if seen else []
-                self.assertEqual(self.lines(account.list("")), listed)
-                self.assertEqual(self.lines(account.names(id)), listed)
+                self.assertEqual(self.lines(account.list_text("")), listed)
+                self.assertEqual(self.lines(account.names_text(id)), listed)
             for use in ("status", "get", "open", "verify", "delete"):
                 self.refused(USES[use][1](self.mine, id))
                 if use != "delete":
@@ -151,9 +154,9 @@ class ViewTests(AccountCase):
             overwrite(self.store._root, id, b"x" * len(content))
             self.refused(self.mine.verify(id))
             self.refused(self.root.verify(id), Corrupt)
-            self.assertEqual(self.lines(self.mine.list_damaged("")), [])
+            self.assertEqual(self.lines(self.mine.list_damaged_text("")), [])
             self.assertEqual(
-                self.lines(self.root.list_damaged("")), [f"{id};theirs;{len(content)}"]
+                self.lines(self.root.list_damaged_text("")), [f"{id};theirs;{len(content)}"]
             )
             self.successResultOf(self.root.delete(id))
 
@@ -170,9 +173,9 @@ class ViewTests(AccountCase):
             upload.write(SMALL if upload.size == 5 else LARGE)
             self.successResultOf(upload.finish())
         self.put(self.mine, SMALL, "put")
-        names = [line.split(";")[1] for line in self.lines(self.mine.list(""))]
+        names = [line.split(";")[1] for line in self.lines(self.mine.list_text(""))]
         self.assertEqual(names, ["large", "now", "put", "small", "token"])
-        self.assertEqual(self.lines(other.list("")), [])
+        self.assertEqual(self.lines(other.list_text("")), [])
 
     def test_tokens(self) -> None:
         """A token is its owner's: two users have it at once."""
@@ -226,9 +229,33 @@ class UseTests(AccountCase):
         account = self.account()
         for name in ("a/b", "a/c", "b"):
             self.put(account, SMALL, name)
-        self.assertEqual(len(self.lines(account.list("a/"))), 2)
+        self.assertEqual(len(self.lines(account.list_text("a/"))), 2)
         self.successResultOf(account.delete(id_of(SMALL), "a/b"))
-        self.assertEqual(len(self.lines(account.list("a/"))), 1)
+        self.assertEqual(len(self.lines(account.list_text("a/"))), 1)
+
+    def test_find(self) -> None:
+        """Entries are listed page by page, and looked up by their name; those that are seen."""
+        account, other = self.account(all=False), self.account("lee", all=False)
+        ids = [self.put(account, content, name) for name, content in (("a", SMALL), ("b", LARGE))]
+        first, second = self.successResultOf(account.list("", None, 10))
+        self.assertEqual([first.entry.id, second.entry.id], ids)
+        after = first.entry.name, first.entry.id
+        self.assertEqual(self.successResultOf(account.list("", after, 10)), [second])
+        self.assertEqual(self.successResultOf(account.find("b", 1)), [second])
+        self.assertEqual(self.successResultOf(other.list("", None, 10)), [])
+        self.assertEqual(self.successResultOf(other.find("b", 1)), [])
+
+    def test_upload_status(self) -> None:
+        """What came under a token is looked up without taking it; for its owner alone."""
+        account, other = self.account(), self.account("lee")
+        upload = self.successResultOf(account.resume("a", len(LARGE), "t"))
+        self.successResultOf(upload.resume(0))
+        upload.write(LARGE[:5])
+        status = self.successResultOf(account.upload_status("t"))
+        assert status is not None
+        self.assertEqual((status.name, status.running), ("a", True))
+        self.assertIs(self.successResultOf(other.upload_status("t")), None)
+        self.successResultOf(upload.abort())
 
     def test_verify(self) -> None:
         """How far it has come is told; damage is an error."""

@@ -80,7 +80,6 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
         "server.auth",
         "server.traffic.hangup",
         "threads",
-        "wire",
     ),
     "server.line": ("depot", "model", "net", "server", "store.interface", "transfer", "wire"),
     "server.maintenance": ("model", "store.interface", "threads", "transfer"),

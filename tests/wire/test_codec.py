@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from xferproto.model import names as model_names
+from xferproto.model.credentials import Login
 from xferproto.model.entry import Entry
 from xferproto.model.errors import (
     REQUEST_ERRORS,
@@ -23,7 +24,7 @@ from xferproto.model.errors import (
 from xferproto.model.names import parse_name, parse_prefix
 from xferproto.wire import codec
 from xferproto.wire.commands import Command, parse_command
-from xferproto.wire.requests import Login, Range, UploadDetails
+from xferproto.wire.requests import Range, UploadDetails
 
 untimed = settings(deadline=None)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from xferproto.model.credentials import Login
 from xferproto.wire import codec
-from xferproto.wire.requests import Login
 
 
 def check_credentials(user: str, password: str) -> None:

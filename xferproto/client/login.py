@@ -5,11 +5,11 @@ from __future__ import annotations
 from xferproto.client.commands import expect_line, send_command
 from xferproto.client.connection import Connection
 from xferproto.client.credentials import check_credentials
+from xferproto.model.credentials import Login
 from xferproto.model.errors import Denied, Insecure, LoginFailed
 from xferproto.net.peer import is_private
 from xferproto.wire import codec
 from xferproto.wire.commands import Command
-from xferproto.wire.requests import Login
 
 
 async def login(connection: Connection, user: str, password: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface, implementer
@@ -14,7 +14,7 @@ from xferproto.depot.request import Request
 from xferproto.depot.small_upload import SmallUpload
 from xferproto.depot.upload import Upload
 from xferproto.depot.uploader import PATIENT, Uploader
-from xferproto.model.entry import ContentStatus, Entry
+from xferproto.model.entry import ContentStatus, Entry, StoredEntry, UploadStatus
 from xferproto.model.errors import Corrupt, Denied, LoginRequired, TooLarge
 from xferproto.model.identity import Identity, Right, View
 from xferproto.store.interface import FLAT_COST, ITextListing
@@ -71,12 +71,38 @@ class Account:
 
     # Names
 
-    def list(self, prefix: str) -> ITextListing:
-        """The entries whose names begin with C{prefix}, but for those known to be damaged."""
+    def list(
+        self, prefix: str, after: tuple[str, str] | None, limit: int
+    ) -> Deferred[Sequence[StoredEntry]]:
+        """
+        List entries whose names begin with C{prefix}, those of damaged contents among them.
+
+        @param after: name and id of the entry behind which the page begins; None for the first one.
+        @param limit: how many to give; where fewer come, there are no more.
+        @raise ValueError: the limit is below 1 or above
+            L{MOST_LISTED<xferproto.store.interface.MOST_LISTED>}.
+        """
+        return self._depot.store.list(prefix, after, limit, self.require(Right.LIST).view)
+
+    def find(self, name: str, limit: int) -> Deferred[Sequence[StoredEntry]]:
+        """
+        Look up the entries of exactly this name, the youngest first.
+
+        @param limit: how many to give.
+        @raise ValueError: the limit is below 1 or above
+            L{MOST_LISTED<xferproto.store.interface.MOST_LISTED>}.
+        """
+        return self._depot.store.find(name, limit, self.require(Right.LIST).view)
+
+    def list_text(self, prefix: str) -> ITextListing:
+        """
+        List the entries whose names begin with C{prefix} as the text of the line protocol, as fast
+        as the store can; without those of contents that are known to be damaged.
+        """
         return self._depot.store.list_text(prefix, self.require(Right.LIST).view)
 
-    def list_damaged(self, prefix: str) -> ITextListing:
-        """The entries whose names begin with C{prefix} and whose contents are damaged."""
+    def list_damaged_text(self, prefix: str) -> ITextListing:
+        """List the entries whose names begin with C{prefix} and whose contents are damaged."""
         return self._depot.store.list_damaged_text(prefix, self.require(Right.LIST).view)
 
     def status(self, id: str) -> Deferred[ContentStatus]:
@@ -88,8 +114,8 @@ class Account:
         """
         return self._depot.store.status(id, self.require(Right.LIST).view)
 
-    def names(self, id: str) -> ITextListing:
-        """The entries of one content; none where there is none with that id."""
+    def names_text(self, id: str) -> ITextListing:
+        """List the entries of one content; none where there is none with that id."""
         return self._depot.store.names_text(id, self.require(Right.LIST).view)
 
     # Bytes out
@@ -216,6 +242,14 @@ class Account:
                 self._depot, identity, name, size, token, sha256, uploader, progress, request
             ).open()
         )
+
+    def upload_status(self, token: str) -> Deferred[UploadStatus | None]:
+        """
+        Look up what came under a token, also while an upload under it runs; None for nothing.
+
+        @raise BadToken: it is not of the form of tokens.
+        """
+        return self._depot.store.upload_status(token, self.require(Right.WRITE).view)
 
     def put(self, name: str, content: bytes) -> Deferred[Entry]:
         """

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
+from xferproto.model.credentials import Login
 from xferproto.model.entry import Entry
 from xferproto.model.errors import (
     REQUEST_ERRORS,
@@ -30,7 +31,7 @@ from xferproto.model.names import (
     parse_name,
 )
 from xferproto.model.units import SIZE_LIMIT, iso_time
-from xferproto.wire.requests import Held, Login, Range, ResumeDetails, UploadDetails
+from xferproto.wire.requests import Held, Range, ResumeDetails, UploadDetails
 
 MAX_LINE = 4096
 """The most bytes a line may have, its LF not counted."""

@@ -7,7 +7,7 @@ L{xferproto.wire.codec} parses and formats them. Nothing here imports Twisted.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from xferproto.model.errors import BadRange
 
@@ -46,19 +46,6 @@ class ResumeDetails:
         """The SHA-256 of the content, if the token is C{sha256:HEX}, else None."""
         kind, _, digest = self.token.partition(":")
         return digest if kind == "sha256" and _SHA256.fullmatch(digest) else None
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """
-    Hold the argument of C{LOGIN}.
-
-    @ivar user: a name that L{is_user_name} accepts.
-    @ivar password: the password, which is not part of the repr.
-    """
-
-    user: str
-    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

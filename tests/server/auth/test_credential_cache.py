@@ -12,13 +12,13 @@ from tests.support.executors import InlineExecutor, SteppedExecutor
 from tests.support.visitors import PASSWORD, hashed, make_authenticator, peer, user
 from xferproto.depot import depot
 from xferproto.depot.account import Account
+from xferproto.model.credentials import Login
 from xferproto.model.errors import Denied
 from xferproto.model.identity import Identity
 from xferproto.server.auth import credential_cache
 from xferproto.server.auth.credential_cache import LIFETIME, CredentialCache
 from xferproto.server.auth.login_throttle import FIRST_DELAY, LONGEST_DELAY, LoginThrottle
 from xferproto.server.auth.users import User, Users
-from xferproto.wire.requests import Login
 
 HERE = "192.0.2.1"
 WELCOME = b"Welcome alice\n"

@@ -19,6 +19,7 @@ from tests.support.executors import InlineExecutor, SteppedExecutor
 from tests.support.visitors import PASSWORD, certificate, hashed, make_authenticator, peer, user
 from xferproto.depot import depot
 from xferproto.depot.account import Account
+from xferproto.model.credentials import Login
 from xferproto.model.errors import Busy, Denied
 from xferproto.model.identity import NOBODY, Identity, Right, View
 from xferproto.net.peer import client_network, is_loopback, is_private
@@ -33,7 +34,6 @@ from xferproto.server.auth.login_throttle import (
 )
 from xferproto.server.auth.users import User
 from xferproto.server.traffic.hangup import Sign
-from xferproto.wire.requests import Login
 from xferproto.wire.states import State
 
 LOCAL = peer("127.0.0.1")

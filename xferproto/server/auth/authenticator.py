@@ -25,6 +25,7 @@ from zope.interface import Attribute, implementer
 
 from xferproto.depot.account import Account, IAccount
 from xferproto.depot.depot import Depot
+from xferproto.model.credentials import Login
 from xferproto.model.errors import Denied
 from xferproto.model.identity import ANYONE, NOBODY, Identity
 from xferproto.server.auth.credential_cache import CredentialCache
@@ -32,7 +33,6 @@ from xferproto.server.auth.login_throttle import LoginThrottle
 from xferproto.server.auth.users import Users
 from xferproto.server.traffic.hangup import Sign
 from xferproto.threads.executor import Executor
-from xferproto.wire.requests import Login
 
 log = Logger("xfer")
 

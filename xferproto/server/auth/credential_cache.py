@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
 
+from xferproto.model.credentials import Login
 from xferproto.server.auth.users import User, Users
-from xferproto.wire.requests import Login
 
 LIFETIME = 300.0
 """Seconds for which a verified password stays in the cache."""

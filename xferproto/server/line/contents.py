@@ -22,7 +22,7 @@ def stat(session: LineSession, account: Account, argument: bytes) -> None:
 
 async def _send_status(session: LineSession, account: Account, id: str) -> None:
     status = await account.status(id)
-    names = account.names(id)
+    names = account.names_text(id)
     first = await names.read()
     if not first:  # deleted meanwhile
         raise NoSuchFile()

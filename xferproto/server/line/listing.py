@@ -15,13 +15,13 @@ from xferproto.wire import codec
 
 def list_files(session: LineSession, account: Account, argument: bytes) -> None:
     """LIST_FILES: send the entries whose names begin with the argument."""
-    listing = account.list(parse_prefix(argument))
+    listing = account.list_text(parse_prefix(argument))
     session.start(_send_listing(session, listing, codec.NO_FILES))
 
 
 def list_damaged(session: LineSession, account: Account, argument: bytes) -> None:
     """LIST_DAMAGED: as LIST_FILES, those whose contents are damaged."""
-    listing = account.list_damaged(parse_prefix(argument))
+    listing = account.list_damaged_text(parse_prefix(argument))
     session.start(_send_listing(session, listing, codec.NO_DAMAGED))
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from twisted.logger import Logger
 
 from xferproto.depot.account import Account
+from xferproto.model.credentials import Login
 from xferproto.model.errors import RequestError
 from xferproto.model.escape import quoted
 from xferproto.net.peer import client_network, peer_host
 from xferproto.server.line.session import LineSession
 from xferproto.server.traffic.hangup import Sign
 from xferproto.wire import codec
-from xferproto.wire.requests import Login
 from xferproto.wire.states import State
 
 log = Logger("xfer")
