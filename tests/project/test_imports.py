@@ -139,11 +139,6 @@ REACTOR = ("client.service", "console.session", "server.service")
 MOST_METHODS = 25
 """The most methods that a class has, public and private ones together."""
 
-LARGE_CLASSES = {
-    "store.local.objects.Objects",
-}
-"""Classes with more methods than that; a class that has become smaller is taken out here too."""
-
 SQL = ("store.local.catalogue", "store.local.schema", "store.local.packed")
 """What the names of modules begin with that speak SQL; the others call them."""
 
@@ -368,7 +363,7 @@ class ArrowTests(SynchronousTestCase):
         )
 
     def test_class_sizes(self) -> None:
-        """No class has too many methods, but for those that are known to."""
+        """No class has too many methods."""
         found = {
             f"{module.name}.{node.name}"
             for module in self.modules
@@ -377,7 +372,7 @@ class ArrowTests(SynchronousTestCase):
             and sum(isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) for each in node.body)
             > MOST_METHODS
         }
-        self.assertEqual(found, LARGE_CLASSES)
+        self.assertEqual(found, set())
 
     def test_sql(self) -> None:
         """SQL stands in the modules of the catalogue, of its schema, and of the small contents."""
