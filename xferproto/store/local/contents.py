@@ -1,4 +1,4 @@
-"""Where the bytes of a content lie: in an object file, or among the small ones."""
+"""Find, check and remove the bytes of a content: in an object file, or among the small contents."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-Object files that nothing names: no row of the catalogue, and no mark.
+Find object files that no row of the catalogue and no mark names, and set them aside.
 
 A power cut leaves them. A mark is not synced, since that would cost as much as the commit itself:
 so the removal of a file, and the mark that announces it, may both be lost while the commit is not.

@@ -1,5 +1,5 @@
 """
-Bytes that are set aside: damaged ones, for whoever investigates, and objects that nothing named.
+Set bytes aside: damaged ones, for an investigation, and objects that nothing names.
 
 Everything here blocks.
 """

@@ -1,4 +1,4 @@
-"""What a local store does beside its requests: room kept for a full disk, and what a crash left."""
+"""Tidy up a local store: remove what a crash left, and keep room for a full disk."""
 
 from __future__ import annotations
 
