@@ -108,17 +108,12 @@ def deletion(
     @raise NoSuchFile: there is none that is seen.
     """
     # The last of the names is found at once: they are in order of their times.
+    whose, owner = _of(owner_filter), _value(owner_filter)
     row = connection.execute(
         "SELECT (SELECT max(stored) FROM entry WHERE id = e.id),"
-        f" (SELECT count(*) FROM (SELECT 1 FROM entry WHERE id = e.id{_of(owner_filter)} LIMIT ?)) FROM"
-        f" entry e WHERE id = ?{'' if name is None else ' AND name = ?'}{_of(owner_filter)} LIMIT 1",
-        (
-            *_value(owner_filter),
-            STEP + 1 if name is None else 0,
-            id,
-            *_value(name),
-            *_value(owner_filter),
-        ),
+        f" (SELECT count(*) FROM (SELECT 1 FROM entry WHERE id = e.id{whose} LIMIT ?)) FROM"
+        f" entry e WHERE id = ?{'' if name is None else ' AND name = ?'}{whose} LIMIT 1",
+        (*owner, STEP + 1 if name is None else 0, id, *_value(name), *owner),
     ).fetchone()
     if row is None:
         raise NoSuchFile()
