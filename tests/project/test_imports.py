@@ -135,6 +135,9 @@ LARGE_CLASSES = {
 }
 """Classes with more methods than that; a class that has become smaller is taken out here too."""
 
+MOST_LINES = {"server.line.protocol.LineProtocol": 150}
+"""The most lines of classes that only hand on what comes."""
+
 VAGUE = ("common", "engine", "handler", "helper", "manager", "misc", "util")
 """What a module is not named, be it one or several: it would say nothing of what is in it."""
 
@@ -357,6 +360,17 @@ class ArrowTests(SynchronousTestCase):
             > MOST_METHODS
         }
         self.assertEqual(found, LARGE_CLASSES)
+
+    def test_thin_classes(self) -> None:
+        """Classes that hand on what comes have no more lines than that takes."""
+        found = {
+            f"{module.name}.{node.name}": (node.end_lineno or 0) - node.lineno + 1
+            for module in self.modules
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.ClassDef)
+        }
+        for name, most in MOST_LINES.items():
+            self.assertLessEqual(found[name], most, name)
 
     def test_docstrings(self) -> None:
         """Every module of the package, the plugin and the tests says what it is for."""
