@@ -46,8 +46,9 @@ bench: $(VENV)/bench.stamp
 picture: $(VENV)/picture.stamp
 	$(BIN)/python docs/terminal.py
 
+# All that the targets make; what the server stores, in storage/, stays.
 clean:
-	rm -rf $(VENV) build dist *.egg-info _trial_temp* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info _trial_temp* .pytest_cache .mypy_cache .ruff_cache .hypothesis twisted/plugins/dropin.cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

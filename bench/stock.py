@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hashlib import md5, sha256
 from pathlib import Path
 
-from xferproto.store.local.packed import SMALL, SmallObjects
+from xferproto.store.local.packed import SMALL, PackedContents
 from xferproto.store.local.schema import CATALOGUE, open_database
 
 
@@ -56,7 +56,7 @@ def _fill(storage: Path, rows: list[tuple[int, str, str, str, bytes, int]]) -> N
     @param rows: the number, id, SHA-256, name, bytes and size of each.
     """
     now = time.time()  # so that nothing is due to be hashed again
-    SmallObjects(storage).close()  # makes the tables
+    PackedContents(storage).close()  # makes the tables
     with contextlib.closing(sqlite3.connect(storage / SMALL)) as small, small:
         small.executemany(
             "INSERT INTO small (number, id, bytes) VALUES (?, ?, ?)",

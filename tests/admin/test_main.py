@@ -14,7 +14,7 @@ from tests.store.contract import stored_bytes
 from tests.support.depot import NO_SMALL, Depot, make_store, overwrite, small_marks, small_rows
 from xferproto.admin.main import main
 from xferproto.model.identity import EVERYTHING
-from xferproto.store.local.packed import SMALL, SMALL_SIZE, SmallObjects
+from xferproto.store.local.packed import SMALL, SMALL_SIZE, PackedContents
 from xferproto.store.local.schema import BACKUP, CATALOGUE
 from xferproto.store.local.store import LocalStore
 
@@ -195,7 +195,7 @@ class SmallRebuildTests(RebuildTests):
     def test_litter(self) -> None:
         """A content has one row afterwards, though a crash has left two, or a mark."""
         self.close()
-        with contextlib.closing(SmallObjects(self.root)) as small:
+        with contextlib.closing(PackedContents(self.root)) as small:
             small.add([(HELLO, b"hello"), (md5(b"new").hexdigest(), b"new")])
         status, out = self.rebuild()
         self.assertEqual(status, 0)

@@ -20,7 +20,7 @@ from twisted.test import iosim
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
-from tests.support.depot import Depot
+from tests.support.depot import MemoryDepot
 from tests.support.executors import InlineExecutor, SteppedExecutor
 from tests.support.visitors import PASSWORD, peer, user
 from xferproto.client.factory import XferClientFactory
@@ -89,7 +89,7 @@ class Pair:
         users: Sequence[User] | None = None,
         host: str = "192.0.2.1",
     ) -> None:
-        self.depot = Depot(case, max_file_size=max_file_size, users=users)
+        self.depot = MemoryDepot(case, max_file_size=max_file_size, users=users)
         self.lines: list[tuple[str, bytes]] = []
         factory = XferClientFactory(
             InlineExecutor() if executor is None else executor,

@@ -24,7 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from tests.client.test_protocol import LARGE, Case, Line, entry_of, names_in
-from tests.support.depot import Depot
+from tests.support.depot import Depot, StoredDepot
 from tests.support.visitors import PASSWORD, peer, user
 from xferproto.client.protocol import XferClientProtocol
 from xferproto.client.retry import RetryingClient
@@ -79,7 +79,7 @@ class FakeReactor(Clock):
 class Wire:
     """One connection to a real server, without a network, that can be cut or bent."""
 
-    def __init__(self, depot: Depot, client: XferClientProtocol) -> None:
+    def __init__(self, depot: StoredDepot[Any], client: XferClientProtocol) -> None:
         self._client = client
         self._server = depot.factory.buildProtocol(None)
         near = peer("127.0.0.1")
@@ -134,7 +134,7 @@ class DepotEndpoint:
     @ivar hold: whether attempts wait, in C{waiting}, until they are told to go on.
     """
 
-    def __init__(self, depot: Depot) -> None:
+    def __init__(self, depot: StoredDepot[Any]) -> None:
         self._depot = depot
         self.failures: list[Exception] = []
         self.attempts = 0
@@ -520,10 +520,10 @@ class RefusedTests(RetryCase):
     def test_said_in_print(self) -> None:
         """What a server says reaches a terminal without the characters that command it."""
         self.client(self.endpoint).list_files()
-        self.endpoint.says("ERROR busy \x1b[2J\x9b1m\rgone\u2028away\n".encode())
+        self.endpoint.says('ERROR busy \x1b[2J\x9b1m\r"gone"\u2028away\n'.encode())
         (line,) = self.said
         self.assertTrue(line.isprintable(), ascii(line))
-        self.assertIn("gone", line)
+        self.assertIn('"gone"', line)
 
     def test_nonsense(self) -> None:
         """A server that does not speak the protocol is not asked again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,21 @@ GENERATED = (
 
 PATIENCE = 300
 """Seconds after which a command that hangs is killed."""
+
+
+class PackagesTests(SynchronousTestCase):
+    """The list of packages in setup.cfg."""
+
+    def test_all(self) -> None:
+        """Every package is in it: one that is not would be missing in a wheel alone."""
+        settings = configparser.ConfigParser()
+        settings.read(PROJECT / "setup.cfg", encoding="utf-8")
+        listed = settings["options"]["packages"].split()
+        found = {
+            ".".join(path.parent.relative_to(PROJECT).parts)
+            for path in (PROJECT / "xferproto").rglob("*.py")
+        }
+        self.assertEqual(listed, [*sorted(found), "twisted.plugins"])
 
 
 class InstallTests(SynchronousTestCase):
@@ -98,10 +114,11 @@ class InstallTests(SynchronousTestCase):
         sdist = self.sdist()
         with tarfile.open(sdist) as archive:
             packed = {name.partition("/")[2] for name in archive.getnames()}
-        for path in self.copy.rglob("*"):
-            name = str(path.relative_to(self.copy))
-            if path.is_file() and not name.startswith(("storage/", "xferproto.egg-info/")):
-                self.assertIn(name, packed)
+        sources = {
+            str(path.relative_to(self.copy)) for path in self.copy.rglob("*") if path.is_file()
+        }
+        left_out = {name for name in sources - packed if not name.startswith("storage/")}
+        self.assertEqual({name for name in left_out if ".egg-info/" not in name}, set())
         self.assertEqual(
             {name for name in packed if name.startswith("storage/")}, {"storage/README.md"}
         )

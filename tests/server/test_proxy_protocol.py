@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.depot import Depot, Transport
+from tests.support.depot import MemoryDepot, Transport
 from xferproto.server.proxy_protocol import HEADER_TIMEOUT, Header, ProxiedFactory, parse_header
 
 LINE = b"PROXY TCP4 192.0.2.7 198.51.100.1 40000 9000\r\n"
@@ -110,7 +110,7 @@ class ConnectionTests(SynchronousTestCase):
     """A depot behind a proxy."""
 
     def setUp(self) -> None:
-        self.depot = Depot(self)
+        self.depot = MemoryDepot(self)
         self.clock = Clock()
         proxied = ProxiedFactory(self.depot.factory, self.clock).buildProtocol(None)
         self.transport = Transport(peerAddress=IPv4Address("TCP", "127.0.0.1", 5))

@@ -21,7 +21,7 @@ from xferproto.model.entry import Entry
 from xferproto.model.errors import NoSpace
 from xferproto.model.identity import EVERYTHING
 from xferproto.store.interface import IPartial
-from xferproto.store.local.changes import add_content
+from xferproto.store.local.catalogue_changes import add_content
 from xferproto.store.local.group_commit import CommitInDoubt, settle
 from xferproto.store.local.packed import SMALL
 from xferproto.store.local.schema import CATALOGUE, open_database

@@ -19,7 +19,7 @@ from xferproto.model.errors import Corrupt, NoSuchFile
 from xferproto.model.identity import ALL_RIGHTS
 from xferproto.server.maintenance import damage_report
 from xferproto.server.maintenance.damage_report import NAMED, report_damage
-from xferproto.store.local import page_length, pages
+from xferproto.store.local import catalogue_pages, page_length
 from xferproto.store.local.packed import SMALL_SIZE
 from xferproto.store.local.schema import CATALOGUE
 from xferproto.wire.codec import NO_DAMAGED, NO_FILES, format_error
@@ -329,12 +329,12 @@ class IndexTests(DamageCase):
         self.put("a")
         self.damage()
         self.patch(page_length, "PAGE", 1)  # so that the second one is looked for as well
-        catalogue = self.depot.store._catalogue
-        for connection in (catalogue._reading, catalogue._scanning):
+        database = self.depot.store._catalogue.database
+        for connection in (database.reading, database.scanning):
             connection.set_trace_callback(traced.append)
         for request in ("LIST_DAMAGED", "LIST_DAMAGED a"):
             self.ask(request)
-        for connection in (catalogue._reading, catalogue._scanning):
+        for connection in (database.reading, database.scanning):
             connection.set_trace_callback(None)
         statements = [text for text in traced if "listed = 0" in text]
         self.assertGreaterEqual(len(statements), 4)
@@ -363,6 +363,6 @@ class IndexTests(DamageCase):
         self.successResultOf(self.depot.store.close())
         with closing(sqlite3.connect(self.depot.root / CATALOGUE)) as connection:
             connection.execute("DROP INDEX entry_damaged")
-        self.patch(pages, "_INDEX", "CREATE INDEX no ON nowhere (no)")
+        self.patch(catalogue_pages, "_INDEX", "CREATE INDEX no ON nowhere (no)")
         self.reopen()
         self.assertEqual(self.ask("LIST_DAMAGED"), line("a") + b"DONE\n")

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.executors import SteppedExecutor
 from xferproto.model.errors import NoSpace
-from xferproto.store.local.group_commit import SharedCommits
+from xferproto.store.local.group_commit import GroupCommit
 from xferproto.store.local.schema import open_durable
 
 
@@ -22,7 +22,7 @@ class SharedCommitsTests(SynchronousTestCase):
         connection = open_durable(Path(self.mktemp()), 7, "CREATE TABLE t (a);", 1)
         self.addCleanup(connection.close)
         executor = SteppedExecutor()
-        commits = SharedCommits(connection, executor)
+        commits = GroupCommit(connection, executor)
 
         def insert(value: str, connection: sqlite3.Connection) -> str:
             connection.execute("INSERT INTO t VALUES (?)", (value,))
@@ -47,7 +47,7 @@ class SharedCommitsTests(SynchronousTestCase):
         connection = open_durable(Path(self.mktemp()), 7, "CREATE TABLE t (a);", 1)
         self.addCleanup(connection.close)
         executor = SteppedExecutor()
-        commits = SharedCommits(connection, executor)
+        commits = GroupCommit(connection, executor)
         commits.write(lambda connection: None)
 
         def insert(connection: sqlite3.Connection) -> None:

@@ -38,7 +38,7 @@ from tests.support.held import close_store, held_by_store
 from xferproto.model.entry import Entry
 from xferproto.model.errors import Collision, Corrupt, NoSpace, StorageUnavailable
 from xferproto.model.identity import EVERYTHING
-from xferproto.store.local import catalogue, content_names, schema
+from xferproto.store.local import catalogue_database, catalogue_names, schema
 from xferproto.store.local.catalogue import Catalogue
 from xferproto.store.local.packed import SMALL_SIZE
 from xferproto.store.local.store import LocalStore
@@ -108,7 +108,7 @@ class WalkingContractTests(InlineContractTests):
 
     def setUp(self) -> None:
         super().setUp()
-        self.patch(content_names, "ENTRIES_ON_PAGE", 0)
+        self.patch(catalogue_names, "ENTRIES_ON_PAGE", 0)
 
 
 class InlineFilesContractTests(InlineContractTests):
@@ -779,7 +779,7 @@ class FullCatalogueTests(LocalStoreTestCase):
             self.connections.append(connect(path))
             return self.connections[-1]
 
-        self.patch(catalogue, "open_database", connected)
+        self.patch(catalogue_database, "open_database", connected)
 
     def limit(self, pages: int) -> None:
         """Let the catalogue grow by so many pages, and no further."""
@@ -840,7 +840,7 @@ class SharedCommitTests(SynchronousTestCase):
             connection.set_trace_callback(self.trace)
             return connection
 
-        self.patch(catalogue, "open_database", connected)
+        self.patch(catalogue_database, "open_database", connected)
         self.writer = CountedExecutor()
         self.catalogue = Catalogue(self.path, self.writer, InlineExecutor())
         self.addCleanup(lambda: Deferred.fromCoroutine(self.catalogue.close()))
@@ -852,11 +852,13 @@ class SharedCommitTests(SynchronousTestCase):
 
     def add(self, name: str, data: bytes) -> Deferred[Entry]:
         entry = entry_of(name, data)
-        return self.catalogue.add(entry, digests_of(data), 1e9).addCallback(lambda _: entry)
+        adding = self.catalogue.contents.add(entry, digests_of(data), 1e9, None, "")
+        return adding.addCallback(lambda _: entry)
 
     def names(self) -> list[str]:
         """All names, in order."""
-        page = self.successResultOf(self.catalogue.page("", None, self.catalogue.paging.begin()))
+        entries = self.catalogue.entries
+        page = self.successResultOf(entries.page("", None, entries.paging.begin(), None, False))
         return [entry.name for entry in entries_of(page.text)]
 
     def test_shared(self) -> None:
@@ -916,7 +918,8 @@ class CloseTests(LocalStoreTestCase):
         """A catalogue is not closed under a query: on threads, SQLite would crash."""
         reader = SteppedExecutor()
         opened = Catalogue(Path(self.mktemp()), InlineExecutor(), reader)
-        page = opened.page("", None, opened.paging.begin())
+        entries = opened.entries
+        page = entries.page("", None, entries.paging.begin(), None, False)
         closed = Deferred.fromCoroutine(opened.close())
         self.assertNoResult(closed)
         reader.run_all()

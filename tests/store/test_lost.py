@@ -402,7 +402,7 @@ class BackupTests(SynchronousTestCase):
         session = Depot.over(self, store).connect()
         for name in (b"%03d" % number * 60 for number in range(200)):
             session.send(b"UPLOAD %s;%d\n" % (name, len(name)), name)
-        store._catalogue.writing.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        store._catalogue.database.writing.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         path = self.root / CATALOGUE
         data = bytearray(path.read_bytes())
         place = data.rindex(b"077" * 60)

@@ -20,7 +20,7 @@ from tests.support.visitors import PASSWORD, peer, user
 from xferproto.model.entry import Entry
 from xferproto.model.identity import ALL_RIGHTS, EVERYTHING
 from xferproto.store.interface import ITextListing
-from xferproto.store.local import changes, page_length, visible
+from xferproto.store.local import catalogue_changes, catalogue_views, page_length
 from xferproto.store.local.packed import SMALL_SIZE
 from xferproto.store.local.schema import CATALOGUE
 from xferproto.store.local.store import LocalStore
@@ -143,7 +143,7 @@ class StatTests(ManyNamesCase):
         self.name(depot.store, in_order(1000))
         session = self.slow_reader(depot)
         session.send(b"STAT %s\n" % HELLO)
-        depot.store._catalogue._scanning.close()
+        depot.store._catalogue.database.scanning.close()
         while session.protocol.state is State.SENDING:
             session.protocol.resumeProducing()
         self.assertTrue(session.transport.aborted)
@@ -215,7 +215,7 @@ class DeleteTests(ManyNamesCase):
     """Removing many names."""
 
     def setUp(self) -> None:
-        for module in (changes, visible):
+        for module in (catalogue_changes, catalogue_views):
             self.patch(module, "STEP", 40)
         self.root = Path(self.mktemp())
         self.database = GatedExecutor()
@@ -263,7 +263,7 @@ class DeleteTests(ManyNamesCase):
             _, deleting = self.begin(data)
             others: list[Deferred[Any]] = [
                 self.store.put("row", b"row", digests_of(b"row"), EVERYTHING),
-                self.store._catalogue.usage(None),
+                self.store._catalogue.uploads.usage(None),
                 self.store.delete("0" * 32, None, EVERYTHING),
             ]
             self.finish(*others)
@@ -380,8 +380,8 @@ class CostTests(ManyNamesCase):
             nonlocal count
             count += 1
 
-        catalogue = store._catalogue
-        connections = (catalogue.writing, catalogue._reading, catalogue._scanning)
+        database = store._catalogue.database
+        connections = (database.writing, database.reading, database.scanning)
         for connection in connections:
             connection.set_progress_handler(step, 1)
         try:

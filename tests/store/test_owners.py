@@ -8,7 +8,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.store.contract.owners import OwnerContract
 from tests.support.depot import few_at_once, make_store
-from xferproto.store.local import content_names
+from xferproto.store.local import catalogue_names
 from xferproto.store.local.packed import SMALL_SIZE
 from xferproto.store.local.store import LocalStore
 
@@ -28,7 +28,7 @@ class WalkingOwnerTests(LocalOwnerTests):
 
     def setUp(self) -> None:
         super().setUp()
-        self.patch(content_names, "ENTRIES_ON_PAGE", 0)
+        self.patch(catalogue_names, "ENTRIES_ON_PAGE", 0)
 
 
 class FileOwnerTests(LocalOwnerTests):

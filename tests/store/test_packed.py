@@ -23,7 +23,7 @@ from xferproto.model.entry import Entry
 from xferproto.model.errors import Collision, Corrupt, NoSpace, StorageLost, StorageUnavailable
 from xferproto.model.identity import EVERYTHING
 from xferproto.store.local.catalogue import Catalogue
-from xferproto.store.local.packed import SMALL, SmallObjects, insert
+from xferproto.store.local.packed import SMALL, PackedContents, insert
 from xferproto.store.local.schema import CATALOGUE
 from xferproto.store.local.space import Space
 from xferproto.store.local.store import LocalStore
@@ -67,7 +67,7 @@ FAILING = "CREATE TEMP TRIGGER t BEFORE {} ON {} BEGIN SELECT raise(FAIL, 'x'); 
 
 
 def rows_of(*contents: bytes) -> list[tuple[str, bytes]]:
-    """Contents as L{SmallObjects.add} takes them."""
+    """Contents as L{PackedContents.add} takes them."""
     return [(digests_of(data).md5, data) for data in contents]
 
 
@@ -112,8 +112,8 @@ class SmallObjectsTests(SynchronousTestCase):
         self.root.mkdir()
         self.small = self.open()
 
-    def open(self) -> SmallObjects:
-        small = SmallObjects(self.root)
+    def open(self) -> PackedContents:
+        small = PackedContents(self.root)
         self.addCleanup(small.close)
         return small
 
@@ -317,7 +317,7 @@ class CrashTests(SmallStoreCase):
             if statement.startswith(("BEGIN", "COMMIT")):
                 copies.append(self.copy())
 
-        connections = (store._small._writing, store._catalogue.writing)
+        connections = (store._small._writing, store._catalogue.database.writing)
         for connection in connections:
             connection.set_trace_callback(watch)
         work(store)
@@ -434,14 +434,14 @@ class CrashTests(SmallStoreCase):
         self.put(store, "name", b"content")
 
         def both(store: LocalStore) -> None:
-            delete = store._catalogue.delete
+            delete = store._catalogue.contents.delete
 
             def put_first(*arguments: Any) -> Any:
                 self.put(store, "row", b"content")
                 self.put(store, "kept", b"kept")
                 return delete(*arguments)
 
-            self.patch(store._catalogue, "delete", put_first)
+            self.patch(store._catalogue.contents, "delete", put_first)
             self.successResultOf(store.delete(digests_of(b"content").md5, None, EVERYTHING))
 
         self.assert_no_litter(self.crashes(both))
@@ -470,7 +470,7 @@ class CrashTests(SmallStoreCase):
         database = GatedExecutor()
         store = self.open(database=database)
         self.put(store, "kept", b"kept")
-        connection = store._catalogue.writing
+        connection = store._catalogue.database.writing
         connection.execute(
             "CREATE TEMP TRIGGER t BEFORE INSERT ON entry BEGIN SELECT raise(FAIL, 'x'); END"
         )
@@ -491,7 +491,7 @@ class CrashTests(SmallStoreCase):
         database = GatedExecutor()
         store = self.open(database=database)
         self.put(store, "name", b"content")
-        connection = store._catalogue.writing
+        connection = store._catalogue.database.writing
         connection.execute(
             "CREATE TEMP TRIGGER t BEFORE INSERT ON entry BEGIN SELECT raise(FAIL, 'x'); END"
         )
@@ -640,7 +640,7 @@ class LostTests(SmallStoreCase):
         """Put one of another time in its place, that has a row."""
         for path in self.root.glob(f"{SMALL}*"):
             path.unlink()
-        with contextlib.closing(SmallObjects(self.root)) as small:
+        with contextlib.closing(PackedContents(self.root)) as small:
             small.add([(digests_of(b"another").md5, b"another")])
 
     def test_lost(self) -> None:
@@ -772,7 +772,8 @@ class SpaceTests(SmallStoreCase):
         def refuse(*_: object) -> None:
             raise NoSpace()
 
-        for where, what in ((store._catalogue, "add"), (store._catalogue, "_leave")):
+        for what in ("add", "_leave"):
+            where = store._catalogue.contents
             upload = self.successResultOf(begin(store, "other", b"content"))
             broken = self.patch(where, what, refuse)
             self.failureResultOf(upload.commit(digests_of(b"content")), NoSpace)

@@ -36,7 +36,7 @@ from xferproto.model.errors import (
 )
 from xferproto.model.identity import EVERYTHING, View
 from xferproto.store.interface import FLAT_COST, IPartial, IUpload
-from xferproto.store.local import catalogue
+from xferproto.store.local import catalogue_contents
 from xferproto.store.local.objects import Objects
 from xferproto.store.local.space import (
     SPARE,
@@ -569,7 +569,7 @@ class CommitFailureTests(PartialTestCase):
         """What came stays where the catalogue has no room for the row: it need not come again."""
         store = self.open()
         self.hold(store, b"content")
-        with patch.object(catalogue, "add_content", side_effect=NoSpace()):
+        with patch.object(catalogue_contents, "add_content", side_effect=NoSpace()):
             self.failureResultOf(self.resume(store).commit(digests_of(b"content")), NoSpace)
         self.assertEqual(self.successResultOf(listed(store)), [])
         self.assert_holds_partial(store, b"content")

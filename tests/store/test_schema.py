@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from xferproto.store.local.packed import SMALL, SmallObjects
+from xferproto.store.local.packed import SMALL, PackedContents
 from xferproto.store.local.schema import CHECKPOINT, open_database, open_durable
 
 KIND = 7
@@ -48,7 +48,7 @@ class OpenTests(SynchronousTestCase):
         self.patch(sqlite3, "connect", noted)
         with contextlib.closing(open_database(self.path)):
             self.path.with_name("small").mkdir(exist_ok=True)
-            with contextlib.closing(SmallObjects(self.path.with_name("small"), SMALL)):
+            with contextlib.closing(PackedContents(self.path.with_name("small"), SMALL)):
                 self.assertEqual(len(opened), 3)
                 for connection in opened:
                     for pragma, value in (

@@ -20,7 +20,7 @@ from xferproto.model.errors import StorageUnavailable
 from xferproto.model.identity import EVERYTHING
 from xferproto.store.local import orphans
 from xferproto.store.local.objects import Objects
-from xferproto.store.local.packed import SMALL, SmallObjects
+from xferproto.store.local.packed import SMALL, PackedContents
 from xferproto.store.local.schema import CATALOGUE
 from xferproto.store.local.spare_file import SPARE_FILE, SPARE_SIZE, Spare
 
@@ -329,7 +329,7 @@ class FullTests(LocalStoreTestCase):
         def refuse(*_: object) -> None:
             raise full
 
-        broken = self.patch(SmallObjects, "tidy_up", refuse)
+        broken = self.patch(PackedContents, "tidy_up", refuse)
         full.sqlite_errorcode = sqlite3.SQLITE_IOERR
         self.assertRaises(StorageUnavailable, self.open, copy)  # for lack of room, and else not
         full.sqlite_errorcode = sqlite3.SQLITE_FULL

@@ -1,4 +1,4 @@
-"""A depot for tests: a real store in a temporary directory, and connections without a network."""
+"""A depot for tests, with a store in memory or on disk, and connections without a network."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IDelayedCall, IHalfCloseableProtocol
@@ -23,10 +24,14 @@ from xferproto.server.auth.users import User
 from xferproto.server.factory import XferServerFactory
 from xferproto.server.limits import DEFAULTS, Limits
 from xferproto.server.line.protocol import LineProtocol
-from xferproto.store.local import changes, content_names, page_length, visible
+from xferproto.store.interface import IStore
+from xferproto.store.local import catalogue_changes, catalogue_names, catalogue_views, page_length
 from xferproto.store.local.packed import SMALL, SMALL_SIZE
 from xferproto.store.local.store import LocalStore
+from xferproto.store.memory.store import MemoryStore
 from xferproto.threads.executor import Executor
+
+S = TypeVar("S", bound=IStore)
 
 NO_SMALL = -1
 """The greatest size of a small content, for a store in which every content has an object file."""
@@ -67,10 +72,10 @@ def make_store(
 def few_at_once(case: SynchronousTestCase) -> None:
     """Let stores list three names to a page, and remove two to a transaction."""
     case.patch(page_length, "PAGE", 3)
-    case.patch(content_names, "FEW", 2)
-    case.patch(changes, "STEP", 2)
-    case.patch(changes, "STRIDE", 2)
-    case.patch(visible, "STEP", 2)
+    case.patch(catalogue_names, "FEW", 2)
+    case.patch(catalogue_changes, "STEP", 2)
+    case.patch(catalogue_changes, "STRIDE", 2)
+    case.patch(catalogue_views, "STEP", 2)
 
 
 def overwrite(root: Path, id: str, content: bytes | None) -> None:
@@ -173,9 +178,108 @@ class Session:
             self.protocol.connectionLost(Failure(ConnectionDone()))
 
 
-class Depot:
+class StoredDepot(Generic[S]):
     """
-    A server without a network.
+    A server without a network, over a store.
+
+    @param case: its clean-up ends the sessions, and sees that nothing is held.
+    @param store: which the clean-up does not close.
+    @param executor: hashes, writes and reads; everything at once where it is None.
+    @param database: runs what is left of the store's commits and queries in the end, where it does.
+    @param users: who may log in; where it is None, strangers may do everything.
+    @param anonymous: what strangers may do beside them.
+    @param limits: what no connection may exceed.
+    @param quota: the most bytes of all files together.
+    @ivar store: the same.
+    @ivar core: what its connections share.
+    @ivar clock: turned by hand.
+    """
+
+    def __init__(
+        self,
+        case: SynchronousTestCase,
+        store: S,
+        executor: Executor | None = None,
+        max_file_size: int | None = None,
+        database: Executor | None = None,
+        users: Sequence[User] | None = None,
+        anonymous: Identity = NOBODY,
+        limits: Limits = DEFAULTS,
+        quota: int | None = None,
+    ) -> None:
+        self.clock = Clock()
+        self.store: S = store
+        self.core = depot.Depot(
+            store,
+            InlineExecutor() if executor is None else executor,
+            self.clock,
+            depot.DepotLimits(max_file_size, quota),
+        )
+        authenticator = None
+        if users is not None:
+            authenticator = make_authenticator(
+                self.core, *users, anonymous=anonymous, executor=executor
+            )
+        self.factory = XferServerFactory(self.core, authenticator, limits)
+        self._case = case
+        self._executors = executor, database
+        case.addCleanup(self.close)
+
+    def connect(self, peer: IAddress | None = None) -> Session:
+        return Session(self.factory, peer)
+
+    def close(self) -> None:
+        """Every connection is lost, its work ends: nothing is held for anybody then."""
+        end_sessions(self.factory)
+        run_out(*self._executors, self.factory.authenticator._executor)
+        assert_nothing_held(self._case, self.core.store, self.factory)
+
+    def timers(self) -> list[IDelayedCall]:
+        """What waits for the clock, beside the watch that looks at all connections."""
+        watch = self.factory._watch._next
+        return [call for call in self.clock.getDelayedCalls() if call is not watch]
+
+
+class MemoryDepot(StoredDepot[MemoryStore]):
+    """
+    A server without a network and a disk; for tests that look at no files and fail nothing of them.
+
+    @param case: its clean-up ends the sessions, and sees that nothing is held.
+    @param executor: hashes; at once where it is None. The store does all at once.
+    @param small: the most bytes of a small content.
+    @param users: who may log in; where it is None, strangers may do everything.
+    @param anonymous: what strangers may do beside them.
+    @param limits: what no connection may exceed.
+    @param quota: the most bytes of all files together.
+    """
+
+    def __init__(
+        self,
+        case: SynchronousTestCase,
+        executor: Executor | None = None,
+        max_file_size: int | None = None,
+        small: int = SMALL_SIZE,
+        users: Sequence[User] | None = None,
+        anonymous: Identity = NOBODY,
+        limits: Limits = DEFAULTS,
+        quota: int | None = None,
+    ) -> None:
+        store = MemoryStore(lambda: 1e9, small)
+        super().__init__(
+            case,
+            store,
+            executor,
+            max_file_size,
+            users=users,
+            anonymous=anonymous,
+            limits=limits,
+            quota=quota,
+        )
+
+
+class Depot(StoredDepot[LocalStore]):
+    """
+    A server without a network, over a store in a directory.
 
     @param case: its clean-up ends the sessions, sees that nothing is held, and closes the store.
     @param executor: hashes, writes and reads; everything at once where it is None.
@@ -185,9 +289,7 @@ class Depot:
     @param anonymous: what strangers may do beside them.
     @param limits: what no connection may exceed.
     @param quota: the most bytes of all files together.
-    @ivar core: what its connections share.
     @param store: one that is there already, which is not closed; a new one where it is None.
-    @ivar clock: turned by hand.
     """
 
     def __init__(
@@ -203,26 +305,12 @@ class Depot:
         quota: int | None = None,
         store: LocalStore | None = None,
     ) -> None:
-        self.clock = Clock()
         if store is None:
             store = make_store(case, Path(case.mktemp()), executor, database, small)
-        self.store = store
         self.root = store._root
-        self.core = depot.Depot(
-            self.store,
-            InlineExecutor() if executor is None else executor,
-            self.clock,
-            depot.DepotLimits(max_file_size, quota),
+        super().__init__(
+            case, store, executor, max_file_size, database, users, anonymous, limits, quota
         )
-        authenticator = None
-        if users is not None:
-            authenticator = make_authenticator(
-                self.core, *users, anonymous=anonymous, executor=executor
-            )
-        self.factory = XferServerFactory(self.core, authenticator, limits)
-        self._case = case
-        self._executors = executor, database
-        case.addCleanup(self.close)
 
     @classmethod
     def over(
@@ -230,20 +318,6 @@ class Depot:
     ) -> Depot:
         """A server over a store that is there already."""
         return cls(case, users=users, store=store)
-
-    def connect(self, peer: IAddress | None = None) -> Session:
-        return Session(self.factory, peer)
-
-    def close(self) -> None:
-        """Every connection is lost, its work ends: nothing is held for anybody then."""
-        end_sessions(self.factory)
-        run_out(*self._executors, self.factory.authenticator._executor)
-        assert_nothing_held(self._case, self.core.store, self.factory)
-
-    def timers(self) -> list[IDelayedCall]:
-        """What waits for the clock, beside the watch that looks at all connections."""
-        watch = self.factory._watch._next
-        return [call for call in self.clock.getDelayedCalls() if call is not watch]
 
     def files(self) -> list[str]:
         """What lies in the storage directory, beside the databases: relative paths, sorted."""

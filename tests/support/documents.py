@@ -16,7 +16,7 @@ from typing import NamedTuple
 from cryptography.x509 import load_pem_x509_certificate
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.console import environment
+from tests.support.console import environment, xfer
 from tests.support.forked import XFER
 from tests.support.processes import PATIENCE, Child, connected, new_directory, read_line
 from xferproto.net.certificates import fingerprint
@@ -36,6 +36,8 @@ SHELL = ("sh", "console")
 """The languages of blocks whose commands the reader runs."""
 
 _MARK = re.compile(r"<!-- (not run|needs|run): (.*) -->")
+_SIMPLE = re.compile(r"xfer ([\w ./:-]+?)(?:\s*#.*)?\n")
+"""An xfer that needs no shell is forked, as in other tests; a transcript runs the installed one."""
 _PROMPTS = ("Please send", "Ready to receive")
 _TYPED = re.compile(r"(?:LIST|UPLOAD|DOWNLOAD|RESUME|STAT|VERIFY|DELETE|LOGIN|HELP|QUIT)[A-Z_ ]*\b")
 
@@ -212,6 +214,15 @@ class Reader:
             return self._start(block, "server", line, "listening on")
         if re.match(r"twistd .*--watch\b", line):
             return self._start(block, "client", line, "watching")
+        if block.language == "sh" and (simple := _SIMPLE.fullmatch(line)):
+            shown = xfer(
+                self.home,
+                *simple[1].split(),
+                input=f"{PASSWORD}\n".encode(),
+                variables=self._variables,
+            )
+            self._case.assertEqual(shown.status, 0, f"{block.where}: {line}{shown}")
+            return shown.out + shown.err
         ended = subprocess.run(
             ["sh", "-ec", line],
             cwd=self.home,

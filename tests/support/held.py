@@ -19,6 +19,7 @@ from xferproto.server.factory import XferServerFactory
 from xferproto.server.line.protocol import LineProtocol
 from xferproto.store.interface import IStore
 from xferproto.store.local.store import LocalStore
+from xferproto.store.memory.store import MemoryStore
 from xferproto.threads.executor import Executor
 
 DESCRIPTORS = Path("/proc/self/fd")
@@ -26,7 +27,9 @@ DESCRIPTORS = Path("/proc/self/fd")
 
 
 def held_by_store(store: IStore) -> dict[str, object]:
-    """What a local store keeps for uploads, requests and contents; of other kinds nothing."""
+    """What a store keeps for uploads, requests and contents; of unknown kinds nothing."""
+    if isinstance(store, MemoryStore):
+        return _there({"tokens": store._uploads.leases})
     if not isinstance(store, LocalStore):
         return {}
     return _there(

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from tests.support.depot import Depot, Session, overwrite
+from tests.support.depot import MemoryDepot, Session, overwrite
 from tests.support.executors import InlineExecutor
 from tests.support.held import close_store
 from tests.support.visitors import hashed, peer
@@ -124,7 +124,7 @@ class SessionTests(SynchronousTestCase):
     def test_sessions(self) -> None:
         """Every session goes as it is written, one after the other with the same depot."""
         alice = User.make("alice", hashed("correct horse;battery"))
-        depot = Depot(self, max_file_size=MAX_FILE_SIZE, users=[alice], anonymous=ANYONE)
+        depot = MemoryDepot(self, max_file_size=MAX_FILE_SIZE, users=[alice], anonymous=ANYONE)
         inline, seconds = InlineExecutor(), count(1_000_000_000)
         self.root = Path(self.mktemp())
         depot.core.store = self.store = LocalStore(
@@ -215,7 +215,7 @@ class TableTests(SynchronousTestCase):
                 "connections of one address, or of one /64 of IPv6; loopback and UNIX sockets are "
                 "not counted": DEFAULTS.per_peer,
                 "small files whose answers are owed to one connection": (
-                    Depot(self).factory.depot.small.share
+                    MemoryDepot(self).factory.depot.small.share
                 ),
                 "waiting for a WAIT line, in `RESUME` and `VERIFY`": keepalive.INTERVAL,
                 "waiting for a connection that has the token": opening.PROBE,
@@ -289,7 +289,7 @@ class ClientTests(TestCase):
         id = md5(content).hexdigest()
         path = Path(self.mktemp()).absolute()
         path.write_bytes(content)
-        depot = Depot(self)
+        depot = MemoryDepot(self)
         port = reactor.listenTCP(0, depot.factory, interface="127.0.0.1")
         address = port.getHost()
         assert isinstance(address, IPv4Address)

@@ -11,11 +11,11 @@ from typing import Any
 from xferproto.model.errors import CertificateError
 from xferproto.net.certificates import (
     LOCAL_NAMES,
+    address,
     fingerprint,
     make_credential,
     write_credential,
 )
-from xferproto.net.peer import is_loopback
 
 CERTIFICATE_FILE = "cert.pem"
 KEY_FILE = "key.pem"
@@ -77,13 +77,19 @@ def _make(options: argparse.Namespace) -> None:
     print(f"SHA-256 fingerprint: {fingerprint(credential.certificate)}")
     server = f"twistd -n xfer --tls-cert {_quoted(certificate)} --tls-key {_quoted(key)}"
     client = f"twistd -n xfer-client --tls --host {shlex.quote(names[0])}"
-    if not all(map(is_loopback, names)):  # other machines need the network, and a login
+    if not all(map(_is_local, names)):  # other machines need the network, and a login
         server += " --interface 0.0.0.0 --users users.toml"
         client += " --user NAME"
         print("user:   xfer-depot users add users.toml NAME")
     print(f"server: {server}")
     print(f"client: {client} --fingerprint {fingerprint(credential.certificate)}")
     print(f"    or: {client} --ca {_quoted(certificate)}")
+
+
+def _is_local(name: str) -> bool:
+    """Return whether a host is this machine itself."""
+    ip = address(name)
+    return name == "localhost" if ip is None else ip.is_loopback
 
 
 def _quoted(path: Path) -> str:

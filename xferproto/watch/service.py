@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from xferproto.client.retry import RetryingClient
-from xferproto.model.escape import printable, quoted
+from xferproto.model.escape import escaped, printable, quoted
 from xferproto.model.units import duration
 from xferproto.signals import OperatorSignals
 from xferproto.threads.executor import Executor, ThreadExecutor
@@ -104,7 +104,7 @@ class WatchService(Service):
         except Exception as error:
             log.error(
                 "the files are not usable, and the old ones stay in use: {error}",
-                error=printable(str(error)),
+                error=escaped(str(error)),
             )
             return
         for client in self._clients:
@@ -181,7 +181,7 @@ class WatchService(Service):
         if session is None or self._session is not session:
             return
         if isinstance(error, DirectoryGone):
-            log.critical("{error} Waiting until it is back", error=printable(str(error)))
+            log.critical("{error} Waiting until it is back", error=escaped(str(error)))
         else:
             log.failure("this should not have happened; starting again", Failure(error))
         self._session = None
@@ -204,7 +204,7 @@ class WatchService(Service):
             except DirectoryUnusable as error:
                 if logged != str(error):
                     logged = str(error)
-                    log.error("{error}", error=printable(logged))
+                    log.error("{error}", error=escaped(logged))
         self._waiting = None
         self._begin(session)
 

@@ -556,7 +556,7 @@ class SmallDiskTests(BadInputCase):
         def refuse(*_: object) -> None:
             raise sqlite3.OperationalError("disk I/O error at /secret/path")
 
-        broken = self.patch(packed.SmallObjects, "read", refuse)
+        broken = self.patch(packed.PackedContents, "read", refuse)
         self.assert_refused(session.send(b"DOWNLOAD %s\n" % HELLO), "internal")
         broken.restore()
         self.assertEqual(len(self.flushLoggedErrors(sqlite3.OperationalError)), 1)
@@ -570,7 +570,7 @@ class SmallDiskTests(BadInputCase):
             raise sqlite3.OperationalError("disk I/O error at /secret/path")
 
         session = self.depot.connect()
-        broken = self.patch(packed.SmallObjects, "add", refuse)
+        broken = self.patch(packed.PackedContents, "add", refuse)
         answer = session.send(b"UPLOAD a;5\nhello")
         broken.restore()
         self.assert_refused(answer, "internal")
@@ -597,7 +597,7 @@ class SmallDiskTests(BadInputCase):
             full.sqlite_errorcode = sqlite3.SQLITE_FULL
             raise full
 
-        broken = self.patch(packed.SmallObjects, "mark", refuse)
+        broken = self.patch(packed.PackedContents, "mark", refuse)
         self.assert_refused(session.send(b"DELETE %s\n" % HELLO), "no-space")
         broken.restore()
         self.assertEqual(session.send(b"DOWNLOAD %s\n" % HELLO), b"%s;a;5\nhello" % HELLO)

@@ -6,7 +6,7 @@ from hashlib import md5
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.depot import Depot
+from tests.support.depot import MemoryDepot
 
 
 class UploadTests(SynchronousTestCase):
@@ -14,7 +14,7 @@ class UploadTests(SynchronousTestCase):
 
     def test_prompted(self) -> None:
         """It asks for name and size, says when it is ready, and answers with the id."""
-        session = Depot(self).connect()
+        session = MemoryDepot(self).connect()
         self.assertEqual(session.send(b"UPLOAD\n"), b"Please send the file name and file size\n")
         self.assertEqual(session.send(b"a.txt;5\r\n"), b"Ready to receive the file\n")
         self.assertEqual(session.send(b"he"), b"")

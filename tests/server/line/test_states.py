@@ -19,7 +19,7 @@ from xferproto.model.identity import ANYONE
 from xferproto.server.limits import MAX_ERRORS
 from xferproto.server.line.session import DISCARD_LIMIT
 from xferproto.store.local.objects import Objects
-from xferproto.store.local.packed import SmallObjects
+from xferproto.store.local.packed import PackedContents
 from xferproto.transfer.sender import BLOCK
 from xferproto.wire.states import HELD, RAW, State
 
@@ -104,7 +104,7 @@ class Walk:
         self._patcher.addPatch(os, "writev", refuse)
         self._patcher.addPatch(Objects, "new", refuse)
         self._patcher.addPatch(Objects, "partial", refuse)
-        self._patcher.addPatch(SmallObjects, "add", refuse_row)
+        self._patcher.addPatch(PackedContents, "add", refuse_row)
         self._patcher.patch()
 
 

@@ -8,7 +8,7 @@ from hashlib import md5
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.depot import Depot, Session
+from tests.support.depot import MemoryDepot, Session
 from xferproto.server.limits import Limits
 from xferproto.server.traffic.bandwidth import BURST, RateLimit, TokenBucket
 from xferproto.wire.states import State
@@ -73,13 +73,13 @@ class RateLimitTests(SynchronousTestCase):
 class ConnectionTests(SynchronousTestCase):
     """The same, over connections."""
 
-    def depot(self, rate: int = 0, total_rate: int = 0) -> Depot:
-        return Depot(self, limits=Limits(rate=rate, total_rate=total_rate))
+    def depot(self, rate: int = 0, total_rate: int = 0) -> MemoryDepot:
+        return MemoryDepot(self, limits=Limits(rate=rate, total_rate=total_rate))
 
     PIECE = RATE // 8
     """What is read at once, which a real transport is told as its buffer's size."""
 
-    def feed(self, depot: Depot, sessions: list[Session], seconds: float) -> list[int]:
+    def feed(self, depot: MemoryDepot, sessions: list[Session], seconds: float) -> list[int]:
         """Let each send as fast as it is read: how many bytes each could in that time."""
         sent = [0] * len(sessions)
         for _ in range(round(seconds * 20)):
@@ -90,7 +90,7 @@ class ConnectionTests(SynchronousTestCase):
             depot.clock.advance(0.05)
         return sent
 
-    def begin(self, depot: Depot, count: int) -> list[Session]:
+    def begin(self, depot: MemoryDepot, count: int) -> list[Session]:
         sessions = [depot.connect() for _ in range(count)]
         for number, session in enumerate(sessions):
             session.send(b"UPLOAD %d;%d\n" % (number, 10**9))
@@ -111,7 +111,7 @@ class ConnectionTests(SynchronousTestCase):
 
     def test_down(self) -> None:
         """A download is as fast as its connection may be, and whole."""
-        depot = Depot(self)
+        depot = MemoryDepot(self)
         content = os.urandom(5 * RATE)
         depot.connect().send(b"UPLOAD a;%d\n" % len(content), content)
         slow = self.depot(rate=RATE)

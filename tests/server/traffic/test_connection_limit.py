@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.depot import Depot, Session, Transport
+from tests.support.depot import MemoryDepot, Session, Transport
 from xferproto.server.limits import Limits
 from xferproto.server.traffic.connection_limit import (
     LINGER,
@@ -35,7 +35,7 @@ def tcp(host: str) -> IPv4Address:
 class ConnectionLimitTests(SynchronousTestCase):
     """Counting, over connections."""
 
-    def refused(self, depot: Depot, address: IAddress | None = None) -> Any:
+    def refused(self, depot: MemoryDepot, address: IAddress | None = None) -> Any:
         """The transport of a connection that is refused."""
         protocol = depot.factory.buildProtocol(address)
         assert isinstance(protocol, RefusedConnection)
@@ -46,7 +46,7 @@ class ConnectionLimitTests(SynchronousTestCase):
 
     def test_in_all(self) -> None:
         """A connection above the limit is refused and closed; the others are served."""
-        depot = Depot(self, limits=Limits(connections=2))
+        depot = MemoryDepot(self, limits=Limits(connections=2))
         inside = [depot.connect(), depot.connect()]
         transport = self.refused(depot)
         self.assertEqual(transport.value(), FULL)
@@ -58,7 +58,7 @@ class ConnectionLimitTests(SynchronousTestCase):
 
     def test_per_peer(self) -> None:
         """An address has so many, and another one's are not its own."""
-        depot = Depot(self, limits=Limits(per_peer=2))
+        depot = MemoryDepot(self, limits=Limits(per_peer=2))
         inside = [depot.connect(), depot.connect()]  # of 192.168.1.1
         self.assertEqual(self.refused(depot, tcp("192.168.1.1")).value(), PEER)
         self.assertNotIsInstance(depot.factory.buildProtocol(tcp("192.168.1.2")), RefusedConnection)
@@ -67,7 +67,7 @@ class ConnectionLimitTests(SynchronousTestCase):
 
     def test_gone_soon(self) -> None:
         """Who is refused may take a moment to read why, then is cut off."""
-        depot = Depot(self, limits=Limits(connections=1))
+        depot = MemoryDepot(self, limits=Limits(connections=1))
         session = depot.connect()
         transport = self.refused(depot)
         depot.clock.advance(LINGER)
@@ -77,7 +77,7 @@ class ConnectionLimitTests(SynchronousTestCase):
 
     def test_reads_and_leaves(self) -> None:
         """Who leaves before that leaves nothing behind."""
-        depot = Depot(self, limits=Limits(connections=1))
+        depot = MemoryDepot(self, limits=Limits(connections=1))
         session = depot.connect()
         transport = self.refused(depot)
         transport.protocol.dataReceived(b"UPLOAD a;5\nhello")
@@ -90,7 +90,7 @@ class ConnectionLimitTests(SynchronousTestCase):
 
     def test_many_refused(self) -> None:
         """When many are refused at once, further ones are closed at once."""
-        depot = Depot(self, limits=Limits(connections=1))
+        depot = MemoryDepot(self, limits=Limits(connections=1))
         depot.connect()
         transports = [self.refused(depot) for _ in range(LINGERING + 5)]
         self.assertEqual([one.connected for one in transports], [True] * LINGERING + [False] * 5)
@@ -98,7 +98,7 @@ class ConnectionLimitTests(SynchronousTestCase):
 
     def test_upload_goes_on(self) -> None:
         """An upload that runs does not notice."""
-        depot = Depot(self, limits=Limits(connections=1))
+        depot = MemoryDepot(self, limits=Limits(connections=1))
         session: Session = depot.connect()
         session.send(b"UPLOAD a;5\nhe")
         self.refused(depot)

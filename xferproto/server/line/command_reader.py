@@ -65,12 +65,11 @@ class CommandReader:
         try:
             command, argument = parse_command(line)
         except RequestError as error:
-            refused = OtherProtocol() if is_foreign(line) else error
-            self._refuse_in_turn(refused, None if refused is not error else 0)
+            self._refuse_in_turn(OtherProtocol() if is_foreign(line) else error)
             return
         session.signature = ends_as_http(line)  # DELETE is a method of both
         if session.signature and is_http_request(line):
-            self._refuse_in_turn(OtherProtocol(), None)
+            self._refuse_in_turn(OtherProtocol())
             return
         replies = session.replies
         if replies and (command is not replies.command or argument is None):
@@ -88,7 +87,7 @@ class CommandReader:
         finally:
             session.signature = False
 
-    def _refuse_in_turn(self, error: RequestError, skip: int | None) -> None:
+    def _refuse_in_turn(self, error: RequestError, skip: int | None = 0) -> None:
         self._session.in_turn(partial(self._session.refuse, error, skip))
 
     def _begin(self, command: Command, argument: bytes | None) -> None:
@@ -120,7 +119,7 @@ class CommandReader:
                 raise Insecure()
         except RequestError as error:
             if session.signature and not _is_of_form(form, argument):
-                self._refuse_in_turn(OtherProtocol(), None)
+                self._refuse_in_turn(OtherProtocol())
                 return None
             skip: int | None = 0
             if command is Command.UPLOAD and not prompted:

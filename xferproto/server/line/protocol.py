@@ -114,7 +114,7 @@ class LineProtocol(LineReceiver):
         self._reader.line_received(line)
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        self.session.in_turn(lambda: self.session.refuse(LineTooLong(), skip=None))
+        self.session.in_turn(lambda: self.session.refuse(LineTooLong()))
 
     def rawDataReceived(self, data: bytes) -> None:
         rest = take_bytes(self.session, data)

@@ -24,6 +24,7 @@ from xferproto.model.errors import (
     ConnectionCut,
     OtherProtocol,
     RequestError,
+    Scope,
 )
 from xferproto.net.tls import error_text
 from xferproto.server.auth.authenticator import Authenticator
@@ -318,16 +319,17 @@ class LineSession:
 
     def refuse(self, error: RequestError, skip: int | None = 0) -> None:
         """
-        Answer with an error.
+        Answer with an error, and close the connection if the error is of that scope.
 
         @param skip: bytes of payload that follow the refused request and must not be read as
-            commands; None where nobody knows how many, which closes the connection.
+            commands; None if their number is not known, which closes the connection.
         """
         if self.signature and isinstance(error, MALFORMED):
-            error, skip = OtherProtocol(), None
+            error = OtherProtocol()
         self._tell(error)
         too_many = self._errors >= self.limits.errors
-        if skip is None or skip > DISCARD_LIMIT or too_many:
+        closes = error.scope is Scope.CONNECTION or too_many
+        if closes or skip is None or skip > DISCARD_LIMIT:
             self.closing.close()
         elif skip:
             self.discarding = skip

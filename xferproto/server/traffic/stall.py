@@ -117,7 +117,7 @@ class StallTimer:
         if wait is Wait.LINE:
             self._window = self._window_bytes = 0
             if limits.idle and waited >= limits.idle:
-                session.refuse(Timeout(), skip=None)
+                session.refuse(Timeout())
                 return
         else:
             self._window += elapsed
@@ -130,7 +130,7 @@ class StallTimer:
                 self._give_up(wait)
             else:
                 error = Timeout("Nobody has logged in for too long; connect again.")
-                session.refuse(error, skip=None)
+                session.refuse(error)
 
     def _too_slow(self) -> bool:
         limits = self._session.limits
@@ -152,9 +152,9 @@ class StallTimer:
             session.closing.cut_off()
         elif session.state is State.RECEIVING:
             error = Timeout(f"Too little came for too long, after {session.cut_short()}.")
-            session.in_turn(lambda: session.refuse(error, skip=None))
+            session.in_turn(lambda: session.refuse(error))
         else:
-            session.refuse(Timeout(), skip=None)
+            session.refuse(Timeout())
 
 
 class Watched(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,8 +12,9 @@ from twisted.python.failure import Failure
 
 from xferproto.model.entry import Digests, Entry
 from xferproto.model.errors import Collision, NoSpace
-from xferproto.store.local.group_commit import is_full, roll_back, settle
-from xferproto.store.local.packed import SmallObjects, insert
+from xferproto.store.local.catalogue_inserts import Inserts, commit_inserts, known_rows
+from xferproto.store.local.group_commit import is_full, settle
+from xferproto.store.local.packed import PackedContents
 from xferproto.threads.batcher import Batcher
 from xferproto.threads.executor import Executor
 
@@ -36,7 +36,7 @@ class _Put:
     outcome: bool | Failure = True
 
 
-class SmallPuts:
+class BatchInsert:
     """
     Stores small contents, many to a commit: first the bytes, then what makes them listed.
 
@@ -49,7 +49,7 @@ class SmallPuts:
 
     def __init__(
         self,
-        small: SmallObjects,
+        small: PackedContents,
         catalogue: sqlite3.Connection,
         writer: Executor,
         check: Callable[[], None],
@@ -104,15 +104,12 @@ class SmallPuts:
 
     def _store(self, batch: list[_Put]) -> None:
         now = self._now()
-        known = self._known([put.entry.id for put in batch])
+        known = known_rows(self._catalogue, [put.entry.id for put in batch])
         first = self._small.next
         written: set[str] = set()  # by this batch
         contents: list[tuple[str, bytes]] = []
-        new: list[tuple[object, ...]] = []
-        anew: list[tuple[object, ...]] = []
-        healed: list[tuple[str]] = []
+        inserts = Inserts()
         replaced: list[tuple[int, str]] = []
-        entries: list[tuple[object, ...]] = []
         for put in batch:
             entry = put.entry
             sha256, number, damaged = known.get(entry.id, (put.sha256, -1, False))
@@ -122,7 +119,7 @@ class SmallPuts:
             if number is None:
                 put.outcome = False
                 continue
-            entries.append((entry.name, entry.id, entry.size, now, put.owner))
+            inserts.entries.append((entry.name, entry.id, entry.size, now, put.owner))
             if entry.id in written:
                 continue
             written.add(entry.id)
@@ -130,60 +127,24 @@ class SmallPuts:
             contents.append((entry.id, put.content))
             known[entry.id] = (sha256, current, False)
             if number < 0:
-                new.append((entry.id, sha256, entry.size, now, now, current))
+                inserts.new.append((entry.id, sha256, entry.size, now, now, current))
             else:  # who knows what has become of its bytes since: they are written anew
-                anew.append((current, now, entry.id))
+                inserts.anew.append((current, now, entry.id))
                 if damaged:
-                    healed.append((entry.id,))
+                    inserts.healed.append((entry.id,))
                 if number != current:  # it is where its row was quarantined or lost
                     replaced.append((number, entry.id))
         self._small.add(contents, [number for number, _ in replaced])
         self._unsure = [first, *(number for number, _ in replaced)]
-        connection = self._catalogue
-        committing = False
-        try:
-            if connection.in_transaction:  # what could not be rolled back when it failed
-                connection.rollback()
-            connection.execute("BEGIN IMMEDIATE")
-            insert(connection, "content (id, sha256, size, stored, verified, small)", sorted(new))
-            for row in anew:
-                connection.execute(
-                    "UPDATE content SET small = ?, damaged = NULL,"
-                    " verified = CASE WHEN damaged IS NULL THEN verified ELSE ? END WHERE id = ?",
-                    row,
-                )
-            # Of these alone: it takes a look at every name.
-            connection.executemany("UPDATE entry SET listed = 1 WHERE id = ?", healed)
-            insert(
-                connection,
-                "entry (name, id, size, stored, owner)",
-                entries,
-                "ON CONFLICT DO NOTHING",
-            )
-            committing = True
-            connection.execute("COMMIT")
-        except Exception as error:
-            roll_back(connection, committing, error)
-            raise
+        commit_inserts(self._catalogue, inserts)
         self._unsure = []
         self._small.confirm(first)
         if replaced:
             with contextlib.suppress(sqlite3.Error):  # all is stored: they may go later
                 self._small.remove(replaced)
 
-    def _known(self, ids: list[str]) -> dict[str, tuple[str, int | None, bool]]:
-        """Of each content that is known: its SHA-256, its row, and whether it is damaged."""
-        rows = self._catalogue.execute(
-            "SELECT id, sha256, small, damaged IS NOT NULL FROM content"
-            " WHERE id IN (SELECT value FROM json_each(?))",
-            (json.dumps(ids),),
-        )
-        return {
-            id: (sha256, number, bool(damaged)) for id, sha256, number, damaged in rows.fetchall()
-        }
-
     def _number_of(self, id: str) -> int | None:
-        return self._known([id]).get(id, ("", None, False))[1]
+        return known_rows(self._catalogue, [id]).get(id, ("", None, False))[1]
 
 
 def _answer(batch: list[_Put]) -> None:

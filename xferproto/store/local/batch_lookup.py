@@ -11,13 +11,13 @@ from twisted.python.failure import Failure
 from xferproto.model.entry import Entry
 from xferproto.model.errors import Corrupt, NoSuchFile
 from xferproto.store.local.catalogue import Catalogue
-from xferproto.store.local.packed import SmallObjects
+from xferproto.store.local.packed import PackedContents
 from xferproto.threads.batcher import Batcher
 from xferproto.threads.executor import Executor
 
 
 @dataclass(frozen=True, slots=True)
-class Got:
+class FoundContent:
     """
     A stored content.
 
@@ -37,11 +37,11 @@ class _Get:
 
     id: str
     only: str | None
-    found: Deferred[Got] = field(default_factory=Deferred)
-    outcome: Got | Failure | None = None
+    found: Deferred[FoundContent] = field(default_factory=Deferred)
+    outcome: FoundContent | Failure | None = None
 
 
-class Gets:
+class BatchLookup:
     """
     Looks contents up, many at once, with the bytes of the small ones.
 
@@ -50,12 +50,12 @@ class Gets:
     @param reader: runs the queries of both, one at a time.
     """
 
-    def __init__(self, catalogue: Catalogue, small: SmallObjects, reader: Executor) -> None:
+    def __init__(self, catalogue: Catalogue, small: PackedContents, reader: Executor) -> None:
         self._catalogue = catalogue
         self._small = small
         self._batcher: Batcher[_Get] = Batcher(reader, self._look_up, _answer, _refuse)
 
-    def get(self, id: str, only: str | None = None) -> Deferred[Got]:
+    def get(self, id: str, only: str | None = None) -> Deferred[FoundContent]:
         """
         Look a content up.
 
@@ -82,7 +82,7 @@ class Gets:
         waiting: Sequence[_Get] = batch
         # A content that was written anew between the two queries has another row then.
         for _ in range(3):
-            known = self._catalogue.oldest({get.id for get in waiting}, only)
+            known = self._catalogue.contents.oldest({get.id for get in waiting}, only)
             rows = {found.small: id for id, found in known.items() if found.small is not None}
             contents = self._small.read(rows) if rows else {}
             for get in waiting:
@@ -92,9 +92,9 @@ class Gets:
                 elif found.damaged:
                     get.outcome = Failure(Corrupt())
                 elif found.small is None:
-                    get.outcome = Got(found.entry)
+                    get.outcome = FoundContent(found.entry)
                 elif len(content := contents.get(found.small, b"")) == found.entry.size:
-                    get.outcome = Got(found.entry, found.small, content)
+                    get.outcome = FoundContent(found.entry, found.small, content)
             waiting = [get for get in waiting if get.outcome is None]
             if not waiting:
                 return

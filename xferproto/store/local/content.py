@@ -1,4 +1,4 @@
-"""What a local store gives to read: the bytes of a content, the pages of a listing."""
+"""Read the bytes of stored contents."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from zope.interface import implementer
 from xferproto.files.staged_file import read_exactly
 from xferproto.model.entry import Entry
 from xferproto.model.errors import Corrupt
-from xferproto.store.interface import IContent, ITextListing
-from xferproto.store.local.catalogue import Catalogue
+from xferproto.store.interface import IContent
 from xferproto.threads.executor import Executor
 
 
@@ -51,36 +50,3 @@ class SmallContent:
 
     def close(self) -> None:
         pass
-
-
-@implementer(ITextListing)
-class LocalListing:
-    """The pages of a catalogue; of the damaged entries, or of all others."""
-
-    def __init__(
-        self, catalogue: Catalogue, prefix: str, only: str | None, damaged: bool = False
-    ) -> None:
-        self._catalogue = catalogue
-        self._size = catalogue.paging.begin()
-        self._only = only
-        self._prefix = prefix
-        self._damaged = damaged
-        self._last: tuple[str, str] | None = None
-        self._ended = False
-
-    async def _read(self) -> bytes:
-        if self._ended:
-            return b""
-        page = await self._catalogue.page(
-            self._prefix, self._last, self._size, self._only, self._damaged
-        )
-        self._ended = page.last
-        if page.text:
-            self._size.learn(page.text)
-            last = page.text[page.text.rfind(b"\n", 0, -1) + 1 :].decode()
-            id, _, rest = last.partition(";")
-            self._last = (rest.rpartition(";")[0], id)
-        return page.text
-
-    def read(self) -> Deferred[bytes]:
-        return Deferred.fromCoroutine(self._read())

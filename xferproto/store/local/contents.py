@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 
 from xferproto.store.local.objects import Objects
-from xferproto.store.local.packed import SmallObjects
+from xferproto.store.local.packed import PackedContents
 from xferproto.store.local.schema import Content
 from xferproto.threads.executor import Executor
 
@@ -25,7 +25,7 @@ class Contents:
     def __init__(
         self,
         objects: Objects,
-        small: SmallObjects,
+        small: PackedContents,
         files: Executor,
         writer: Executor,
         reader: Executor,

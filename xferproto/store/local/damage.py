@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from xferproto.model.entry import Entry
+from xferproto.store.local.catalogue_inspection import damaged_rows
 from xferproto.store.local.schema import CATALOGUE
 
 
@@ -34,10 +33,5 @@ def damaged_entries(root: Path) -> Iterator[DamagedEntry]:
     @param root: the storage directory.
     @raise sqlite3.Error: its catalogue can't be read.
     """
-    uri = f"{(root / CATALOGUE).absolute().as_uri()}?mode=ro"
-    with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
-        for id, name, size, owner, found in connection.execute(
-            "SELECT e.id, e.name, e.size, e.owner, c.damaged FROM entry e JOIN content c USING (id)"
-            " WHERE e.listed = 0 ORDER BY e.name, e.id, e.owner"
-        ):
-            yield DamagedEntry(Entry(id, name, size), owner, found)
+    for id, name, size, owner, found in damaged_rows(root / CATALOGUE):
+        yield DamagedEntry(Entry(id, name, size), owner, found)

@@ -33,7 +33,7 @@ class _Write(Generic[R]):
     outcome: R | Failure | None = None
 
 
-class SharedCommits:
+class GroupCommit:
     """
     Makes changes to a database, many to a transaction.
 

@@ -76,22 +76,22 @@ class LocalMaintenance:
     # Damage
 
     def oldest_check(self, besides: Collection[str] = ()) -> Deferred[tuple[str, float] | None]:
-        return self._catalogue.least_recently_verified(self._now(), besides)
+        return self._catalogue.contents.least_recently_verified(self._now(), besides)
 
     async def _checked(self, id: str, found: Digests | None, read: Hashable | None) -> bool | None:
         async with self._locks.held(id):
-            row = await self._catalogue.content(id)
+            row = await self._catalogue.contents.get(id)
             if row is None:  # deleted meanwhile
                 return True
             if found == Digests(row.id, row.sha256):
-                await self._catalogue.verified(id, self._now())
+                await self._catalogue.contents.verified(id, self._now())
                 return True
             if row.damaged:  # its file may be there yet, where a crash came before the quarantine
                 return False
             there = await self._contents.identity(row)
             if there is not None and read is not None and there != read:
                 return None
-            if not await self._catalogue.damaged(row, self._now()):
+            if not await self._catalogue.contents.damaged(row, self._now()):
                 return None
             await self._contents.quarantine(row)
             log.error(
@@ -110,7 +110,7 @@ class LocalMaintenance:
         return Deferred.fromCoroutine(self._checked(id, None, (0, 0)))  # no file is that
 
     def damaged(self, most: int) -> Deferred[DamageSummary]:
-        return self._catalogue.summarize_damage(most)
+        return self._catalogue.entries.summarize_damage(most)
 
     # Unfinished uploads
 

@@ -11,13 +11,12 @@ catalogue: then they stay where they are, for C{xfer-depot rebuild} to find them
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from twisted.logger import Logger
 
+from xferproto.store.local.catalogue_inspection import ids_with_files
 from xferproto.store.local.objects import Objects
 from xferproto.threads.executor import Executor
 
@@ -88,10 +87,4 @@ class Unnamed:
             return []
         if not ids:
             return []
-        uri = f"{self._catalogue.absolute().as_uri()}?mode=ro"
-        with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
-            known = connection.execute(
-                "SELECT id FROM content WHERE id >= ? AND id < ? AND small IS NULL",
-                (folder, folder + "g"),  # which comes behind all hex digits
-            )
-            return sorted(ids.difference(id for (id,) in known))
+        return sorted(ids - ids_with_files(self._catalogue, folder))

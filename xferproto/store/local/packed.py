@@ -78,7 +78,7 @@ def insert(
         start += size
 
 
-class SmallObjects:
+class PackedContents:
     """
     The small contents of one storage directory.
 

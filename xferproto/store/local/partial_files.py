@@ -72,7 +72,7 @@ class PartialFiles:
             reservation = self._space.reserve(size - incoming.size)
             await self._files.run(translated, self._space.check)
             partial = Partial(token, name, size, self._now())
-            await self._catalogue.begin_partial(partial, self._most)
+            await self._catalogue.uploads.begin(partial, self._most)
         except BaseException:
             if reservation is not None:
                 reservation.release()
@@ -88,22 +88,22 @@ class PartialFiles:
         """
         Whether a file of another size may be an object too: a commit that failed has left both.
         """
-        partial = await self._catalogue.partial(token)
+        partial = await self._catalogue.uploads.get(token)
         return partial is not None and partial.size == incoming.size != size
 
     async def forget_empty(self, token: str) -> None:
         """Forget an upload that has ended without a byte, and its file."""
         try:
-            await self._catalogue.forget_unfinished(token)
+            await self._catalogue.uploads.forget_unfinished(token)
             await self._files.run(self._objects.remove_partial, token)
         except Exception:  # it is forgotten when its time is up
             log.failure("partial {name} can't be forgotten", name=token)
 
     def forget(self, token: str) -> Deferred[None]:
         """Forget an upload whose file is gone."""
-        return self._catalogue.forget_partial(token)
+        return self._catalogue.uploads.forget(token)
 
     async def remove(self, token: str) -> None:
         """Remove what came under a token, and forget it."""
         await self._files.run(self._objects.remove_partial, token)
-        await self._catalogue.forget_partial(token)
+        await self._catalogue.uploads.forget(token)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 from pathlib import Path
 
 from xferproto.model.entry import PartialStatus
+from xferproto.store.local.catalogue_inspection import unfinished_rows
 from xferproto.store.local.objects import partial_path
 from xferproto.store.local.schema import CATALOGUE
 
@@ -18,15 +17,9 @@ def stored_partials(root: Path) -> list[PartialStatus]:
     @param root: the storage directory.
     @raise sqlite3.Error: its catalogue can't be read.
     """
-    uri = f"{(root / CATALOGUE).absolute().as_uri()}?mode=ro"
-    with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
-        rows = connection.execute(
-            "SELECT token, name, size, started, idle FROM partial WHERE id IS NULL"
-            " ORDER BY idle DESC, token"
-        ).fetchall()
     partials = []
-    for token, name, size, started, idle in rows:
-        path = partial_path(root, token)
+    for row in unfinished_rows(root / CATALOGUE):
+        path = partial_path(root, row.token)
         held = path.stat().st_size if path.exists() else 0
-        partials.append(PartialStatus(token, name, size, held, started, idle))
+        partials.append(PartialStatus(row.token, row.name, row.size, held, row.started, row.idle))
     return partials

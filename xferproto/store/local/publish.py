@@ -80,13 +80,13 @@ class Publisher:
         owner: str,
     ) -> None:
         id = entry.id
-        known = await self._catalogue.content(id)
+        known = await self._catalogue.contents.get(id)
         if known is not None and known.sha256 != digests.sha256:
             raise Collision()
         # Also where the content is known: who knows what has become of its bytes since.
         try:
             await self._files.run(translated, self._objects.publish, incoming, id)
-            small = await self._catalogue.add(entry, digests, self._now(), token, owner)
+            small = await self._catalogue.contents.add(entry, digests, self._now(), token, owner)
         except Exception as error:
             try:
                 await self._give_back(id, incoming.path, token, isinstance(error, CommitInDoubt))
@@ -106,7 +106,7 @@ class Publisher:
         @param in_doubt: whether a crash may yet bring the row: then the object and its mark stay,
             and the next start looks.
         """
-        row = None if in_doubt else await self._catalogue.content(id)
+        row = None if in_doubt else await self._catalogue.contents.get(id)
         if in_doubt or (row is not None and row.small is None):
             if token is not None:
                 await self._files.run(self._objects.share, id, path)
@@ -124,18 +124,18 @@ class Publisher:
         @raise Corrupt: its bytes are not right any more.
         """
         async with self._locks.held(entry.id):
-            known = await self._catalogue.content(entry.id)
+            known = await self._catalogue.contents.get(entry.id)
             while True:
                 if (
                     known is None
                     or known.sha256 != digests.sha256
-                    or not await self._catalogue.sees(entry.id, view.owner_filter)
+                    or not await self._catalogue.contents.sees(entry.id, view.owner_filter)
                 ):
                     raise NoSuchFile("The file was deleted meanwhile; send it again.")
                 if not known.damaged and await self._contents.has(known):
                     break
-                before, known = known, await self._catalogue.content(entry.id)
+                before, known = known, await self._catalogue.contents.get(entry.id)
                 if known == before:  # it was not stored anew between the two questions
                     raise Corrupt()
-            await self._catalogue.add_name(entry, self._now(), token, view.owner)
+            await self._catalogue.contents.add_name(entry, self._now(), token, view.owner)
             await self._files.run(self._objects.remove_partial, token)

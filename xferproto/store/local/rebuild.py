@@ -30,7 +30,7 @@ from xferproto.store.local.layout import (
     own_files,
 )
 from xferproto.store.local.objects import DIRECTORY_MODE, Objects
-from xferproto.store.local.packed import SMALL, SmallObjects
+from xferproto.store.local.packed import SMALL, PackedContents
 from xferproto.store.local.salvage import RECOVERED, RECOVERED_OWNER, known, small_rows
 from xferproto.store.local.schema import CATALOGUE, Content, open_database
 
@@ -113,10 +113,10 @@ class _Rebuild:
             self._notify_kept(self._new_small.install(), SMALL)
         self._notify_kept(self._catalogue.install(), CATALOGUE)
         if small_in_place and (self._root / SMALL).exists():
-            with contextlib.closing(SmallObjects(self._root)) as small:
+            with contextlib.closing(PackedContents(self._root)) as small:
                 _clean(small, needless)
 
-    def _fill(self, small: SmallObjects | None) -> list[tuple[int, str]]:
+    def _fill(self, small: PackedContents | None) -> list[tuple[int, str]]:
         """Fill the new catalogue; return the rows of small contents that it does not need."""
         with contextlib.closing(open_database(self._catalogue.part)) as connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -167,7 +167,7 @@ class _Rebuild:
         return quoted(os.fsencode(path.relative_to(self._root)))
 
     def _list_small(
-        self, connection: sqlite3.Connection, small: SmallObjects
+        self, connection: sqlite3.Connection, small: PackedContents
     ) -> list[tuple[int, str]]:
         """List the small contents that are no objects; return the rows that are not needed."""
         needless = []
@@ -225,7 +225,7 @@ class _Rebuild:
         self._notify(f"{id} is damaged; its bytes were moved to quarantine")
         self._result.quarantined += 1
 
-    def _small(self) -> tuple[SmallObjects | None, bool]:
+    def _small(self) -> tuple[PackedContents | None, bool]:
         """
         Open the small contents, and return whether their database stays in place. A damaged one is
         replaced by a new one with the readable rows.
@@ -235,7 +235,7 @@ class _Rebuild:
             return None, True
         problem = None
         try:
-            small = SmallObjects(self._root)
+            small = PackedContents(self._root)
             problem = small.problem()
             if problem is None:
                 return small, True
@@ -244,7 +244,7 @@ class _Rebuild:
             problem = str(error)
         self._notify(f"{SMALL} is damaged: {problem}")
         self._result.damaged = True
-        new = SmallObjects(self._root, self._new_small.part.name)
+        new = PackedContents(self._root, self._new_small.part.name)
         for rows in small_rows(path):
             new.add(rows)
         return new, False
@@ -265,7 +265,7 @@ def rebuild(root: Path, notify: Callable[[str], None]) -> Rebuilt:
     return _Rebuild(root, notify).run()
 
 
-def _clean(small: SmallObjects, needless: Sequence[tuple[int, str]]) -> None:
+def _clean(small: PackedContents, needless: Sequence[tuple[int, str]]) -> None:
     """Remove the rows that the new catalogue does not need, and confirm the others."""
     small.remove(needless)
     small.confirm_all()

@@ -55,15 +55,19 @@ class Remover:
         """
         await self._files.run(self._objects.check)
         # Before anything else: what is not seen takes no other way than what is not there.
-        deletion = await self._catalogue.deletion(id, name, only)
+        deletion = await self._catalogue.contents.deletion(id, name, only)
         while deletion.many:  # at least one name stays, and so do the bytes
-            deletion = await self._upkeep.with_room(partial(self._catalogue.thin_out, deletion))
+            deletion = await self._upkeep.with_room(
+                partial(self._catalogue.contents.thin_out, deletion)
+            )
         async with self._locks.held(id):
             # A file is marked first, for the case that the server is killed before it is removed.
-            known = await self._catalogue.content(id)
+            known = await self._catalogue.contents.get(id)
             marked = known is not None and known.small is None and await self._mark(id)
             try:
-                gone = await self._upkeep.with_room(lambda: self._catalogue.delete(deletion))
+                gone = await self._upkeep.with_room(
+                    lambda: self._catalogue.contents.delete(deletion)
+                )
             except BaseException as error:
                 if marked and not isinstance(error, CommitInDoubt):  # else the next start looks
                     await self._files.run(self._objects.confirm, id)

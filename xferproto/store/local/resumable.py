@@ -77,7 +77,7 @@ class ResumableUploads:
         lease = self.leases.take(declared.token)
         try:
             # Asked now that no other upload can change it: what was known before is no use.
-            row = await self._catalogue.partial(lease.token)
+            row = await self._catalogue.uploads.get(lease.token)
             held = 0
             if row is not None and row.id is None:
                 held = await self._partials.held(lease.token)
@@ -111,9 +111,9 @@ class ResumableUploads:
         """The content that is stored already under a token or a SHA-256, of this size, and seen."""
         only = declared.view.owner_filter
         if sha256 is not None:
-            known = await self._catalogue.by_sha256(sha256, only)  # it alone opens nothing
+            known = await self._catalogue.contents.by_sha256(sha256, only)  # it alone opens nothing
         else:
-            known = await self._catalogue.by_token(declared.token, only)
+            known = await self._catalogue.contents.by_token(declared.token, only)
         if known is None or known.size != declared.size:
             return None
         return known if await self._contents.has(known) else None
@@ -121,13 +121,13 @@ class ResumableUploads:
     async def status(self, token: str, view: View) -> UploadStatus | None:
         """Look up what came under a token, as C{IStore.upload_status} does."""
         token = _owned(token, view)
-        row = await self._catalogue.partial(token)
+        row = await self._catalogue.uploads.get(token)
         if row is None:
             return None
         if row.id is None:
             held = await self._partials.held(token)
         else:
-            known = await self._catalogue.by_token(token, view.owner_filter)
+            known = await self._catalogue.contents.by_token(token, view.owner_filter)
             if known is None or not await self._contents.has(known):
                 return None
             held = known.size
@@ -137,7 +137,7 @@ class ResumableUploads:
     async def usage(self, owner: str | None) -> int:
         """How many bytes count as an owner's, or in all, as C{IStore.usage} says."""
         with self.leases.counting() as count:
-            counted, tokens = await self._catalogue.usage(owner)
+            counted, tokens = await self._catalogue.uploads.usage(owner)
             return counted + await self._files.run(self._counted, tokens, count)
 
     def _counted(self, tokens: Sequence[str], count: TokenCount) -> int:
@@ -150,7 +150,7 @@ class ResumableUploads:
 
     async def all(self) -> Sequence[PartialStatus]:
         """The ones that lack bytes, the longest idle first."""
-        rows = [row for row in await self._catalogue.partials() if row.id is None]
+        rows = [row for row in await self._catalogue.uploads.all() if row.id is None]
         sizes = [await self._partials.held(row.token) for row in rows]
         return [
             PartialStatus(row.token, row.name, row.size, held, row.started, row.idle)
@@ -160,8 +160,8 @@ class ResumableUploads:
     async def age(self, seconds: float, ttl: float) -> None:
         """Let time pass, and remove those that were idle for longer than C{ttl}; in seconds."""
         await self._files.run(self._objects.check)
-        await self._catalogue.age_partials(seconds, self.leases.taken())
-        for partial in await self._catalogue.partials():
+        await self._catalogue.uploads.age(seconds, self.leases.taken())
+        for partial in await self._catalogue.uploads.all():
             if partial.idle <= ttl:
                 break
             if not self.leases.is_taken(partial.token):

@@ -115,7 +115,7 @@ class Content:
     @ivar sha256: its SHA-256.
     @ivar size: its length in bytes.
     @ivar damaged: whether the stored bytes were found to be wrong.
-    @ivar small: its row in L{xferproto.store.local.packed.SmallObjects}; None where it
+    @ivar small: its row in L{xferproto.store.local.packed.PackedContents}; None where it
         has an object file.
     """
 

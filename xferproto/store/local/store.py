@@ -44,17 +44,16 @@ from xferproto.store.interface import (
     check_limit,
 )
 from xferproto.store.local.backup import Backup
-from xferproto.store.local.batch_insert import SmallPuts
-from xferproto.store.local.batch_lookup import Gets
+from xferproto.store.local.batch_insert import BatchInsert
+from xferproto.store.local.batch_lookup import BatchLookup
 from xferproto.store.local.catalogue import Catalogue
-from xferproto.store.local.content import LocalContent, LocalListing, SmallContent
+from xferproto.store.local.content import LocalContent, SmallContent
 from xferproto.store.local.content_locks import ContentLocks
-from xferproto.store.local.content_names import LocalNames
 from xferproto.store.local.contents import Contents
 from xferproto.store.local.lock import lock_directory
 from xferproto.store.local.maintenance import LocalMaintenance
 from xferproto.store.local.objects import Objects
-from xferproto.store.local.packed import SMALL_SIZE, SmallObjects
+from xferproto.store.local.packed import SMALL_SIZE, PackedContents
 from xferproto.store.local.partial_files import PartialFiles
 from xferproto.store.local.pending import PendingWork
 from xferproto.store.local.preflight import advice, check_whole, is_used
@@ -64,6 +63,7 @@ from xferproto.store.local.resumable import ResumableUploads
 from xferproto.store.local.schema import CATALOGUE
 from xferproto.store.local.space import Space, translated
 from xferproto.store.local.spare_file import Spare
+from xferproto.store.local.text_listings import LocalListing, LocalNames
 from xferproto.store.local.upkeep import Upkeep
 from xferproto.store.local.upload import LocalUpload
 from xferproto.threads.executor import Executor
@@ -116,7 +116,7 @@ class LocalStore:
         spare.give_up_if_full()
         try:
             check_whole(root)
-            self._small = SmallObjects(root)
+            self._small = PackedContents(root)
             # Marked first: should the server be killed, the next start removes what has no row.
             self._catalogue = Catalogue(
                 root / CATALOGUE,
@@ -125,8 +125,10 @@ class LocalStore:
                 lambda number: self._small.mark(number),
                 scans,
             )
-            self._puts = SmallPuts(self._small, self._catalogue.writing, writer, self._check, now)
-            self._gets = Gets(self._catalogue, self._small, reader)
+            self._puts = BatchInsert(
+                self._small, self._catalogue.database.writing, writer, self._check, now
+            )
+            self._gets = BatchLookup(self._catalogue, self._small, reader)
             self.objects = Objects(root)
             self.objects.first = not is_used(root / CATALOGUE)
             self._contents = Contents(self.objects, self._small, files, writer, reader, now)
@@ -169,7 +171,7 @@ class LocalStore:
                 self._locks,
                 self._resumable,
                 self._upkeep,
-                Backup(root, self._catalogue.writing),
+                Backup(root, self._catalogue.database.writing),
                 self._pending,
                 files,
                 now,
@@ -265,25 +267,25 @@ class LocalStore:
         self, prefix: str, after: tuple[str, str] | None, limit: int, view: View
     ) -> Deferred[Sequence[StoredEntry]]:
         check_limit(limit)
-        return self._catalogue.entries(prefix, after, limit, view.owner_filter)
+        return self._catalogue.entries.list(prefix, after, limit, view.owner_filter)
 
     def find(self, name: str, limit: int, view: View) -> Deferred[Sequence[StoredEntry]]:
         check_limit(limit)
-        return Deferred.fromCoroutine(self._catalogue.find(name, limit, view.owner_filter))
+        return Deferred.fromCoroutine(self._catalogue.entries.find(name, limit, view.owner_filter))
 
     def list_text(self, prefix: str, view: View) -> ITextListing:
-        return LocalListing(self._catalogue, prefix, view.owner_filter)
+        return LocalListing(self._catalogue.entries, prefix, view.owner_filter)
 
     def list_damaged_text(self, prefix: str, view: View) -> ITextListing:
-        return LocalListing(self._catalogue, prefix, view.owner_filter, damaged=True)
+        return LocalListing(self._catalogue.entries, prefix, view.owner_filter, damaged=True)
 
     def names_text(self, id: str, view: View) -> ITextListing:
-        return LocalNames(self._catalogue.names, id, view.owner_filter)
+        return LocalNames(self._catalogue.entries.names, id, view.owner_filter)
 
     # Contents
 
     def status(self, id: str, view: View) -> Deferred[ContentStatus]:
-        return self._catalogue.status(id, view.owner_filter)
+        return self._catalogue.contents.status(id, view.owner_filter)
 
     def usage(self, owner: str | None) -> Deferred[int]:
         return Deferred.fromCoroutine(self._resumable.usage(owner))

@@ -16,7 +16,7 @@ from xferproto.store.local.content_locks import ContentLocks
 from xferproto.store.local.group_commit import checkpoint, is_full
 from xferproto.store.local.objects import Objects
 from xferproto.store.local.orphans import Unnamed
-from xferproto.store.local.packed import SmallObjects
+from xferproto.store.local.packed import PackedContents
 from xferproto.store.local.spare_file import Spare
 from xferproto.threads.executor import Executor
 
@@ -46,7 +46,7 @@ class Upkeep:
         objects: Objects,
         catalogue: Catalogue,
         path: Path,
-        small: SmallObjects,
+        small: PackedContents,
         files: Executor,
         writer: Executor,
         now: Callable[[], float],
@@ -66,14 +66,14 @@ class Upkeep:
     def tidy_up(self) -> None:
         """Remove what the marks tell that a crash left. Blocks: for the start."""
         for id in list(self._objects.marked()):
-            if self._catalogue.has_file(id):
+            if self._catalogue.contents.has_file(id):
                 self._objects.confirm(id)
             else:
                 self._objects.remove(id)
         self._objects.clean()
-        self._objects.clean_partials(self._catalogue.partial_tokens())
+        self._objects.clean_partials(self._catalogue.uploads.unfinished_tokens())
         try:
-            self._small.tidy_up(self._catalogue.small)
+            self._small.tidy_up(self._catalogue.contents.small)
         except sqlite3.Error as error:
             if not is_full(error):
                 raise
@@ -92,7 +92,7 @@ class Upkeep:
     async def _put_aside(self, id: str) -> None:
         """Put an object aside that has no name, if it has none now."""
         async with self._locks.held(id):
-            row = await self._catalogue.content(id)
+            row = await self._catalogue.contents.get(id)
             if row is None or row.small is not None:
                 await self._files.run(self._objects.put_unnamed_aside, id, self._now())
                 log.warn("{id} has no name: a crash has left it; it is kept aside", id=id)
@@ -115,5 +115,5 @@ class Upkeep:
             return await work()
 
     def _begin_logs_anew(self) -> None:
-        checkpoint(self._catalogue.writing)
+        checkpoint(self._catalogue.database.writing)
         self._small.checkpoint()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from xferproto.model.entry import ContentStatus, Entry
 from xferproto.model.errors import Corrupt, NoSuchFile
-from xferproto.store.local.changes import CONTENT, STEP, Deletion
+from xferproto.store.local.catalogue_changes import CONTENT, STEP, Deletion
 from xferproto.store.local.schema import Content
 
 BY_SHA256 = "c.sha256 = ?"
