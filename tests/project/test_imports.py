@@ -144,6 +144,9 @@ LARGE_CLASSES = {
 }
 """Classes with more methods than that; a class that has become smaller is taken out here too."""
 
+MOST_LINES = {"server.line.protocol.LineProtocol": 150}
+"""The most lines of classes that only hand on what comes."""
+
 SQL = ("store.local.catalogue", "store.local.schema", "store.local.packed")
 """What the names of modules begin with that speak SQL; the others call them."""
 
@@ -389,6 +392,17 @@ class ArrowTests(SynchronousTestCase):
             > MOST_METHODS
         }
         self.assertEqual(found, LARGE_CLASSES)
+
+    def test_thin_classes(self) -> None:
+        """Classes that hand on what comes have no more lines than that takes."""
+        found = {
+            f"{module.name}.{node.name}": (node.end_lineno or 0) - node.lineno + 1
+            for module in self.modules
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.ClassDef)
+        }
+        for name, most in MOST_LINES.items():
+            self.assertLessEqual(found[name], most, name)
 
     def test_sql(self) -> None:
         """SQL stands in the modules of the catalogue, of its schema, and of the small contents."""

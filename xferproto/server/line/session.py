@@ -145,9 +145,9 @@ class LineSession:
         if state in HELD:  # before any other reason goes
             flow.set(Hold.STATE, True)
         self.pace()
-        flow.set(Hold.STOPPING, self.stopping and state is State.COMMAND)
         self.regulate_upload()
-        if state not in HELD:
+        flow.set(Hold.STOPPING, self.stopping and self.state is State.COMMAND)
+        if self.state not in HELD:  # as it may be by now: what was let come is looked at at once
             flow.set(Hold.STATE, False)
 
     def pace(self) -> None:
