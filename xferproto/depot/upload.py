@@ -25,12 +25,13 @@ class Lease:
     def __init__(self, depot: Depot, owner: str, token: str, uploader: Uploader) -> None:
         self._tokens = depot.tokens
         self._key = owner, token
-        self._uploader = uploader
+        self._held = True
         self._tokens[self._key] = uploader
 
     def end(self) -> None:
         """Let go of the token; may be called more than once."""
-        if self._tokens.get(self._key) is self._uploader:
+        if self._held:
+            self._held = False
             del self._tokens[self._key]
 
 
