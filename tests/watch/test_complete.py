@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests.support.watched import WatchCase, id_of, tree
 from xferproto.watch import moves, open_writers, recheck
+from xferproto.watch.journal import Journal
 from xferproto.watch.open_writers import Writing
 from xferproto.watch.reason_file import REASON
 from xferproto.watch.recheck import LONGEST, PERIOD
@@ -56,6 +58,25 @@ class PollTests(CompleteCase):
         self.start()
         self.advance(2)
         self.assertEqual(tree(self.root), ["sent/a"])
+
+    def test_kept_in_mind(self) -> None:
+        """No kill loses sight of a moved file: its row is there before the former one goes."""
+        there: list[set[str]] = []
+        forget = Journal.forget
+
+        def forgotten(journal: Journal, paths: Iterable[str]) -> None:
+            gone = list(paths)
+            if "a" in gone:
+                there.append(set(journal.rows(["a", "sent/a"])))
+            forget(journal, gone)
+
+        self.patch(Journal, "forget", forgotten)
+        self.configure(poll=1.0)
+        self.write("a")
+        self.start()
+        self.advance(100)
+        self.assertEqual(tree(self.root), ["sent/a"])
+        self.assertEqual(there, [{"a", "sent/a"}])
 
     def test_nobody(self) -> None:
         """Where the system says that nobody has it open, the shorter time is enough."""

@@ -124,11 +124,6 @@ class Disposition:
         if any(ended.outcome.end is End.VANISHED for ended in batch if ended.outcome):
             self._directory.check()  # with it, all would seem to have vanished
         self._mover.sync()
-        self._journal.forget(
-            ended.item.path
-            for ended in batch
-            if ended.outcome and ended.outcome.end not in (End.LEFT, End.STUCK)
-        )
         stuck = [
             (ended.item.path, _stuck(ended, ended.outcome.reason))
             for ended in batch
@@ -141,6 +136,11 @@ class Disposition:
         ]
         if stuck or doubtful:
             self._journal.write(stuck + doubtful)
+        self._journal.forget(
+            ended.item.path
+            for ended in batch
+            if ended.outcome and ended.outcome.end not in (End.LEFT, End.STUCK)
+        )
 
     def _moved(self, ended: FinishedFile) -> Row:
         """Return the journal's row of a moved file that a process may still write to."""

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.depot import NO_SMALL, Depot, Session
 from tests.support.executors import SteppedExecutor
+from tests.support.held import held_by_depot
 from tests.support.visitors import be
 from xferproto.model.identity import ALL_RIGHTS, NOBODY, Identity
 from xferproto.server.limits import DEFAULTS, Limits
@@ -228,6 +229,16 @@ class ReaderTests(WatchCase):
         """When nothing is taken for a minute it is cut off, as no line could be sent."""
         self.wait(DEFAULTS.stall + 1)
         self.assertTrue(self.session.transport.aborted)
+
+    def test_receiving(self) -> None:
+        """An upload that comes meanwhile is given up, and nothing is kept for it."""
+        depot = Depot(self, small=NO_SMALL, limits=self.limits, quota=10**6)
+        session = depot.connect()
+        session.send(b"UPLOAD a;10000\nhello")
+        session.protocol.pauseProducing()
+        depot.clock.pump([INTERVAL] * round((DEFAULTS.stall + 1) / INTERVAL))
+        self.assertTrue(session.transport.aborted)
+        self.assertEqual(held_by_depot(depot.core), {})
 
     def test_some_taken(self) -> None:
         """Any progress of the transport starts that time afresh."""

@@ -1,4 +1,4 @@
-"""The line protocol of one connection: lines and payloads, cut out of what comes."""
+"""Cut lines and payloads out of what comes over one connection."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ many, so often. So a machine that is gone is noticed within two minutes, in ever
 
 
 class Connections(Protocol):
-    """What is told of every connection."""
+    """Count connections: called when each is made and lost."""
 
     def opened(self, connection: LineProtocol) -> None:
-        """It was made."""
+        """Count a connection that was made."""
 
     def closed(self, connection: LineProtocol) -> None:
-        """It was lost."""
+        """Count a connection no more that was lost."""
 
 
 @implementer(IHalfCloseableProtocol)

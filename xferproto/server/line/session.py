@@ -1,5 +1,5 @@
 """
-One client's session: its state, and the replies that it is owed.
+Keep the state of one client's session, and the replies that it is owed.
 
 docs/protocol.md says what goes over the wire; the states and their table stand in L{State}.
 """
@@ -51,7 +51,7 @@ DISCARD_LIMIT = 16 * 1024 * 1024
 """The longest refused payload that is taken away, in bytes; a longer one closes the connection."""
 
 MALFORMED = (BadDetails, BadId, BadName, BadRange, BadToken)
-"""What an argument is refused with that is of none of our forms."""
+"""The errors of arguments that are of none of our forms."""
 
 
 class LineSession:
@@ -145,9 +145,9 @@ class LineSession:
         if state in HELD:  # before any other reason goes
             flow.set(Hold.STATE, True)
         self.pace()
-        flow.set(Hold.STOPPING, self.stopping and state is State.COMMAND)
         self.regulate_upload()
-        if state not in HELD:
+        flow.set(Hold.STOPPING, self.stopping and self.state is State.COMMAND)
+        if self.state not in HELD:  # as it may be by now: what was let come is looked at at once
             flow.set(Hold.STATE, False)
 
     def pace(self) -> None:
@@ -379,7 +379,7 @@ class LineSession:
         """The connection is lost."""
         self.lost = True
         self.flow.end()
-        # Begun before the server is told: one that stops waits for what is begun by then.
+        # Before the connection counts as closed: a server that stops waits for what has begun.
         if self.offered is not None:
             self.offered.abort()
         if self._awaited is not None:
