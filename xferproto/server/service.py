@@ -26,6 +26,7 @@ from xferproto.model.units import seconds, size
 from xferproto.server.auth.authenticator import Authenticator
 from xferproto.server.auth.options import AccessOptions, check_reach
 from xferproto.server.auth.users import Users
+from xferproto.server.connections import Connections
 from xferproto.server.factory import XferServerFactory
 from xferproto.server.limits import LimitOptions, Limits, depot_limits_of, limits_of
 from xferproto.server.listen import allowed_backlog, listening_endpoints, trial_line
@@ -173,7 +174,9 @@ class DepotService(Service):
         }
         self._depot = Depot(None, self._executor("files"), reactor, depot_limits)
         self._authenticator = Authenticator(self._depot, Users(users), anonymous)
-        self._factory = XferServerFactory(self._depot, self._authenticator, limits)
+        self._factory = XferServerFactory(
+            self._depot, self._authenticator, Connections(reactor, limits)
+        )
         self._signals = OperatorSignals(reactor, _notify, self._reloads())
         self._ports: list[IListeningPort] = []
 
@@ -265,7 +268,7 @@ class DepotService(Service):
             self._announce(listening_port)
 
     def _make_room(self) -> None:
-        limit = self._factory.connection_limit
+        limit = self._factory.connections.limit
         wanted, limit.most = limit.most, room_for(limit.most)
         if limit.most < wanted:
             log.warn(
