@@ -50,8 +50,9 @@ _TIME = re.compile(rb"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 def blocks(kind: str) -> list[str]:
-    """The fenced blocks of one kind, as C{text} or C{python}."""
-    return re.findall(rf"^```{kind}\n(.*?)^```$", DOCUMENT.read_text("utf-8"), re.M | re.S)
+    """The fenced blocks of one kind, as C{text} or C{python}, without those of the appendix."""
+    text = DOCUMENT.read_text("utf-8").partition("\n## Appendix: ")[0]
+    return re.findall(rf"^```{kind}\n(.*?)^```$", text, re.M | re.S)
 
 
 def section(number: int) -> str:
