@@ -417,6 +417,17 @@ class TokenTests(UploadCase):
         self.clock.pump([PROBE / 20] * 3)
         self.successResultOf(self.successResultOf(second).abort())
 
+    def test_given_on(self) -> None:
+        """One that is given up while another takes its token leaves that alone."""
+        first = self.successResultOf(self.resume())
+        self.store.held.add("abort")
+        first.abort()
+        second = self.successResultOf(self.resume())
+        self.store.answer("abort")
+        self.assertEqual(self.depot.tokens, {("", "t"): self.uploader})
+        self.store.held.clear()
+        self.successResultOf(second.abort())
+
     def test_busy_for_long(self) -> None:
         """Whose sender is there keeps it."""
         self.store.fail_next("resume", *[Busy()] * 100)

@@ -1,4 +1,4 @@
-"""What one user, or a stranger, may do with a depot: the use cases, with their rights."""
+"""Serve one user of a depot, or a stranger: the use cases, with their rights."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class IAccount(Interface):
 
 
 def _no_progress(done: int, total: int) -> None:
-    """Nobody wants to hear of it."""
+    """Report progress to nobody."""
 
 
 @implementer(IAccount)
@@ -228,7 +228,7 @@ class Account:
 
         @param token: what the sender calls the upload.
         @param sha256: of the content, where the sender knows it.
-        @param progress: hears of the hashing of what is held.
+        @param progress: called while what is held is hashed.
         @raise TooLarge: it is too large.
         @raise Busy: another sender has the token, and is there.
         @raise QuotaExceeded: it would exceed the quota, or there are too many tokens.
@@ -236,7 +236,9 @@ class Account:
         """
         identity = self._storing(size)
         if Right.READ not in identity.rights:
-            sha256 = None  # who may not read has no use for a proof that others have the content
+            sha256 = (
+                None  # without the right to read, nobody gets a proof that others have the content
+            )
         return self._depot.serve(
             lambda request: ResumableOpening(
                 self._depot, identity, name, size, token, sha256, uploader, progress, request
@@ -267,7 +269,7 @@ class Account:
         return self._depot.serve(stored)
 
     def _storing(self, size: int) -> Identity:
-        """Whoever may store so many bytes."""
+        """Look up the user, and check that so many bytes may be stored."""
         identity = self.require(Right.WRITE)
         limit = self._depot.limits.file_size
         if limit is not None and size > limit:

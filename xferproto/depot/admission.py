@@ -1,5 +1,5 @@
 """
-When a thousand uploads begin at once: a few at a time go much faster than all of them in turns.
+Let uploads begin a few at a time, which goes much faster than a thousand of them in turns.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 SLOTS = 32
-"""How many uploads may be new at once: each has room in memory for large blocks then."""
+"""The most uploads that are new at once: each has room in memory for large blocks then."""
 
 NEW = 0.25
 """Seconds after which an upload is new no longer, however little has come."""
@@ -20,10 +20,10 @@ LOOK = 0.03
 """Seconds between two looks at who has a slot, while others wait for one."""
 
 FLOWING = 1024
-"""Bytes between two looks that keep a slot: who sends less has none of those who wait in turn."""
+"""Bytes between two looks that keep a slot; an upload that sends less loses it."""
 
 MOST = 4096
-"""How many slots there may become: twice as many each time that most of them are silent."""
+"""The most slots that there can be: twice as many each time that most of them are silent."""
 
 
 class Slot:
@@ -49,7 +49,7 @@ class Slot:
         self.ends: IDelayedCall | None = None
 
     def leave(self) -> None:
-        """All has come, or nothing will."""
+        """Leave: all has come, or nothing will."""
         if self.ends is not None and self.ends.active():
             self.ends.cancel()
         left, self._left = self._left, None
@@ -59,7 +59,7 @@ class Slot:
 
 class Admission:
     """
-    Lets uploads begin in the order they came, so many at a time.
+    Let uploads begin in the order they came, so many at a time.
 
     Silent ones keep nobody waiting for long: they lose their slots, and when most are silent there
     are twice as many slots, and so on, until there is somebody who sends.

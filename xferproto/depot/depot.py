@@ -1,4 +1,4 @@
-"""What all fronts of a server share: the store, and what its users have to share."""
+"""Hold what all fronts of a server share: the store, and the limits that hold for all."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Depot:
     store: IStore
 
     def _transfers(self) -> bool:
-        """Whether any transfer runs."""
+        """Return whether any transfer runs."""
         return self.incoming.used or self.small.used or self.outgoing.used
 
     def start(self, work: Coroutine[Deferred[Any], Any, R] | Deferred[R]) -> Deferred[R]:

@@ -1,4 +1,4 @@
-"""One stored content on its way out."""
+"""Read one stored content in blocks."""
 
 from __future__ import annotations
 

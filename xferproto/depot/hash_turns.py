@@ -1,5 +1,5 @@
 """
-Hashing on request, of VERIFY and RESUME: little of it at once, in turns, and behind the transfers.
+Hash contents on request, for verifying and resuming: few at once, in turns, behind the transfers.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from twisted.internet.task import deferLater
 from xferproto.model.errors import ConnectionCut
 
 SLOTS = max(1, (os.cpu_count() or 1) // 2)
-"""How many contents are hashed at once, of all that are asked for."""
+"""The most contents that are hashed at once, of all that are asked for."""
 
 ROTATING = 64
-"""How many VERIFYs take turns, and have their files open; further ones wait for one to end."""
+"""The most contents that are verified in turns, with open files; further ones wait."""
 
 SLICE = 16 * 1024 * 1024
 """Bytes after which a content lets the next one have its turn."""
@@ -37,7 +37,7 @@ LONGEST_REST = 0.25
 
 class Slots:
     """
-    A number of slots, and who waits for one.
+    Give a number of slots to those who wait, in order.
 
     Those who wait are looked at in a loop, and not each by the one before it: hundreds may be gone
     at once, and the stack is not as deep.
@@ -54,7 +54,7 @@ class Slots:
 
     @property
     def wanted(self) -> bool:
-        """Whether anybody waits."""
+        """Whether any turn waits for a slot."""
         return bool(self._uploads or self._others)
 
     def take(self, turn: Turn) -> Deferred[None]:
@@ -134,7 +134,7 @@ class Turn:
         self._end()
 
     async def progressed(self, done: int) -> None:
-        """So many bytes are hashed; returns when it may go on."""
+        """Note how many bytes are hashed, and wait until the next ones may be."""
         if self.gone():
             raise ConnectionCut("The connection was lost.")
         if self._free:
@@ -166,7 +166,7 @@ class Turn:
 
 class HashTurns:
     """
-    Lets contents be hashed on request, a slice at a time, those of uploads and others by turns.
+    Let contents be hashed on request, a slice at a time, those of uploads and others by turns.
 
     @param clock: times the rests.
     @param transfers: whether any transfer runs now.

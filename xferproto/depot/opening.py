@@ -1,4 +1,4 @@
-"""The way to an upload: the quota, the turn, the token and what the depot holds under it."""
+"""Open uploads: reserve the quota, wait for a turn or a token, hash what the depot holds."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class ResumableOpening:
     Open an upload under a token.
 
     @param sha256: of the whole content, where the sender knows it and may learn that it is stored.
-    @param progress: hears of the hashing of what the depot holds.
+    @param progress: called while what the depot holds is hashed.
     """
 
     def __init__(

@@ -49,11 +49,11 @@ class Usage:
         self._asking: list[Deferred[None]] | None = None
 
     def room(self, limit: int) -> int:
-        """How many more bytes are within a limit, by what is known; below 0 where none is."""
+        """Return how many more bytes are within a limit, as far as is known; or less than 0."""
         return -1 if self._used is None else limit - self._used - self.reserved
 
     def fits(self, size: int, limit: int) -> bool:
-        """Whether so many more bytes are within a limit; slow uploads are kept less for it."""
+        """Return whether so many more bytes fit; slow uploads give back what they will not use."""
         if self.room(limit) < size:
             self.look()
         return self.room(limit) >= size
@@ -65,11 +65,11 @@ class Usage:
             reservation.look(now)
 
     def stale(self, seconds: float) -> bool:
-        """Whether it was asked for longer ago than that."""
+        """Return whether the store counted longer ago than that."""
         return self._used is None or self._clock.seconds() - self._asked >= seconds
 
     def doubt(self) -> None:
-        """Something was deleted: less may be stored than is known."""
+        """Count anew before the next refusal: something was deleted."""
         self._asked = float("-inf")
 
     def stored(self, size: int) -> None:
@@ -119,7 +119,7 @@ class Reservation:
 
     @property
     def _taken(self) -> int:
-        """How many bytes it takes from others: what has come, and what is kept of the rest."""
+        """The bytes that it takes from others: what has come, and what is kept of the rest."""
         return self._size - self._promise.missing + self._promise.kept
 
     def keep_whole(self) -> None:
@@ -149,7 +149,7 @@ class Reservation:
             usage.reserved += count
 
     def came(self, count: int) -> bool:
-        """So many of its bytes have come: whether they may; if not, nothing is changed."""
+        """Count bytes that have come, and return whether they fit; if not, nothing is changed."""
         if not self._limits:
             return True
         if not self._grown(count):
@@ -158,7 +158,7 @@ class Reservation:
         return True
 
     def _grown(self, count: int) -> bool:
-        """Keep at least so many bytes, by what is known: whether there is room."""
+        """Keep at least so many bytes, and return whether there is room, by what is known."""
         if count <= self._promise.kept:
             return True
         for usage, _ in self._limits:
@@ -183,7 +183,7 @@ class Reservation:
 
     def end(self, stored: int | None = None) -> None:
         """
-        The upload has ended.
+        Release what is kept, as the upload has ended.
 
         @param stored: how many bytes more the store counts now; all of them where it is None.
         """
@@ -196,12 +196,12 @@ class Reservation:
 
 
 NO_RESERVATION = Reservation([], 0, 0.0)
-"""What an upload has where there is no quota."""
+"""The reservation of an upload where there is no quota."""
 
 
 class Quota:
     """
-    Keeps all within their quotas.
+    Keep all users within their quotas.
 
     @param total: the most bytes of all files together, or None.
     @param count: counts what is stored.
@@ -226,7 +226,7 @@ class Quota:
         return limits
 
     def concerns(self, own: int | None) -> bool:
-        """Whether one with such a quota has any limit."""
+        """Return whether a user with such a quota has any limit."""
         return own is not None or self._total is not None
 
     def reserve_now(self, owner: str, own: int | None, size: int) -> Reservation | None:
@@ -263,7 +263,7 @@ class Quota:
         return Reservation(limits, size, self._clock.seconds())
 
     def deleted(self) -> None:
-        """Something was deleted."""
+        """Count anew before the next refusal: something was deleted."""
         self._all.doubt()
         for usage in self._owners.values():
             usage.doubt()

@@ -1,4 +1,4 @@
-"""Work for a request whose client may go away while it waits."""
+"""Give up work whose client goes away while it waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The upload of a small file: kept in memory, hashed where it stands, and stored in one piece."""
+"""Keep a small upload in memory, hash it at once, and store it in one piece."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One upload, from its declaration to its acknowledgement."""
+"""Take one upload from its declaration to its acknowledgement."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ class Lease:
     def __init__(self, depot: Depot, owner: str, token: str, uploader: Uploader) -> None:
         self._tokens = depot.tokens
         self._key = owner, token
-        self._uploader = uploader
+        self._held = True
         self._tokens[self._key] = uploader
 
     def end(self) -> None:
         """Let go of the token; may be called more than once."""
-        if self._tokens.get(self._key) is self._uploader:
+        if self._held:
+            self._held = False
             del self._tokens[self._key]
 
 
@@ -88,7 +89,7 @@ class Upload:
 
     @property
     def offset(self) -> int:
-        """How many of its bytes the depot holds already; all where it knows the content."""
+        """The number of bytes that the depot holds already; all where it knows the content."""
         if self._partial is None:
             return 0
         return self.size if self.known else self._partial.offset
@@ -161,7 +162,7 @@ class Upload:
 
     @property
     def block(self) -> int:
-        """How many bytes are worth taking at once."""
+        """The number of bytes that are worth taking at once."""
         return 0 if self._verified is None else self._verified.block
 
     @property

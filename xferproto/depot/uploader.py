@@ -1,4 +1,4 @@
-"""What the depot asks and tells the sender of an upload."""
+"""Stand for the sender of an upload, as the depot calls it back."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ class Uploader:
     """
 
     def drained(self) -> None:
-        """More may be written: the upload is full no longer."""
+        """Write on: the upload is full no longer."""
 
     def failed(self) -> None:
-        """No more can be written: finishing the upload raises what the reason is."""
+        """Write no more: finishing the upload raises the reason."""
 
     def waits(self) -> bool:
-        """Whether the next step is the sender's, and not the depot's."""
+        """Return whether the next step is the sender's, and not the depot's."""
         return True
 
     def probe(self) -> None:
@@ -23,4 +23,4 @@ class Uploader:
 
 
 PATIENT = Uploader()
-"""A sender that wants to know nothing, for a content that is in memory."""
+"""The sender of a content that is in memory, which needs no callbacks."""

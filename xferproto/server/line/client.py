@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection, and whether they are there."""
+"""Know who is at the other end of a connection, and whether they are there."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Client:
 
     @property
     def account(self) -> Account:
-        """Theirs: that of a certificate, or of a login since, or that of strangers."""
+        """The account of a login, else of a certificate, else that of strangers."""
         if self._account is None:
             account = self._authenticator.recognise(certified_name(self._transport))
             if account.name:
@@ -49,7 +49,7 @@ class Client:
         return self._account
 
     def log_in(self, account: Account, how: str) -> None:
-        """Let them use this account from now on."""
+        """Serve this account from now on."""
         self._account = account
         log.info(
             "#{number} logged in {how}: {user} from {host}",

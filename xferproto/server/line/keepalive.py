@@ -16,7 +16,7 @@ INTERVAL = 5.0
 
 class KeepAlive:
     """
-    A context in which WAIT lines are sent, from the first L{progressed} on.
+    Send WAIT lines while in this context, from the first L{progressed} on.
 
     @param clock: times them.
     @param send: sends a line.

@@ -1,4 +1,4 @@
-"""What a session needs of the protocol that holds it."""
+"""Define what a session needs of the protocol that holds it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Line(Protocol):
 
     @property
     def buffered(self) -> int:
-        """How many bytes have come that were not looked at."""
+        """The number of bytes that have come and were not looked at."""
 
     def take(self, count: int) -> bytes:
         """Take so many of them."""

@@ -1,4 +1,4 @@
-"""The line protocol of one connection: lines and payloads, cut out of what comes."""
+"""Cut lines and payloads out of what comes over one connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes of bytes that are no lines, and of the end of the input."""
+"""Take payloads, and the end of the input, for a session."""
 
 from __future__ import annotations
 

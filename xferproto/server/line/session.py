@@ -1,5 +1,5 @@
 """
-One client's session: its state, and the replies that it is owed.
+Keep the state of one client's session, and the replies that it is owed.
 
 docs/protocol.md says what goes over the wire; the states and their table stand in L{State}.
 """
@@ -51,7 +51,7 @@ DISCARD_LIMIT = 16 * 1024 * 1024
 """The longest refused payload that is taken away, in bytes; a longer one closes the connection."""
 
 MALFORMED = (BadDetails, BadId, BadName, BadRange, BadToken)
-"""What an argument is refused with that is of none of our forms."""
+"""The errors of arguments that are of none of our forms."""
 
 
 class LineSession:
@@ -379,7 +379,7 @@ class LineSession:
         """The connection is lost."""
         self.lost = True
         self.flow.end()
-        # Begun before the server is told: one that stops waits for what is begun by then.
+        # Before the connection counts as closed: a server that stops waits for what has begun.
         if self.offered is not None:
             self.offered.abort()
         if self._awaited is not None:

@@ -106,7 +106,7 @@ async def take(session: LineSession, begun: Upload, ready: bool) -> None:
     """
     Wait for the payload of an upload, then store it.
 
-    @param ready: whether the client waits to be told that it may send.
+    @param ready: whether the client waits for C{READY} before it sends.
     """
 
     def complete(payload: Payload) -> None:
