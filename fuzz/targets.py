@@ -18,6 +18,7 @@ from xferproto.depot.depot import Depot, DepotLimits
 from xferproto.model.errors import RequestError
 from xferproto.model.escape import printable
 from xferproto.model.names import parse_prefix
+from xferproto.server.connections import Connections
 from xferproto.server.factory import XferServerFactory
 from xferproto.server.limits import Limits
 from xferproto.store.local.objects import partial_path
@@ -55,7 +56,9 @@ class Stream:
         self.clock = Clock()
         self.store = LocalStore(root, inline, inline, inline, lambda: 1e9, small=8)
         depot = Depot(self.store, inline, self.clock, DepotLimits(2**16, 2**20))
-        self.factory = XferServerFactory(depot, limits=Limits(idle=10, stall=10))
+        self.factory = XferServerFactory(
+            depot, connections=Connections(depot.clock, Limits(idle=10, stall=10))
+        )
         self.root = root
         self.failures: list[LogEvent] = []
         self.observer = cast(ILogObserver, self._note)

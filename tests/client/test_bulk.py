@@ -36,7 +36,7 @@ from xferproto.model.errors import (
     TooLarge,
     UnexpectedReply,
 )
-from xferproto.server.line.closing import CLOSE_TIMEOUT
+from xferproto.server.traffic.closing import CLOSE_TIMEOUT
 from xferproto.threads.executor import Executor
 from xferproto.transfer.budget import MemoryBudget
 

@@ -43,7 +43,7 @@ from xferproto.model.errors import (
     TargetExists,
     UnexpectedReply,
 )
-from xferproto.server.line.closing import CLOSE_TIMEOUT
+from xferproto.server.traffic.closing import CLOSE_TIMEOUT
 from xferproto.wire import codec
 
 reactor: Any = _reactor

@@ -78,7 +78,27 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     ),
     "server.line": ("depot", "model", "net", "server", "store.interface", "transfer", "wire"),
     "server.maintenance": ("model", "store.interface", "threads", "transfer"),
-    "server.traffic": ("model", "net", "server", "wire"),
+    "server.classic": (
+        "depot.account",
+        "model",
+        "server.classic",
+        "server.traffic",
+        "server.transfer_log",
+    ),
+    "server.traffic": (
+        "depot.account",
+        "depot.depot",
+        "depot.small_upload",
+        "depot.upload",
+        "depot.uploader",
+        "model",
+        "net",
+        "server.connections",
+        "server.limits",
+        "server.traffic",
+        "transfer.sender",
+        "wire.codec",
+    ),
     # the client; its service alone knows of the unattended one
     "client": ("client", "files", "model", "net", "threads", "transfer", "wire"),
     "client.watch": ("watch.status",),  # a former name
@@ -302,6 +322,7 @@ class ArrowTests(SynchronousTestCase):
         """The table itself keeps the server and the client apart, and the inner parts from both."""
         forbidden = {
             "server": ("client",),
+            "server.classic": ("server.line", "wire", "store", "client"),
             "client": ("server",),
             "store": ("server", "client", "depot", "transfer", "wire"),
             "store.local": ("server", "client", "depot", "transfer", "wire", "store.memory"),
@@ -314,6 +335,13 @@ class ArrowTests(SynchronousTestCase):
             for target in targets:
                 for allowed in ARROWS[place]:
                     self.assertFalse(within(allowed, target), f"{place} to {target}")
+
+    def test_thin_front(self) -> None:
+        """A front of another protocol is small: it finds all that it needs beside it."""
+        front = [module for module in self.modules if within(module.name, "server.classic")]
+        lines = sum(len(module.path.read_text("utf-8").splitlines()) for module in front)
+        self.assertTrue(front)
+        self.assertLessEqual(lines, 200)
 
     def test_pure(self) -> None:
         """What is pure imports nothing of Twisted and zope, nor does what it imports."""

@@ -23,8 +23,8 @@ from xferproto import XferClientProtocol, connect
 from xferproto.depot.depot import Depot, DepotLimits
 from xferproto.model.entry import Entry
 from xferproto.model.errors import TooLarge
-from xferproto.server.factory import GRACE, XferServerFactory
-from xferproto.server.line.protocol import LineProtocol
+from xferproto.server.connections import GRACE, Connection, Connections
+from xferproto.server.factory import XferServerFactory
 from xferproto.server.line.session import DISCARD_LIMIT
 from xferproto.store.local.store import LocalStore
 from xferproto.threads.executor import ThreadExecutor
@@ -146,14 +146,14 @@ class ServerCase(TestCase):
     def next_closed(self) -> Deferred[None]:
         """Fires when the server has lost its next connection."""
         closed: Deferred[None] = Deferred()
-        original = XferServerFactory.closed
+        original = Connections.closed
 
-        def told(factory: XferServerFactory, connection: LineProtocol) -> None:
-            original(factory, connection)
+        def noted(connections: Connections, connection: Connection) -> None:
+            original(connections, connection)
             if not closed.called:
                 closed.callback(None)
 
-        self.patch(XferServerFactory, "closed", told)
+        self.patch(Connections, "closed", noted)
         return closed
 
     def stored(self) -> list[str]:

@@ -335,8 +335,8 @@ class ClientTrustTests(TLSCase):
         mine = write(self.directory, "alice", self.authority.issue("alice"))
         client = await self.over_tls(number, cert=mine.cert, key=mine.key)
         self.assertEqual(await client.list_files(), [])
-        (connection,) = self.factory._connections
-        shown = connection.transport.getPeerCertificate()  # type: ignore[attr-defined]
+        (connection,) = self.factory.connections._open
+        shown = connection.transport.getPeerCertificate()
         self.assertEqual(subject(shown.to_cryptography()), "CN=alice")
 
     async def test_key_in_the_same_file(self) -> None:
@@ -352,8 +352,8 @@ class ClientTrustTests(TLSCase):
         """A client without one is let in, as a stranger."""
         number = await self.listen(self.issue("localhost"), self.ca)
         self.assertEqual(await (await self.over_tls(number)).list_files(), [])
-        (connection,) = self.factory._connections
-        self.assertIsNone(connection.transport.getPeerCertificate())  # type: ignore[attr-defined]
+        (connection,) = self.factory.connections._open
+        self.assertIsNone(connection.transport.getPeerCertificate())
 
     async def test_not_asked_for(self) -> None:
         """Where the server takes none, a client that has one does not show it."""

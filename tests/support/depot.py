@@ -21,6 +21,7 @@ from tests.support.visitors import make_authenticator
 from xferproto.depot import depot
 from xferproto.model.identity import NOBODY, Identity
 from xferproto.server.auth.users import User
+from xferproto.server.connections import Connections
 from xferproto.server.factory import XferServerFactory
 from xferproto.server.limits import DEFAULTS, Limits
 from xferproto.server.line.protocol import LineProtocol
@@ -220,7 +221,7 @@ class StoredDepot(Generic[S]):
             authenticator = make_authenticator(
                 self.core, *users, anonymous=anonymous, executor=executor
             )
-        self.factory = XferServerFactory(self.core, authenticator, limits)
+        self.factory = XferServerFactory(self.core, authenticator, Connections(self.clock, limits))
         self._case = case
         self._executors = executor, database
         case.addCleanup(self.close)
@@ -236,7 +237,7 @@ class StoredDepot(Generic[S]):
 
     def timers(self) -> list[IDelayedCall]:
         """What waits for the clock, beside the watch that looks at all connections."""
-        watch = self.factory._watch._next
+        watch = self.factory.connections._watch._next
         return [call for call in self.clock.getDelayedCalls() if call is not watch]
 
 

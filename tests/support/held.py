@@ -67,10 +67,10 @@ def held_by_server(factory: XferServerFactory) -> dict[str, object]:
     """What the connections of a server hold together, those that are open among them."""
     return held_by_depot(factory.depot) | _there(
         {
-            "connections": factory._connections,
+            "connections": factory.connections._open,
             "logins": _logins(factory.authenticator._throttle),
             "passwords": _passwords(factory),
-            "counted connections": factory.connection_limit._open,
+            "counted connections": factory.connections.limit._open,
         }
     )
 
@@ -149,6 +149,6 @@ def close_store(
 
 def end_sessions(factory: XferServerFactory) -> None:
     """Every connection of a server is lost now."""
-    for connection in list(factory._connections):
+    for connection in list(factory.connections._open):
         assert isinstance(connection, LineProtocol)
         connection.connectionLost(Failure(ConnectionLost()))

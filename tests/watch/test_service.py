@@ -606,7 +606,7 @@ class AwayTests(WatchCase):
         self.assertEqual(status["waiting"]["refused"], 61)
         self.assertTrue(status["depot"]["up"])
         self.assertEqual(len(tree(self.root)), 62)
-        self.depot.factory.limits = Limits()
+        self.depot.factory.connections.limits = Limits()
         self.use_depot(Depot(self))
         self.start()  # which tries all again at once
         self.settle()

@@ -24,12 +24,13 @@ from xferproto.model.errors import REQUEST_ERRORS, BadToken, Scope
 from xferproto.model.identity import ANYONE, EVERYTHING
 from xferproto.model.names import MAX_COMPONENT, MAX_NAME, MAX_PASSWORD, MAX_USER
 from xferproto.model.units import SIZE_LIMIT
-from xferproto.server import factory
+from xferproto.server import connections
 from xferproto.server.auth import credential_cache, login_throttle
 from xferproto.server.auth.users import User
 from xferproto.server.limits import DEFAULTS
-from xferproto.server.line import closing, keepalive, protocol, session
+from xferproto.server.line import keepalive, session
 from xferproto.server.service import Options
+from xferproto.server.traffic import closing, hangup
 from xferproto.store.local.store import LocalStore
 from xferproto.wire import codec
 from xferproto.wire.commands import Command
@@ -49,8 +50,9 @@ _TIME = re.compile(rb"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 def blocks(kind: str) -> list[str]:
-    """The fenced blocks of one kind, as C{text} or C{python}."""
-    return re.findall(rf"^```{kind}\n(.*?)^```$", DOCUMENT.read_text("utf-8"), re.M | re.S)
+    """The fenced blocks of one kind, as C{text} or C{python}, without those of the appendix."""
+    text = DOCUMENT.read_text("utf-8").partition("\n## Appendix: ")[0]
+    return re.findall(rf"^```{kind}\n(.*?)^```$", text, re.M | re.S)
 
 
 def section(number: int) -> str:
@@ -223,7 +225,7 @@ class TableTests(SynchronousTestCase):
                 "logins that wait, of one address": login_throttle.MOST_WAITING,
                 "a password that was right is known": credential_cache.LIFETIME,
                 "silence of a machine, before the system asks whether it is there": (
-                    protocol.KEEP_ALIVE[0]
+                    hangup.KEEP_ALIVE[0]
                 ),
                 "partial that no connection has, while the server runs": (
                     Options()["partial-ttl"] / 86400
@@ -231,7 +233,7 @@ class TableTests(SynchronousTestCase):
                 "tokens of a user, and of all strangers together": Options()["max-tokens"],
                 "reading on while closing": closing.LINGER,
                 "reading what a closing server has sent": closing.CLOSE_TIMEOUT,
-                "running transfers when the server stops": factory.GRACE,
+                "running transfers when the server stops": connections.GRACE,
             },
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,46 @@ from twisted.internet.endpoints import (
 )
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python import usage
 from zope.interface import implementer
 
 from xferproto.server.auth.options import endpoint_fields
 from xferproto.server.limits import BACKLOG
 from xferproto.server.proxy_protocol import ProxiedFactory
 from xferproto.server.tls import ServerCertificate
+from xferproto.twistd import port
 
 _PLACE = {"tcp": 2, "tcp6": 1, "ssl": 5, "tls": 2, "unix": 2}
 """The position of the backlog in an endpoint's arguments; other endpoints make no socket."""
 
 _SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
 """Holds the system's limit of connections that wait to be accepted on a socket: listen(2)."""
+
+
+class ListenOptions(usage.Options):
+    """Parse the options of C{twistd xfer} that are endpoints."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["endpoints"] = []
+        self["classic"] = []
+
+    def opt_endpoint(self, description: str) -> None:
+        """Twisted endpoint to listen on, instead of --port and --interface; can be repeated."""
+        self["endpoints"].append(description)
+
+    opt_e = opt_endpoint
+
+    def opt_classic(self, number: str) -> None:
+        """TCP port of 127.0.0.1 for clients of the classic protocol, which sends bare messages."""
+        try:
+            self["classic"].append(f"tcp:{port(number)}:interface=127.0.0.1")
+        except ValueError as error:
+            raise usage.UsageError(f"Parameter --classic: {error}") from None
+
+    def opt_classic_endpoint(self, description: str) -> None:
+        """Twisted endpoint for clients of the classic protocol; can be repeated."""
+        self["classic"].append(description)
 
 
 def allowed_backlog(wanted: int, somaxconn: Path = _SOMAXCONN) -> int:
@@ -108,6 +136,31 @@ def parse_endpoint(
     )
 
 
+def parse_endpoints(
+    reactor: Any, descriptions: Iterable[str], certificate: ServerCertificate | None, backlog: int
+) -> list[tuple[str, IStreamServerEndpoint]]:
+    """
+    Make endpoints from their descriptions, and return each with its own.
+
+    @raise SystemExit: one of them is wrong; with one line of text.
+    """
+    endpoints = []
+    for description in descriptions:
+        try:
+            endpoint = parse_endpoint(reactor, description, certificate, backlog)
+            endpoints.append((description, endpoint))
+        except Exception as error:  # each kind of endpoint raises errors of its own
+            raise SystemExit(f"xfer: bad endpoint {description!r}: {error}") from None
+    return endpoints
+
+
+def classic_endpoints(
+    reactor: Any, options: Mapping[str, Any], certificate: ServerCertificate | None
+) -> list[tuple[str, IStreamServerEndpoint]]:
+    """Make the endpoints for the classic protocol; as L{listening_endpoints} otherwise."""
+    return parse_endpoints(reactor, options["classic"], certificate, options["backlog"])
+
+
 def listening_endpoints(
     reactor: Any, options: Mapping[str, Any], certificate: ServerCertificate | None
 ) -> list[tuple[str, IStreamServerEndpoint]]:
@@ -119,14 +172,8 @@ def listening_endpoints(
     @param certificate: for C{tls+} endpoints, and for C{interface} and C{port}.
     @raise SystemExit: an endpoint string is wrong; with one line of text.
     """
-    endpoints: list[tuple[str, IStreamServerEndpoint]] = []
     backlog = options["backlog"]
-    for description in options["endpoints"]:
-        try:
-            endpoint = parse_endpoint(reactor, description, certificate, backlog)
-            endpoints.append((description, endpoint))
-        except Exception as error:  # each kind of endpoint raises errors of its own
-            raise SystemExit(f"xfer: bad endpoint {description!r}: {error}") from None
+    endpoints = parse_endpoints(reactor, options["endpoints"], certificate, backlog)
     if not endpoints:
         interface, number = options["interface"], options["port"]
         kind = TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint

@@ -4,35 +4,42 @@ from __future__ import annotations
 
 import gc
 import os
-import shlex
 import sqlite3
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from xferproto.depot.depot import Depot, DepotLimits
-from xferproto.model.errors import CertificateError, ListenFailed, StorageLost, XferError
+from xferproto.model.errors import CertificateError, StorageLost, XferError
 from xferproto.model.identity import ANYONE, Identity
 from xferproto.model.units import seconds, size
 from xferproto.server.auth.authenticator import Authenticator
 from xferproto.server.auth.options import AccessOptions, check_reach
 from xferproto.server.auth.users import Users
+from xferproto.server.classic.session import ClassicSession
+from xferproto.server.connections import Connections
 from xferproto.server.factory import XferServerFactory
 from xferproto.server.limits import LimitOptions, Limits, depot_limits_of, limits_of
-from xferproto.server.listen import allowed_backlog, listening_endpoints, trial_line
+from xferproto.server.listen import (
+    ListenOptions,
+    allowed_backlog,
+    classic_endpoints,
+    listening_endpoints,
+)
 from xferproto.server.maintenance.damage_report import report_damage
 from xferproto.server.maintenance.foreign_files import report_foreign_files
 from xferproto.server.maintenance.scrub import Scrub
+from xferproto.server.ports import Endpoints, Ports
 from xferproto.server.tls import ServerCertificate, TLSOptions
+from xferproto.server.traffic.channel import ChannelFactory
 from xferproto.server.traffic.connection_limit import room_for
 from xferproto.signals import OperatorSignals
 from xferproto.store.local.store import LocalStore
@@ -57,7 +64,7 @@ FILE_THREADS = min(32, 4 + 2 * (os.cpu_count() or 1))
 """Threads that hash, write, sync and read: some keep processors busy, some wait for the disk."""
 
 
-class Options(AccessOptions, LimitOptions, TLSOptions):
+class Options(AccessOptions, LimitOptions, ListenOptions, TLSOptions):
     """Parse the options of C{twistd xfer}."""
 
     command = "xfer"
@@ -100,16 +107,6 @@ class Options(AccessOptions, LimitOptions, TLSOptions):
         ],
     ]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self["endpoints"] = []
-
-    def opt_endpoint(self, description: str) -> None:
-        """Twisted endpoint to listen on, instead of --port and --interface; can be repeated."""
-        self["endpoints"].append(description)
-
-    opt_e = opt_endpoint
-
     def postOptions(self) -> None:
         super().postOptions()
         self["storage"] = Path(self["storage"]).absolute()
@@ -132,13 +129,14 @@ class DepotService(Service):
     @param users: the users file, or None without one.
     @param anonymous: the rights of clients that have not logged in.
     @param certificate: the certificate that C{endpoints} use, or None.
+    @param classic: the endpoints for clients of the classic protocol.
     """
 
     def __init__(
         self,
         reactor: Any,
         storage: Path,
-        endpoints: list[tuple[str, IStreamServerEndpoint]],
+        endpoints: Endpoints,
         depot_limits: DepotLimits,
         partial_ttl: float,
         scrub_rate: int,
@@ -147,6 +145,7 @@ class DepotService(Service):
         users: Path | None = None,
         anonymous: Identity = ANYONE,
         certificate: ServerCertificate | None = None,
+        classic: Endpoints = (),
     ) -> None:
         self._reactor = reactor
         self._certificate = certificate
@@ -173,9 +172,13 @@ class DepotService(Service):
         }
         self._depot = Depot(None, self._executor("files"), reactor, depot_limits)
         self._authenticator = Authenticator(self._depot, Users(users), anonymous)
-        self._factory = XferServerFactory(self._depot, self._authenticator, limits)
+        connections = Connections(reactor, limits)
+        self._factory = XferServerFactory(self._depot, self._authenticator, connections)
+        self._classic = classic
+        session = partial(ClassicSession, self._authenticator.anonymous)
+        self._classic_factory = ChannelFactory(connections, self._depot, session)
         self._signals = OperatorSignals(reactor, _notify, self._reloads())
-        self._ports: list[IListeningPort] = []
+        self._ports = Ports(self._late_failure)
 
     def _reloads(self) -> dict[str, Callable[[], None]]:
         """Return what SIGHUP reloads, and how."""
@@ -196,22 +199,13 @@ class DepotService(Service):
         @raise ListenFailed: an endpoint can't be listened on.
         """
         super().privilegedStartService()
-        for description, endpoint in self._endpoints:
-            failures: list[Failure] = []
-            listening = maybeDeferred(endpoint.listen, self._factory)
-            listening.addCallbacks(self._ports.append, failures.append)
-            if failures:
-                raise _listen_failed(description, failures[0])
-            if not listening.called:
-                listening.addCallback(self._listen_ended, description, failures)
+        self._ports.listen(self._endpoints, self._factory)
+        self._ports.listen(self._classic, self._classic_factory, " for classic clients")
 
-    def _listen_ended(self, _: object, description: str, failures: list[Failure]) -> None:
-        if failures:
-            log.critical("{error}", error=_listen_failed(description, failures[0]))
-            self._exit_status.code = 1
-            self._reactor.stop()
-        else:
-            self._announce(self._ports[-1])
+    def _late_failure(self) -> None:
+        """Stop with an error: an endpoint can't be listened on."""
+        self._exit_status.code = 1
+        self._reactor.stop()
 
     def startService(self) -> None:
         """
@@ -261,11 +255,10 @@ class DepotService(Service):
             self._scrub.start()
         if self._certificate is not None:
             self._certificate.announce()
-        for listening_port in self._ports:
-            self._announce(listening_port)
+        self._ports.announce()
 
     def _make_room(self) -> None:
-        limit = self._factory.connection_limit
+        limit = self._factory.connections.limit
         wanted, limit.most = limit.most, room_for(limit.most)
         if limit.most < wanted:
             log.warn(
@@ -273,17 +266,6 @@ class DepotService(Service):
                 most=limit.most,
                 wanted=wanted,
             )
-
-    def _announce(self, listening_port: IListeningPort) -> None:
-        address = listening_port.getHost()
-        host, number = getattr(address, "host", None), getattr(address, "port", None)
-        if host is None or number is None:
-            log.info("listening on {address}", address=address)
-            return
-        log.info("listening on {host} port {port}", host=host, port=number)
-        near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        if (line := trial_line(listening_port, shlex.quote(near), number)) is not None:
-            log.info("try it: printf 'LIST_FILES\\nQUIT\\n' | {line}", line=line)
 
     async def _look_after(self) -> None:
         maintenance = self._depot.store.maintenance
@@ -334,8 +316,7 @@ class DepotService(Service):
             await self._authenticator.stop()
         if self._scrub is not None:
             await self._scrub.stop()
-        for listening_port in self._ports:
-            await maybeDeferred(listening_port.stopListening)
+        await self._ports.stop()
         await self._factory.stop()
         if self._survey is not None:
             await self._survey
@@ -370,13 +351,6 @@ def _settle_collector() -> None:
     gc.set_threshold(10_000, 20, 20)
 
 
-def _listen_failed(description: str, failure: Failure) -> ListenFailed:
-    error = failure.value
-    reason = getattr(error, "socketError", None) or error  # CannotListenError wraps it
-    text = getattr(reason, "strerror", None) or reason
-    return ListenFailed(f"Can't listen on {description}: {text}.")
-
-
 def makeService(options: Options) -> DepotService:
     """
     Make the service for these options.
@@ -391,6 +365,7 @@ def makeService(options: Options) -> DepotService:
     except CertificateError as error:
         raise SystemExit(f"xfer: {error}") from None
     endpoints = listening_endpoints(reactor, options, certificate)
+    classic = classic_endpoints(reactor, options, certificate)
     check_reach(options)
     if (backlog := allowed_backlog(options["backlog"])) < options["backlog"]:
         log.warn(
@@ -412,4 +387,5 @@ def makeService(options: Options) -> DepotService:
         options["users"],
         options.anonymous_identity(),
         certificate,
+        classic,
     )

@@ -11,17 +11,19 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
+from xferproto.model import fields
 from xferproto.model.credentials import Login
 from xferproto.model.entry import Entry
 from xferproto.model.errors import (
     REQUEST_ERRORS,
     BadDetails,
-    BadId,
     BadRange,
     BadToken,
     RequestError,
     UnknownRequestError,
 )
+from xferproto.model.fields import parse_id as parse_id
+from xferproto.model.fields import parse_size as parse_size
 from xferproto.model.names import (
     MAX_PASSWORD,
     MAX_USER,
@@ -30,7 +32,7 @@ from xferproto.model.names import (
     is_user_name,
     parse_name,
 )
-from xferproto.model.units import SIZE_LIMIT, iso_time
+from xferproto.model.units import iso_time
 from xferproto.wire.requests import Held, Range, ResumeDetails, UploadDetails
 
 MAX_LINE = 4096
@@ -44,34 +46,10 @@ NO_DAMAGED = b"No damaged files known at the moment"
 READY = b"Ready to receive the file"
 DONE = b"DONE"
 
-_DIGITS = re.compile(rb"[0-9]{1,19}")
-_ID = re.compile(rb"[0-9a-fA-F]{32}")
 _SHA256 = re.compile(rb"[0-9a-f]{64}")
 _TIME = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 _WAIT = re.compile(rb"WAIT ([0-9]{1,3}) (.+)")
 _ERROR = re.compile(r"ERROR ([a-z][a-z0-9-]*)(?: (.*))?")
-
-
-def parse_size(field: bytes) -> int:
-    """
-    Parse a size: 1 to 19 ASCII digits, below 2^63.
-
-    @raise BadDetails: the field is anything else.
-    """
-    if not _DIGITS.fullmatch(field) or (size := int(field)) >= SIZE_LIMIT:
-        raise BadDetails("A size is 1 to 19 decimal digits and below 2^63; send name;size.")
-    return size
-
-
-def parse_id(field: bytes) -> str:
-    """
-    Parse an id: 32 hex digits of either case. Return it in lower case.
-
-    @raise BadId: the field is anything else.
-    """
-    if not _ID.fullmatch(field):
-        raise BadId()
-    return field.decode("ascii").lower()
 
 
 def parse_upload(argument: bytes) -> UploadDetails:
@@ -81,11 +59,7 @@ def parse_upload(argument: bytes) -> UploadDetails:
     @raise BadDetails: there is no C{;}, or no size after the last one.
     @raise BadName: the name is not allowed.
     """
-    name, semicolon, size = argument.rpartition(b";")
-    if not semicolon:
-        raise BadDetails("There is no size; send the file name and file size as name;size.")
-    count = parse_size(size)
-    return UploadDetails(parse_name(name), count)
+    return UploadDetails(*fields.parse_details(argument))
 
 
 def parse_resume(argument: bytes) -> ResumeDetails:

@@ -107,18 +107,22 @@ class ReachTests(SynchronousTestCase):
         check_reach(parsed())
         for interface in ("127.0.0.1", "::1", "localhost"):
             check_reach(parsed("--interface", interface))
-        near = [word for text in self.NEAR for word in ("--endpoint", text)]
+        check_reach(parsed("--classic", "9999"))
+        near = [
+            word for text in self.NEAR for word in ("--endpoint", text, "--classic-endpoint", text)
+        ]
         check_reach(parsed(*near))
         for told in (("--users", "x"), ("--anonymous", "list")):
             check_reach(parsed("--interface", "0.0.0.0", *told))
             for text in self.FAR:
                 if text:  # an empty option is wrong usage before
-                    check_reach(parsed("--endpoint", text, *told))
+                    check_reach(parsed("--endpoint", text, "--classic-endpoint", text, *told))
 
     def test_refused(self) -> None:
         """Else it says in one line what to give."""
         far = [["--interface", host] for host in ("0.0.0.0", "::", "192.0.2.1", "example.org")]
         far += [["--endpoint", text] for text in self.FAR if text]
+        far += [["--classic-endpoint", text] for text in self.FAR if text]
         far += [["--endpoint", self.NEAR[0], "--endpoint", "tcp:9000"]]
         for arguments in far:
             error = self.assertRaises(SystemExit, check_reach, parsed(*arguments))

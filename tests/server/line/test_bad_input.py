@@ -17,9 +17,9 @@ from tests.support.depot import NO_SMALL, Depot, Session, Transport, overwrite, 
 from xferproto.files import direct_io
 from xferproto.model.errors import StorageLost
 from xferproto.server.limits import MAX_ERRORS
-from xferproto.server.line.closing import CLOSE_TIMEOUT, LINGER
 from xferproto.server.line.plain import help_lines
 from xferproto.server.line.session import DISCARD_LIMIT
+from xferproto.server.traffic.closing import CLOSE_TIMEOUT, LINGER
 from xferproto.store.local import packed, page_length, schema
 from xferproto.store.local.packed import SMALL_SIZE
 from xferproto.transfer.sender import BLOCK

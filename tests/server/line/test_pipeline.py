@@ -16,7 +16,7 @@ from tests.support.collision import COLLISION_ID, FIRST, SECOND
 from tests.support.depot import Depot, Session, small_rows
 from tests.support.executors import GatedExecutor
 from xferproto.model.identity import EVERYTHING
-from xferproto.server.factory import GRACE
+from xferproto.server.connections import GRACE
 from xferproto.server.limits import MAX_ERRORS
 from xferproto.server.line.plain import help_lines
 from xferproto.store.local.packed import SMALL_SIZE

@@ -19,7 +19,7 @@ from tests.support.executors import InlineExecutor, SteppedExecutor
 from xferproto.depot.opening import PROBE
 from xferproto.model.entry import PartialStatus
 from xferproto.model.errors import Busy, Collision, Corrupt, Internal, NoSpace, NoSuchFile, TooLarge
-from xferproto.server.factory import GRACE
+from xferproto.server.connections import GRACE
 from xferproto.server.line.keepalive import INTERVAL
 from xferproto.store.local.packed import SMALL_SIZE
 from xferproto.store.local.store import LocalStore

@@ -84,7 +84,7 @@ class ConnectionLimitTests(SynchronousTestCase):
         transport.protocol.readConnectionLost()
         self.assertFalse(transport.connected)
         self.assertFalse(transport.aborted)
-        self.assertEqual(depot.factory.connection_limit.lingering, 0)
+        self.assertEqual(depot.factory.connections.limit.lingering, 0)
         session.lose()
         self.assertEqual(depot.clock.getDelayedCalls(), [])
 

@@ -30,7 +30,7 @@ from xferproto.depot.admission import SLOTS
 from xferproto.model.identity import ALL_RIGHTS, Identity, View
 from xferproto.server.auth.login_throttle import FIRST_DELAY, LONGEST_DELAY, MOST_WAITING
 from xferproto.server.traffic.hangup import Sign, signs
-from xferproto.server.traffic.stall import INTERVAL
+from xferproto.server.traffic.watch import INTERVAL
 from xferproto.store.interface import FLAT_COST
 from xferproto.wire.states import State
 
@@ -162,7 +162,7 @@ class HangupCase(SynchronousTestCase):
         factory, core = self.depot.factory, self.depot.core
         throttle = factory.authenticator._throttle
         records = [*throttle._peers._records.values(), *throttle._users._records.values()]
-        self.assertEqual(factory._connections, set())
+        self.assertEqual(factory.connections._open, {})
         self.assertEqual(core._work, set())
         self.assertEqual([record.under_way for record in records if record.under_way], [])
         self.assertEqual([record.charges for record in records if record.charges], [])
@@ -491,7 +491,7 @@ class SystemTests(TLSCase):
         log_in = self.factory.authenticator.log_in
 
         def noted(*arguments: Any) -> Any:
-            reactor.callLater(0, begun.callback, next(iter(self.factory._connections)))
+            reactor.callLater(0, begun.callback, next(iter(self.factory.connections._open)))
             return log_in(*arguments)
 
         self.patch(self.factory.authenticator, "log_in", noted)
@@ -500,13 +500,13 @@ class SystemTests(TLSCase):
     def closed(self) -> Deferred[None]:
         """Fires when the server has noticed that a connection is lost."""
         closed: Deferred[None] = Deferred()
-        tell = self.factory.closed
+        tell = self.factory.connections.closed
 
         def noted(connection: Any) -> None:
             tell(connection)
             closed.callback(None)
 
-        self.patch(self.factory, "closed", noted)
+        self.patch(self.factory.connections, "closed", noted)
         return closed
 
     async def test_tcp(self) -> None:

@@ -15,7 +15,8 @@ from tests.support.held import held_by_depot
 from tests.support.visitors import be
 from xferproto.model.identity import ALL_RIGHTS, NOBODY, Identity
 from xferproto.server.limits import DEFAULTS, Limits
-from xferproto.server.traffic.stall import INTERVAL, unsent
+from xferproto.server.traffic.stall import unsent
+from xferproto.server.traffic.watch import INTERVAL
 from xferproto.wire.states import State
 
 NONE = b"No files available at the moment\nDONE\n"
@@ -94,11 +95,10 @@ class IdleTests(WatchCase):
         """Where looking at one fails, that one is cut off, and the others are looked at."""
         broken, session = self.depot.connect(), self.depot.connect()
 
-        class Failing:
-            def look(self, now: float, elapsed: float) -> None:
-                raise ZeroDivisionError
+        def fail(now: float, elapsed: float) -> None:
+            raise ZeroDivisionError
 
-        self.patch(broken.protocol, "stall", Failing())
+        self.patch(broken.protocol, "look", fail)
         self.wait(1)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertFalse(broken.transport.connected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from twisted.python import usage
@@ -50,20 +51,26 @@ def check_reach(options: Any) -> None:
     """
     Refuse to listen to the network without users or rights of strangers.
 
-    @param options: C{endpoints}, a list of descriptions, or C{interface}, an address.
+    @param options: C{endpoints}, a list of descriptions, or C{interface}, an address; and
+        C{classic}, a list of descriptions.
     @raise SystemExit: other machines could connect, and no option says what they may do.
     """
     if options["users"] is not None or options["anonymous"] is not None:
         return
     if options["endpoints"]:
-        far = [text for text in options["endpoints"] if not is_near(text.removeprefix("tls+"))]
+        far = _far(options["endpoints"])
     else:
         far = [text for text in [options["interface"]] if not is_loopback(text)]
-    if far:
+    if far := [*far, *_far(options["classic"])]:
         raise SystemExit(
             f"xfer: other machines can reach {far[0]!r}; give --users FILE, or rights of clients "
             "that do not log in, as in --anonymous list,read"
         )
+
+
+def _far(descriptions: Iterable[str]) -> list[str]:
+    """Return the endpoints that other machines can connect to."""
+    return [text for text in descriptions if not is_near(text.removeprefix("tls+"))]
 
 
 _INTERFACE = {"tcp": 1, "tcp6": 1, "ssl": 4}

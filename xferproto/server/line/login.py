@@ -26,7 +26,9 @@ async def _log_in(session: LineSession, login: Login) -> None:
     host = peer_host(session.transport)
 
     def sign() -> Sign:
-        return session.client.sign(session.state is State.WORKING, session.closing.input_ended)
+        return session.client.presence.sign(
+            session.state is State.WORKING, session.closing.input_ended
+        )
 
     logging_in = session.authenticator.log_in(login, client_network(host), sign)
     try:

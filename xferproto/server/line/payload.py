@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.logger import Logger
-
 from xferproto.depot.small_upload import SmallUpload
 from xferproto.depot.upload import Upload
-from xferproto.model.escape import quoted
-
-log = Logger("xfer")
+from xferproto.server.transfer_log import cut_short
 
 
 class Payload:
@@ -38,14 +34,4 @@ class Payload:
 
     def cut_short(self, number: int) -> str:
         """Give up the upload: return how far it came, and what becomes of that; log it, too."""
-        upload = self.upload
-        upload.abort()
-        kept = "what came is kept" if upload.resumable else "nothing was stored"
-        came = f"{upload.size - upload.remaining} of {upload.size} declared bytes; {kept}"
-        log.warn(
-            "#{number} upload of {name} cut short after {came}",
-            number=number,
-            name=quoted(upload.name),
-            came=came,
-        )
-        return came
+        return cut_short(number, self.upload)

@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet import tcp
-from twisted.internet.interfaces import IHalfCloseableProtocol, ITCPTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.protocols.basic import LineReceiver
-from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from xferproto.model.errors import LineTooLong
-from xferproto.net.peer import keep_alive
+from xferproto.server.connections import Connections
 from xferproto.server.line.command_reader import CommandReader
-from xferproto.server.line.flow import Hold
 from xferproto.server.line.receiving import end_input, take_bytes
 from xferproto.server.line.session import LineSession
-from xferproto.server.traffic.stall import StallTimer
+from xferproto.server.line.stall import StallWatch
+from xferproto.server.traffic.flow import Hold
+from xferproto.server.traffic.hangup import Sign
+from xferproto.server.traffic.transport import prepare_transport
 from xferproto.wire import codec
-from xferproto.wire.states import State
-
-KEEP_ALIVE = (60, 10, 6)
-"""
-When the system asks a silent peer whether it is there, in seconds: after so many, again after so
-many, so often. So a machine that is gone is noticed within two minutes, in every state.
-"""
-
-
-class Connections(Protocol):
-    """Count connections: called when each is made and lost."""
-
-    def opened(self, connection: LineProtocol) -> None:
-        """Count a connection that was made."""
-
-    def closed(self, connection: LineProtocol) -> None:
-        """Count a connection no more that was lost."""
+from xferproto.wire.states import HELD, State
 
 
 @implementer(IHalfCloseableProtocol)
@@ -44,8 +29,6 @@ class LineProtocol(LineReceiver):
     Hand the lines and the payloads of one connection to its session.
 
     @ivar session: what comes of them.
-    @ivar stall: closes it when its peer does not go on.
-    @ivar network: what counts as its peer, or None; set by whoever counts the connections.
     @ivar lowest: the transport below all that wrap it.
     @ivar received: how many bytes have come.
     @ivar lines: how many lines.
@@ -60,8 +43,7 @@ class LineProtocol(LineReceiver):
         self, session: LineSession, reader: CommandReader, connections: Connections
     ) -> None:
         self.session = session
-        self.stall = StallTimer(session, self)
-        self.network: str | None = None
+        self._stall = StallWatch(session, self)
         self.lowest: Any = None
         self.received = self.lines = 0
         self._reader = reader
@@ -69,22 +51,29 @@ class LineProtocol(LineReceiver):
         session.attach(self)
 
     @property
+    def number(self) -> int:
+        return self.session.number
+
+    @property
     def state(self) -> State:
         return self.session.state
+
+    @property
+    def held(self) -> bool:
+        return self.state in HELD
+
+    def look(self, now: float, elapsed: float) -> None:
+        self._stall.look(now, elapsed)
+
+    def hung_up(self, sign: Sign) -> None:
+        self.session.client.presence.hung_up(sign, self.state is State.WORKING)
 
     def stop(self) -> None:
         """The server stops."""
         self.session.stop()
 
     def connectionMade(self) -> None:
-        if ITCPTransport.providedBy(self.transport):
-            self.transport.setTcpNoDelay(True)
-            self.transport.setTcpKeepAlive(True)
-            keep_alive(self.transport, *KEEP_ALIVE)
-        # Reads through wrappers, but what is set there stays there.
-        self.lowest = self.transport
-        while isinstance(self.lowest, ProtocolWrapper):
-            self.lowest = self.lowest.transport
+        self.lowest = prepare_transport(self.transport)
         self.session.connected()
         self.transport.registerProducer(self, True)
         self._connections.opened(self)

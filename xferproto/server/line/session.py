@@ -28,16 +28,16 @@ from xferproto.model.errors import (
 )
 from xferproto.net.tls import error_text
 from xferproto.server.auth.authenticator import Authenticator
+from xferproto.server.failures import FailureReport
 from xferproto.server.limits import Limits
 from xferproto.server.line.client import Client
-from xferproto.server.line.closing import Closing
-from xferproto.server.line.failures import FailureReport
-from xferproto.server.line.flow import Flow, Hold
 from xferproto.server.line.payload import Payload
 from xferproto.server.line.port import Line
 from xferproto.server.line.replies import Reply, ReplyQueue, Transferred
 from xferproto.server.line.transfer_log import TransferLog
 from xferproto.server.traffic.bandwidth import Bandwidth, rate_limited
+from xferproto.server.traffic.closing import Closing
+from xferproto.server.traffic.flow import Flow, Hold
 from xferproto.transfer.sender import Sender
 from xferproto.wire import codec
 from xferproto.wire.commands import Command
@@ -109,8 +109,7 @@ class LineSession:
         self.discarding = 0
         self.offered: Upload | None = None
         self.sender: Sender | None = None
-        self.prompted = self.signature = False
-        self.stopping = self.lost = False
+        self.prompted = self.signature = self.stopping = self.lost = False
         self.up, self.down = bandwidth.of_connection(self._freed)
         self._failures = failures
         self._awaited: Deferred[Any] | None = None
@@ -124,7 +123,8 @@ class LineSession:
 
     def connected(self) -> None:
         """The connection is made."""
-        self.transport = self.client.transport = self.closing.transport = self.line.transport
+        self.transport = self.closing.transport = self.line.transport
+        self.client.attach(self.transport)
         self.flow.regulate(self.line.lowest, None if self.up is None else self.up.block)
 
     # States

@@ -8,6 +8,7 @@ from twisted.logger import Logger
 from xferproto.model.entry import Entry
 from xferproto.model.escape import quoted
 from xferproto.server.line.replies import Transferred
+from xferproto.server.transfer_log import log_transfer
 from xferproto.wire.commands import Command
 
 log = Logger("xfer")
@@ -69,15 +70,4 @@ class TransferLog:
         @param started: when that began.
         """
         seconds = self._clock.seconds() - started
-        log.info(
-            "#{number} {what} {name} size={size} id={id} bytes={count} seconds={seconds:.3f} "
-            "rate={rate:.1f}MiB/s",
-            number=self._number,
-            what=what,
-            name=quoted(entry.name),
-            size=entry.size,
-            id=entry.id,
-            count=count,
-            seconds=seconds,
-            rate=count / max(seconds, 1e-6) / 2**20,
-        )
+        log_transfer(self._number, what, entry, count, seconds)

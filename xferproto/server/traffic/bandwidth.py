@@ -63,12 +63,13 @@ class RateLimit:
         self._on_free = on_free
         self._until = 0.0
         self._timer: IDelayedCall | None = None
+        self._stopped = False
         self._waiting: list[Deferred[None]] = []
 
     def spend(self, count: int) -> bool:
         """Count bytes that have passed, and return whether to wait now."""
         wait = max([bucket.take(count) for bucket in self._buckets])
-        if wait > 0:
+        if wait > 0 and not self._stopped:
             self._until = self._clock.seconds() + wait
             if self._timer is None:
                 self.held = True
@@ -85,6 +86,7 @@ class RateLimit:
 
     def stop(self) -> None:
         """Release those who wait, as the connection is lost."""
+        self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -37,6 +37,11 @@ class Closing:
         self._timer: IDelayedCall | None = None
         self._begun = self._lost = False
 
+    @property
+    def begun(self) -> bool:
+        """Whether the connection is being closed, or is lost."""
+        return self._begun
+
     def close(self) -> None:
         """Close when the peer has the last line; what it still sends is dropped."""
         if self._begun:
