@@ -240,7 +240,7 @@ class ClientTests(SignalCase):
         self.assertEqual(watcher.wait().err, [])
 
     def test_watch_renewed(self) -> None:
-        """It reads password and certificates again; broken ones are told, and the old ones stay."""
+        """It reads password and certificates again; it reports broken ones and keeps the old."""
         server = Server(self, self.directory, *self.tls(), "--users", self.users)
         password = self.directory / "password"
         password.write_text("wrong\n")
@@ -256,7 +256,7 @@ class ClientTests(SignalCase):
         ca.write_text("nothing")
         watcher.signal(signal.SIGHUP)
         watcher.wait_for("SIGHUP: reading the certificates and the password file again")
-        self.assertIn(str(ca), watcher.wait_for("the files stay what they were"))
+        self.assertIn(str(ca), watcher.wait_for("the old ones stay in use"))
         ca.write_bytes(self.files.cert.read_bytes())
         password.write_text(PASSWORD)
         watcher.signal(signal.SIGHUP)

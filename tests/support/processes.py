@@ -137,14 +137,21 @@ class Child:
 
     def wait_for(self, text: str) -> str:
         """
-        The next line of its output that holds C{text}.
+        Read its output up to the next line that holds C{text}, and return that.
 
-        @raise AssertionError: it ended without one.
+        @raise AssertionError: it ended without one, or was killed after L{PATIENCE}.
         """
-        for line in self._stdout:
-            self.out.append(line.rstrip("\n"))
-            if text in line:
-                return self.out[-1]
+        impatience = threading.Timer(PATIENCE, self._process.kill)
+        impatience.daemon = True
+        impatience.start()
+        try:
+            for line in self._stdout:
+                self.out.append(line.rstrip("\n"))
+                if text in line:
+                    return self.out[-1]
+        finally:
+            impatience.cancel()
+            impatience.join()
         raise AssertionError(f"{text!r} is not in {self.out}, {self._stderr.read_text()}")
 
     def drain(self) -> None:
