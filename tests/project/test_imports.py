@@ -154,11 +154,6 @@ REACTOR = ("client.service", "console.session", "server.service")
 MOST_METHODS = 25
 """The most methods that a class has, public and private ones together."""
 
-LARGE_CLASSES = {
-    "store.local.objects.Objects",
-}
-"""Classes with more methods than that; a class that has become smaller is taken out here too."""
-
 MOST_LINES = {"server.line.protocol.LineProtocol": 150}
 """The most lines of classes that only hand on what comes."""
 
@@ -405,7 +400,7 @@ class ArrowTests(SynchronousTestCase):
         )
 
     def test_class_sizes(self) -> None:
-        """No class has too many methods, but for those that are known to."""
+        """No class has too many methods."""
         found = {
             f"{module.name}.{node.name}"
             for module in self.modules
@@ -414,7 +409,7 @@ class ArrowTests(SynchronousTestCase):
             and sum(isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) for each in node.body)
             > MOST_METHODS
         }
-        self.assertEqual(found, LARGE_CLASSES)
+        self.assertEqual(found, set())
 
     def test_thin_classes(self) -> None:
         """Classes that hand on what comes have no more lines than that takes."""

@@ -1,1 +1,1 @@
-"""What is stored and how: the interface of a store, and the one on a local disk."""
+"""Stores: their interface, one on a local disk, and one in memory."""

@@ -1,5 +1,5 @@
 """
-Room that is promised to an upload before its bytes come, and how much of it is kept for how long.
+Reserve room for an upload before its bytes come, and keep less of it for a slow one.
 
 Who declares much and sends little would keep the room from everybody else. So a promise covers all
 of it for a while, and from then on what the pace of the upload shows that it will use soon.

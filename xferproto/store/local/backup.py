@@ -1,4 +1,4 @@
-"""The copy of the catalogue, for the day on which it is damaged or lost."""
+"""Copy the catalogue, for the case that it is damaged or lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small contents on their way in: what gathers while a commit runs goes into the next one."""
+"""Store small contents in batches: one commit takes all that came during the commit before it."""
 
 from __future__ import annotations
 

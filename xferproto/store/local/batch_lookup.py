@@ -1,4 +1,4 @@
-"""Contents on their way out: what is asked for while a query runs is answered by the next one."""
+"""Look up contents in batches: one query answers all that was asked during the query before it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Get:
     """A content that somebody waits for."""
 
     id: str
-    only: str | None
+    owner_filter: str | None
     found: Deferred[FoundContent] = field(default_factory=Deferred)
     outcome: FoundContent | Failure | None = None
 
@@ -55,15 +55,15 @@ class BatchLookup:
         self._small = small
         self._batcher: Batcher[_Get] = Batcher(reader, self._look_up, _answer, _refuse)
 
-    def get(self, id: str, only: str | None = None) -> Deferred[FoundContent]:
+    def get(self, id: str, owner_filter: str | None = None) -> Deferred[FoundContent]:
         """
         Look a content up.
 
-        @param only: the owner whose names count, or None for all.
+        @param owner_filter: the owner whose names count, or None for all.
         @raise NoSuchFile: there is none with that id.
         @raise Corrupt: its bytes are damaged, or not there.
         """
-        get = _Get(id, only)
+        get = _Get(id, owner_filter)
         self._batcher.put(get)
         return get.found
 
@@ -74,15 +74,15 @@ class BatchLookup:
     def _look_up(self, batch: list[_Get]) -> None:
         groups: dict[str | None, list[_Get]] = {}
         for get in batch:
-            groups.setdefault(get.only, []).append(get)
-        for only, gets in groups.items():
-            self._look_up_as(only, gets)
+            groups.setdefault(get.owner_filter, []).append(get)
+        for owner_filter, gets in groups.items():
+            self._look_up_as(owner_filter, gets)
 
-    def _look_up_as(self, only: str | None, batch: list[_Get]) -> None:
+    def _look_up_as(self, owner_filter: str | None, batch: list[_Get]) -> None:
         waiting: Sequence[_Get] = batch
         # A content that was written anew between the two queries has another row then.
         for _ in range(3):
-            known = self._catalogue.contents.oldest({get.id for get in waiting}, only)
+            known = self._catalogue.contents.oldest({get.id for get in waiting}, owner_filter)
             rows = {found.small: id for id, found in known.items() if found.small is not None}
             contents = self._small.read(rows) if rows else {}
             for get in waiting:

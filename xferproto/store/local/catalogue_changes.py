@@ -1,4 +1,4 @@
-"""The changes of a catalogue that take several statements; each runs within a transaction."""
+"""Change a catalogue by several statements; each function runs within a transaction."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Deletion:
     Names of a content that are to be removed.
 
     @ivar name: the one, or None for all.
-    @ivar only: the owner whose names they are, or None for all.
+    @ivar owner_filter: the owner whose names they are, or None for all.
     @ivar until: when the last of them was stored: what comes later stays.
     @ivar many: whether there are more than L{STEP}.
     @ivar behind: time, name and owner of the last one that was removed; the others come after it.
@@ -91,7 +91,7 @@ class Deletion:
 
     id: str
     name: str | None
-    only: str | None
+    owner_filter: str | None
     until: float
     many: bool = False
     behind: tuple[float, str, str] = (float("-inf"), "", "")
@@ -112,7 +112,7 @@ def thin_out(connection: sqlite3.Connection, deletion: Deletion) -> Deletion:
     """Remove some of many names, the oldest first, but never the last: what is left then."""
     rows = connection.execute(
         f"SELECT stored, name, owner {_LEFT} ORDER BY stored, name, owner LIMIT ?7",
-        (deletion.id, *deletion.behind, deletion.until, deletion.only, STEP + 1),
+        (deletion.id, *deletion.behind, deletion.until, deletion.owner_filter, STEP + 1),
     ).fetchall()
     if len(rows) <= STEP:
         return replace(deletion, many=False)
@@ -136,15 +136,15 @@ def delete_names(
     @param leave: told, before the commit, of the row among the small contents that it had.
     @raise NoSuchFile: there were none, now and before.
     """
-    id, name, only = deletion.id, deletion.name, deletion.only
+    id, name, owner_filter = deletion.id, deletion.name, deletion.owner_filter
     if name is None:
         removed = connection.execute(
-            f"DELETE {_LEFT}", (id, *deletion.behind, deletion.until, only)
+            f"DELETE {_LEFT}", (id, *deletion.behind, deletion.until, owner_filter)
         )
     else:
         removed = connection.execute(
             "DELETE FROM entry WHERE name = ?1 AND id = ?2 AND (?3 IS NULL OR owner = ?3)",
-            (name, id, only),
+            (name, id, owner_filter),
         )
     if not removed.rowcount and not deletion.begun:
         raise NoSuchFile()

@@ -1,4 +1,4 @@
-"""The contents of a catalogue, and the names that make them listed: looked up and changed."""
+"""Look up and change the contents of a catalogue, and the names that make them listed."""
 
 from __future__ import annotations
 
@@ -49,56 +49,58 @@ class ContentTable:
         """What the catalogue has of a content, damaged or not."""
         return self._database.read(self._get, id)
 
-    def by_sha256(self, sha256: str, only: str | None) -> Deferred[Content | None]:
+    def by_sha256(self, sha256: str, owner_filter: str | None) -> Deferred[Content | None]:
         """
         The undamaged content with this SHA-256.
 
-        @param only: the owner who must have a name of it, or None for anyone.
+        @param owner_filter: the owner who must have a name of it, or None for anyone.
         """
         return self._database.read(
             catalogue_views.known_content,
             self._database.reading,
             catalogue_views.BY_SHA256,
             sha256,
-            only,
+            owner_filter,
         )
 
-    def by_token(self, token: str, only: str | None) -> Deferred[Content | None]:
+    def by_token(self, token: str, owner_filter: str | None) -> Deferred[Content | None]:
         """
         The undamaged content that a token stands for.
 
-        @param only: the owner who must have a name of it, or None for anyone.
+        @param owner_filter: the owner who must have a name of it, or None for anyone.
         """
         return self._database.read(
             catalogue_views.known_content,
             self._database.reading,
             catalogue_views.BY_TOKEN,
             token,
-            only,
+            owner_filter,
         )
 
-    def sees(self, id: str, only: str | None) -> Deferred[bool]:
+    def sees(self, id: str, owner_filter: str | None) -> Deferred[bool]:
         """Whether one who sees the names of one owner only, or of all, sees a content."""
-        return self._database.read(catalogue_views.sees, self._database.reading, id, only)
+        return self._database.read(catalogue_views.sees, self._database.reading, id, owner_filter)
 
-    def status(self, id: str, only: str | None) -> Deferred[ContentStatus]:
+    def status(self, id: str, owner_filter: str | None) -> Deferred[ContentStatus]:
         """
         All that is known of one content, its names aside.
 
-        @param only: the owner whose names and times count, or None for all.
+        @param owner_filter: the owner whose names and times count, or None for all.
 
         @raise NoSuchFile: there is none with that id.
         @raise Corrupt: its bytes are damaged.
         """
-        return self._database.read(catalogue_views.status, self._database.reading, id, only)
+        return self._database.read(catalogue_views.status, self._database.reading, id, owner_filter)
 
-    def oldest(self, ids: Collection[str], only: str | None) -> dict[str, catalogue_views.Found]:
+    def oldest(
+        self, ids: Collection[str], owner_filter: str | None
+    ) -> dict[str, catalogue_views.Found]:
         """
         Contents, each under the oldest of its names, by their ids. Blocks: for the reader.
 
-        @param only: the owner whose names are wanted, or None for all.
+        @param owner_filter: the owner whose names are wanted, or None for all.
         """
-        return catalogue_views.oldest(self._database.reading, ids, only)
+        return catalogue_views.oldest(self._database.reading, ids, owner_filter)
 
     def add(
         self,
@@ -134,15 +136,17 @@ class ContentTable:
             lambda connection: add_name(connection, entry, now, token, owner)
         )
 
-    def deletion(self, id: str, name: str | None, only: str | None) -> Deferred[Deletion]:
+    def deletion(self, id: str, name: str | None, owner_filter: str | None) -> Deferred[Deletion]:
         """
         What is to be removed where one name of a content is deleted, or all that it has now.
 
-        @param only: the owner whose names are removed, or None for all.
+        @param owner_filter: the owner whose names are removed, or None for all.
 
         @raise NoSuchFile: there is no such content, or it has no such name.
         """
-        return self._database.read(catalogue_views.deletion, self._database.reading, id, name, only)
+        return self._database.read(
+            catalogue_views.deletion, self._database.reading, id, name, owner_filter
+        )
 
     def thin_out(self, deletion: Deletion) -> Deferred[Deletion]:
         """Remove some of many names, and let others have their turn: what is left to be done."""

@@ -1,4 +1,4 @@
-"""The database of a catalogue: its connections, and where what they do is run."""
+"""Open the database of a catalogue, and run queries and changes on its connections."""
 
 from __future__ import annotations
 

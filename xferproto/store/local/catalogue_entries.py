@@ -1,4 +1,4 @@
-"""The entries of a catalogue: listed in pages, and found by their names."""
+"""List the entries of a catalogue in pages, and find them by their names."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class EntryTable:
         prefix: str,
         after: tuple[str, str] | None,
         size: PageSize,
-        only: str | None,
+        owner_filter: str | None,
         damaged: bool,
     ) -> Deferred[Page]:
         """
@@ -49,7 +49,7 @@ class EntryTable:
 
         @param after: name and id of the entry behind which the page begins.
         @param size: how long it is.
-        @param only: the owner whose entries are wanted, or None for all.
+        @param owner_filter: the owner whose entries are wanted, or None for all.
         @param damaged: whether those of damaged contents are wanted, or those of all others.
         """
         database = self._database
@@ -58,10 +58,12 @@ class EntryTable:
             if after is None
             else (database.scan, database.scanning)
         )
-        return run(page_of, connection, prefix, after, only, size.entries, size.most, damaged)
+        return run(
+            page_of, connection, prefix, after, owner_filter, size.entries, size.most, damaged
+        )
 
     def list(
-        self, prefix: str, after: tuple[str, str] | None, limit: int, only: str | None
+        self, prefix: str, after: tuple[str, str] | None, limit: int, owner_filter: str | None
     ) -> Deferred[Sequence[StoredEntry]]:
         """List entries with this prefix, damaged ones among them, in name order."""
         database = self._database
@@ -70,15 +72,15 @@ class EntryTable:
             if after is None
             else (database.scan, database.scanning)
         )
-        return run(list_entries, connection, prefix, after, limit, only)
+        return run(list_entries, connection, prefix, after, limit, owner_filter)
 
-    async def find(self, name: str, limit: int, only: str | None) -> Sequence[StoredEntry]:
+    async def find(self, name: str, limit: int, owner_filter: str | None) -> Sequence[StoredEntry]:
         """Find the entries of exactly this name, the youngest first."""
         database = self._database
-        found = await database.read(find_few, database.reading, name, only)
+        found = await database.read(find_few, database.reading, name, owner_filter)
         if found is not None:
             return found[:limit]
-        return await database.scan(find_many, database.scanning, name, limit, only)
+        return await database.scan(find_many, database.scanning, name, limit, owner_filter)
 
     def summarize_damage(self, most: int) -> Deferred[DamageSummary]:
         """Count the entries of damaged contents, and give the names of the first."""

@@ -31,16 +31,16 @@ class Names:
         self._database = database
         self.paging = paging
 
-    def few(self, id: str, only: str | None) -> Deferred[Page | None]:
+    def few(self, id: str, owner_filter: str | None) -> Deferred[Page | None]:
         """All names of a content, where it has few."""
-        return self._database.read(self._few, id, only)
+        return self._database.read(self._few, id, owner_filter)
 
     def count(self, id: str) -> Deferred[int]:
         """How many names a content has, of whomever."""
         return self._database.scan(self._count, id)
 
     def page(
-        self, id: str, only: str | None, after: str, count: int, entries: int, most: int
+        self, id: str, owner_filter: str | None, after: str, count: int, entries: int, most: int
     ) -> Deferred[Page]:
         """
         The names of a content that come after another one.
@@ -49,15 +49,15 @@ class Names:
         @param entries: how many to look for.
         @param most: how many bytes they may have.
         """
-        return self._database.scan(self._page, id, only, after, count, entries, most)
+        return self._database.scan(self._page, id, owner_filter, after, count, entries, most)
 
-    def _few(self, id: str, only: str | None) -> Page | None:
+    def _few(self, id: str, owner_filter: str | None) -> Page | None:
         rows = self._database.reading.execute(
             "SELECT name, size, owner FROM entry WHERE id = ? LIMIT ?", (id, FEW + 1)
         ).fetchall()
         if len(rows) > FEW:
             return None
-        seen = sorted({(name, size) for name, size, owner in rows if only in (None, owner)})
+        seen = sorted({(name, size) for name, size, owner in rows if owner_filter in (None, owner)})
         return Page("".join(f"{id};{name};{size}\n" for name, size in seen).encode(), True)
 
     def _count(self, id: str) -> int:
@@ -67,13 +67,13 @@ class Names:
         return int(count)
 
     def _page(
-        self, id: str, only: str | None, after: str, count: int, entries: int, most: int
+        self, id: str, owner_filter: str | None, after: str, count: int, entries: int, most: int
     ) -> Page:
         (pages,) = self._database.scanning.execute("PRAGMA page_count").fetchone()
         # A plus keeps its column from being looked up in an index.
         if count * count > pages * ENTRIES_ON_PAGE * entries:
             of = "entry WHERE +id = ? AND name > ?"
-            own = " AND owner = ?" + (" AND owner <> ''" if only else "")
+            own = " AND owner = ?" + (" AND owner <> ''" if owner_filter else "")
         else:
             of = "entry INDEXED BY entry_of_content WHERE id = ? AND +name > ?"
             own = " AND +owner = ?"
@@ -82,9 +82,9 @@ class Names:
             "SELECT CAST(group_concat(line, '') AS BLOB), sum(rows) FROM ("
             " SELECT id || ';' || name || ';' || size || char(10) AS line, count(*) AS rows FROM ("
             f" SELECT id, name, size FROM {of}"
-            + ("" if only is None else own)
+            + ("" if owner_filter is None else own)
             + " ORDER BY name LIMIT ?)"
             " GROUP BY name ORDER BY name LIMIT -1)",
-            (id, after, *(() if only is None else (only,)), entries),
+            (id, after, *(() if owner_filter is None else (owner_filter,)), entries),
         ).fetchone()
         return Page.of(text or b"", rows == entries, most)

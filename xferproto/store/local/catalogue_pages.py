@@ -1,4 +1,4 @@
-"""The listings of a catalogue: of what is stored, and of what is damaged. All of it blocks."""
+"""Read the listings of a catalogue: of stored and of damaged contents. All of it blocks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def page_of(
     connection: sqlite3.Connection,
     prefix: str,
     after: tuple[str, str] | None,
-    only: str | None,
+    owner_filter: str | None,
     entries: int,
     most: int,
     damaged: bool = False,
@@ -38,14 +38,14 @@ def page_of(
     The next entries with this prefix, in name order, each a line C{id;name;size}.
 
     @param after: name and id of the entry behind which the page begins.
-    @param only: the owner whose entries are wanted, or None for all.
+    @param owner_filter: the owner whose entries are wanted, or None for all.
     @param entries: how many there are at most.
     @param most: how many bytes they have at most, but for one.
     @param damaged: whether those of damaged contents are wanted, or those of all others.
     """
     end = _behind(prefix)
     # By the index of the owner's entries, unless there is a shorter one: of the damaged.
-    owner = " AND +owner = ?" if damaged else _of_owner(only)
+    owner = " AND +owner = ?" if damaged else _of_owner(owner_filter)
     # SQLite makes the text: five times as fast as rows made into Python's objects first, and
     # other threads run meanwhile. The inner query's order is kept: with a LIMIT it
     # can't be left out.
@@ -54,12 +54,12 @@ def page_of(
         " SELECT id || ';' || name || ';' || size || char(10) AS line FROM entry"
         f" WHERE listed = {0 if damaged else 1} AND (name, id) > (?, ?)"
         + (" AND name < ?" if end else "")
-        + (" GROUP BY name, id" if only is None else owner)
+        + (" GROUP BY name, id" if owner_filter is None else owner)
         + " ORDER BY name, id LIMIT ?)",
         (
             *(after or (prefix, "")),
             *((end,) if end else ()),
-            *(() if only is None else (only,)),
+            *(() if owner_filter is None else (owner_filter,)),
             entries,
         ),
     ).fetchone()
@@ -72,27 +72,27 @@ def list_entries(
     prefix: str,
     after: tuple[str, str] | None,
     limit: int,
-    only: str | None,
+    owner_filter: str | None,
 ) -> list[StoredEntry]:
     """
     List entries with this prefix in the order of their names and ids, damaged ones among them.
 
     @param after: name and id of the entry behind which they begin, or None.
-    @param only: the owner whose entries are wanted, or None for all.
+    @param owner_filter: the owner whose entries are wanted, or None for all.
     """
     end = _behind(prefix)
     start = (prefix, "")  # in code point order, as in the index: after it or after the last page
-    of = _STORED_OF_ALL if only is None else _STORED_OF_OWNER
+    of = _STORED_OF_ALL if owner_filter is None else _STORED_OF_OWNER
     rows = connection.execute(
         f"SELECT {of} FROM entry WHERE (name, id) > (?, ?)"
         + (" AND name < ?" if end else "")
-        + _of_owner(only)
-        + (" GROUP BY name, id" if only is None else "")
+        + _of_owner(owner_filter)
+        + (" GROUP BY name, id" if owner_filter is None else "")
         + " ORDER BY name, id LIMIT ?",
         (
             *(start if after is None else max(start, after)),
             *((end,) if end else ()),
-            *(() if only is None else (only,)),
+            *(() if owner_filter is None else (owner_filter,)),
             limit,
         ),
     )
@@ -104,7 +104,7 @@ FEW_OF_NAME = 16
 
 
 def find_few(
-    connection: sqlite3.Connection, name: str, only: str | None
+    connection: sqlite3.Connection, name: str, owner_filter: str | None
 ) -> list[StoredEntry] | None:
     """Find the entries of exactly this name, the youngest first; None where they are many."""
     rows = connection.execute(
@@ -115,22 +115,22 @@ def find_few(
         return None
     found: dict[str, StoredEntry] = {}
     for *values, owner in sorted(rows, key=lambda row: row[3], reverse=True):
-        if only in (None, owner):  # of several owners' the oldest counts
+        if owner_filter in (None, owner):  # of several owners' the oldest counts
             found[values[0]] = _stored_entry(*values)
     return sorted(found.values(), key=lambda one: (-one.stored, one.entry.id))
 
 
 def find_many(
-    connection: sqlite3.Connection, name: str, limit: int, only: str | None
+    connection: sqlite3.Connection, name: str, limit: int, owner_filter: str | None
 ) -> list[StoredEntry]:
     """Find entries of exactly this name, the youngest first, however many there are."""
-    of = _STORED_OF_ALL if only is None else _STORED_OF_OWNER
+    of = _STORED_OF_ALL if owner_filter is None else _STORED_OF_OWNER
     rows = connection.execute(
         f"SELECT {of} FROM entry WHERE name = ?"
-        + _of_owner(only)
-        + (" GROUP BY id" if only is None else "")
+        + _of_owner(owner_filter)
+        + (" GROUP BY id" if owner_filter is None else "")
         + " ORDER BY 4 DESC, id LIMIT ?",
-        (name, *(() if only is None else (only,)), limit),
+        (name, *(() if owner_filter is None else (owner_filter,)), limit),
     )
     return [_stored_entry(*row) for row in rows]
 
@@ -152,11 +152,11 @@ def _stored_entry(id: str, name: str, size: int, stored: float, listed: int) -> 
     return StoredEntry(Entry(id, name, size), stored, not listed)
 
 
-def _of_owner(only: str | None) -> str:
+def _of_owner(owner_filter: str | None) -> str:
     """The condition that finds an owner's entries by their own index."""
-    if only is None:
+    if owner_filter is None:
         return ""
-    return " AND owner = ?" + (" AND owner <> ''" if only else "")
+    return " AND owner = ?" + (" AND owner <> ''" if owner_filter else "")
 
 
 def _behind(prefix: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The uploads under tokens in a catalogue, and what counts for their owners."""
+"""Record the uploads under tokens in a catalogue, and count what their owners have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counts for whom: the names and tokens of an owner, and how many there may be."""
+"""Count the names and tokens of an owner, and limit the tokens."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """
-What the catalogue has of a content for who sees the names of one owner only, or of all.
+Look up a content as one owner sees it, or as a user who sees the files of all owners.
 
 Each answer takes one statement, the same whether there is no such content or one that is not seen:
-nobody can tell the two apart by what is done for them. All of it blocks.
+the work done shows no difference between the two. All of it blocks.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Found:
 
 
 def known_content(
-    connection: sqlite3.Connection, by: str, key: str, only: str | None
+    connection: sqlite3.Connection, by: str, key: str, owner_filter: str | None
 ) -> Content | None:
     """
     An undamaged content that is seen.
@@ -47,32 +47,32 @@ def known_content(
     """
     row = connection.execute(
         f"SELECT {CONTENT} FROM content c WHERE {by} AND damaged IS NULL AND EXISTS"
-        f" (SELECT 1 FROM entry e WHERE e.id = c.id{_of(only)})",
-        (key, *_value(only)),
+        f" (SELECT 1 FROM entry e WHERE e.id = c.id{_of(owner_filter)})",
+        (key, *_value(owner_filter)),
     ).fetchone()
     return None if row is None else Content(*row)
 
 
-def sees(connection: sqlite3.Connection, id: str, only: str | None) -> bool:
+def sees(connection: sqlite3.Connection, id: str, owner_filter: str | None) -> bool:
     """Whether a content has a name that is seen."""
     row = connection.execute(
-        f"SELECT 1 FROM entry WHERE id = ?{_of(only)} LIMIT 1", (id, *_value(only))
+        f"SELECT 1 FROM entry WHERE id = ?{_of(owner_filter)} LIMIT 1", (id, *_value(owner_filter))
     ).fetchone()
     return row is not None
 
 
-def status(connection: sqlite3.Connection, id: str, only: str | None) -> ContentStatus:
+def status(connection: sqlite3.Connection, id: str, owner_filter: str | None) -> ContentStatus:
     """
     All that is known of a content, its names aside.
 
     @raise NoSuchFile: there is none that is seen.
     @raise Corrupt: its bytes are damaged.
     """
-    times = "c.stored, c.verified" if only is None else "e.stored, e.stored"
+    times = "c.stored, c.verified" if owner_filter is None else "e.stored, e.stored"
     row = connection.execute(
         f"SELECT c.damaged, c.size, c.sha256, {times} FROM content c JOIN entry e USING (id)"
-        f" WHERE id = ?{_of(only)} ORDER BY e.stored LIMIT 1",
-        (id, *_value(only)),
+        f" WHERE id = ?{_of(owner_filter)} ORDER BY e.stored LIMIT 1",
+        (id, *_value(owner_filter)),
     ).fetchone()
     if row is None:
         raise NoSuchFile()
@@ -82,14 +82,15 @@ def status(connection: sqlite3.Connection, id: str, only: str | None) -> Content
 
 
 def oldest(
-    connection: sqlite3.Connection, ids: Collection[str], only: str | None
+    connection: sqlite3.Connection, ids: Collection[str], owner_filter: str | None
 ) -> dict[str, Found]:
     """Contents that are seen, each under the oldest of its names, by their ids."""
+    whose = _of(owner_filter)
     rows = connection.execute(
         "SELECT id, size, small, damaged IS NOT NULL,"
-        f" (SELECT name FROM entry e WHERE e.id = c.id{_of(only)} ORDER BY stored, name LIMIT 1)"
+        f" (SELECT name FROM entry e WHERE e.id = c.id{whose} ORDER BY stored, name LIMIT 1)"
         " FROM content c WHERE id IN (SELECT value FROM json_each(?))",
-        (*_value(only), json.dumps(list(ids))),
+        (*_value(owner_filter), json.dumps(list(ids))),
     )
     return {
         id: Found(Entry(id, name, size), small, bool(damaged))
@@ -99,7 +100,7 @@ def oldest(
 
 
 def deletion(
-    connection: sqlite3.Connection, id: str, name: str | None, only: str | None
+    connection: sqlite3.Connection, id: str, name: str | None, owner_filter: str | None
 ) -> Deletion:
     """
     What is to be removed where a name of a content is deleted, or all of them.
@@ -107,20 +108,21 @@ def deletion(
     @raise NoSuchFile: there is none that is seen.
     """
     # The last of the names is found at once: they are in order of their times.
+    whose, owner = _of(owner_filter), _value(owner_filter)
     row = connection.execute(
         "SELECT (SELECT max(stored) FROM entry WHERE id = e.id),"
-        f" (SELECT count(*) FROM (SELECT 1 FROM entry WHERE id = e.id{_of(only)} LIMIT ?)) FROM"
-        f" entry e WHERE id = ?{'' if name is None else ' AND name = ?'}{_of(only)} LIMIT 1",
-        (*_value(only), STEP + 1 if name is None else 0, id, *_value(name), *_value(only)),
+        f" (SELECT count(*) FROM (SELECT 1 FROM entry WHERE id = e.id{whose} LIMIT ?)) FROM"
+        f" entry e WHERE id = ?{'' if name is None else ' AND name = ?'}{whose} LIMIT 1",
+        (*owner, STEP + 1 if name is None else 0, id, *_value(name), *owner),
     ).fetchone()
     if row is None:
         raise NoSuchFile()
     last, count = row
-    return Deletion(id, name, only, last, many=count > STEP)
+    return Deletion(id, name, owner_filter, last, many=count > STEP)
 
 
-def _of(only: str | None) -> str:
-    return "" if only is None else " AND owner = ?"
+def _of(owner_filter: str | None) -> str:
+    return "" if owner_filter is None else " AND owner = ?"
 
 
 def _value(value: str | None) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""One lock for each content: what changes it is done by one at a time."""
+"""Lock contents, so that one change at a time is made to each."""
 
 from __future__ import annotations
 

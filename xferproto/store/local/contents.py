@@ -1,4 +1,4 @@
-"""Where the bytes of a content lie: in an object file, or among the small ones."""
+"""Find, check and remove the bytes of a content: in an object file, or among the small contents."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 
 from xferproto.store.local.objects import Objects
 from xferproto.store.local.packed import PackedContents
+from xferproto.store.local.quarantine import Quarantine
 from xferproto.store.local.schema import Content
 from xferproto.threads.executor import Executor
 
@@ -15,6 +16,7 @@ class Contents:
     What can be done to stored bytes, wherever they lie.
 
     @param objects: the ones with a file.
+    @param quarantine: where bytes go that are wrong.
     @param small: the others.
     @param files: runs what touches files.
     @param writer: runs what changes small ones.
@@ -25,6 +27,7 @@ class Contents:
     def __init__(
         self,
         objects: Objects,
+        quarantine: Quarantine,
         small: PackedContents,
         files: Executor,
         writer: Executor,
@@ -32,6 +35,7 @@ class Contents:
         now: Callable[[], float],
     ) -> None:
         self._objects = objects
+        self._quarantine = quarantine
         self._small = small
         self._files = files
         self._writer = writer
@@ -59,11 +63,11 @@ class Contents:
     async def quarantine(self, content: Content) -> None:
         """Put bytes aside that are wrong."""
         if content.small is None:
-            await self._files.run(self._objects.quarantine, content.id, self._now())
+            await self._files.run(self._quarantine.add, content.id, self._now())
             return
         rotten = await self._bytes(content)
         if rotten is not None:
-            await self._files.run(self._objects.quarantine_bytes, content.id, self._now(), rotten)
+            await self._files.run(self._quarantine.add_bytes, content.id, self._now(), rotten)
         await self._writer.run(self._small.remove, [(content.small, content.id)])
 
     async def _bytes(self, content: Content) -> bytes | None:

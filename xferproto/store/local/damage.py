@@ -1,4 +1,4 @@
-"""A look at the damaged files of a storage directory from outside, also while it is in use."""
+"""List the damaged files of a storage directory from outside, also while a server uses it."""
 
 from __future__ import annotations
 

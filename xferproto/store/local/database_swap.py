@@ -1,4 +1,4 @@
-"""Putting a new database in the place of one that is kept beside it."""
+"""Put a new database in the place of the current one, which is kept beside it."""
 
 from __future__ import annotations
 

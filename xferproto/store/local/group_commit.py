@@ -1,5 +1,6 @@
 """
-Commits that writers share: what gathers while one is on its way to the disk goes into the next one.
+Commit the changes of several writers together: one commit takes all that came during the one
+before it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The lock on a storage directory: one process at a time."""
+"""Lock a storage directory, so that one process at a time uses it."""
 
 from __future__ import annotations
 

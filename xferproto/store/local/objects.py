@@ -33,17 +33,12 @@ from xferproto.store.local.layout import (
     MARK,
     OBJECTS,
     PARTIAL,
-    QUARANTINE,
-    UNNAMED,
     is_id,
     object_files,
     own_files,
 )
 
 DIRECTORY_MODE = 0o700
-
-
-_UNNAMED_NAME = re.compile(rf"[0-9a-f]{{32}}\.([0-9]+){re.escape(UNNAMED)}")
 
 
 class Objects:
@@ -61,7 +56,6 @@ class Objects:
         self._objects = root / OBJECTS
         self._incoming = root / INCOMING
         self._root = root
-        self._quarantine = root / QUARANTINE
         self._synced: set[Path] = set()  # folders of objects that are known to be durable
         for directory in DIRECTORIES:
             (root / directory).mkdir(mode=DIRECTORY_MODE, exist_ok=True)
@@ -165,40 +159,6 @@ class Objects:
         """From now on, and after a crash too, this object may lack its row."""
         self.check()
         os.close(os.open(self._mark(id), os.O_WRONLY | os.O_CREAT, FILE_MODE))
-
-    def quarantine(self, id: str, now: float) -> None:
-        """Put an object aside whose bytes are wrong."""
-        self.check()
-        path = self.path(id)
-        with contextlib.suppress(FileNotFoundError):
-            path.rename(self._aside(id, now))
-            sync_path(path.parent)
-
-    def quarantine_bytes(self, id: str, now: float, content: bytes) -> None:
-        """Put bytes aside that had no file of their own."""
-        self.check()
-        fd = os.open(self._aside(id, now), os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
-        with os.fdopen(fd, "wb") as file:
-            file.write(content)
-
-    def put_unnamed_aside(self, id: str, now: float) -> None:
-        """Put an object aside that nothing names, for a while; with its mark, if it has one."""
-        with contextlib.suppress(FileNotFoundError):
-            self.path(id).rename(self._aside(id, now, UNNAMED))
-        self.confirm(id)
-
-    def remove_unnamed(self, before: float) -> None:
-        """Remove what was put aside so before a time, in seconds since the epoch."""
-        for path in own_files(self._root, QUARANTINE):
-            match = _UNNAMED_NAME.fullmatch(path.name)
-            if match and float(match[1]) < before:
-                path.unlink(missing_ok=True)
-
-    def _aside(self, id: str, now: float, suffix: str = "") -> Path:
-        """A place in the quarantine where nothing is yet."""
-        while os.path.lexists(path := self._quarantine / f"{id}.{now:.0f}{suffix}"):
-            now += 1
-        return path
 
     def confirm(self, id: str) -> None:
         """Take the mark away: the row is in the catalogue."""

@@ -1,5 +1,5 @@
 """
-Object files that nothing names: no row of the catalogue, and no mark.
+Find object files that no row of the catalogue and no mark names, and set them aside.
 
 A power cut leaves them. A mark is not synced, since that would cost as much as the commit itself:
 so the removal of a file, and the mark that announces it, may both be lost while the commit is not.
@@ -18,6 +18,7 @@ from twisted.logger import Logger
 
 from xferproto.store.local.catalogue_inspection import ids_with_files
 from xferproto.store.local.objects import Objects
+from xferproto.store.local.quarantine import Quarantine
 from xferproto.threads.executor import Executor
 
 log = Logger("xfer")
@@ -34,6 +35,7 @@ class Unnamed:
     Looks through all object files, one folder after the other.
 
     @param objects: the object files.
+    @param quarantine: where they are put aside.
     @param catalogue: the file of the catalogue.
     @param files: runs what blocks.
     @param put_aside: puts the object with an id aside, unless the catalogue knows it by now.
@@ -42,11 +44,13 @@ class Unnamed:
     def __init__(
         self,
         objects: Objects,
+        quarantine: Quarantine,
         catalogue: Path,
         files: Executor,
         put_aside: Callable[[str], Awaitable[None]],
     ) -> None:
         self._objects = objects
+        self._quarantine = quarantine
         self._catalogue = catalogue
         self._files = files
         self._put_aside = put_aside
@@ -62,7 +66,7 @@ class Unnamed:
 
         @param now: the time, seconds since the epoch.
         """
-        await self._files.run(self._objects.remove_unnamed, now - KEPT)
+        await self._files.run(self._quarantine.remove_unnamed, now - KEPT)
         found: list[str] = []
         for folder in await self._files.run(self._objects.folders):
             if self._stopped:

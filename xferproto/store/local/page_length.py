@@ -1,6 +1,6 @@
 """
-How long the pages of listings are: those which nobody reads must not fill the memory, however many
-they are and however long the names on them.
+Limit the length of the pages of listings: many listings that nobody reads, with long names, must
+not fill the memory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What came of uploads under tokens: their files, their rows, and the room for what they lack."""
+"""Open and forget the files and rows of uploads under tokens, and reserve room for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A look at the unfinished uploads of a storage directory from outside, also while it is in use."""
+"""List the unfinished uploads of a storage directory from outside, also while a server uses it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work that must end before a store is closed."""
+"""Run work that must end before a store is closed."""
 
 from __future__ import annotations
 

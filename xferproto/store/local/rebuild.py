@@ -31,6 +31,7 @@ from xferproto.store.local.layout import (
 )
 from xferproto.store.local.objects import DIRECTORY_MODE, Objects
 from xferproto.store.local.packed import SMALL, PackedContents
+from xferproto.store.local.quarantine import Quarantine
 from xferproto.store.local.salvage import RECOVERED, RECOVERED_OWNER, known, small_rows
 from xferproto.store.local.schema import CATALOGUE, Content, open_database
 
@@ -70,6 +71,7 @@ class _Rebuild:
         self._root = root
         self._notify = notify
         self._objects = Objects(root)
+        self._quarantine = Quarantine(root, self._objects)
         self._known = known(root)
         self._listed: set[str] = set()
         self._found: set[str] = set()
@@ -157,7 +159,7 @@ class _Rebuild:
             if md5 == id:
                 self._list(connection, Content(id, sha256, size, False, None), stored)
             else:
-                self._objects.quarantine(id, time.time())
+                self._quarantine.add(id, time.time())
                 self._count_damaged(id)
 
     def _skip(self, path: Path) -> None:
@@ -182,7 +184,7 @@ class _Rebuild:
             if md5 != id:
                 # An id that is damaged itself must not become the name of a file.
                 name = id if is_id(id) else md5
-                self._objects.quarantine_bytes(name, time.time(), content)
+                self._quarantine.add_bytes(name, time.time(), content)
                 self._count_damaged(quoted(id) if name == md5 else id)
             self._found.add(id)
         return needless

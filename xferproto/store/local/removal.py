@@ -1,4 +1,4 @@
-"""How names of a content are removed, and with the last one its bytes."""
+"""Remove names of a content, and its bytes with the last name."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ class Remover:
         self._upkeep = upkeep
         self._locks = locks
 
-    async def delete(self, id: str, name: str | None, only: str | None) -> None:
+    async def delete(self, id: str, name: str | None, owner_filter: str | None) -> None:
         """
         Remove one name of a content, or all of them, as C{IStore.delete} does.
 
-        @param only: the owner whose names are seen, or None for all.
+        @param owner_filter: the owner whose names are seen, or None for all.
         """
         await self._files.run(self._objects.check)
         # Before anything else: what is not seen takes no other way than what is not there.
-        deletion = await self._catalogue.contents.deletion(id, name, only)
+        deletion = await self._catalogue.contents.deletion(id, name, owner_filter)
         while deletion.many:  # at least one name stays, and so do the bytes
             deletion = await self._upkeep.with_room(
                 partial(self._catalogue.contents.thin_out, deletion)

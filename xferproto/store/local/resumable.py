@@ -1,4 +1,4 @@
-"""The uploads under tokens of a local store: what came of them, and for how long it is kept."""
+"""Begin, count and expire the uploads under tokens of a local store."""
 
 from __future__ import annotations
 
@@ -109,11 +109,13 @@ class ResumableUploads:
 
     async def _known(self, declared: Declared, sha256: str | None) -> Content | None:
         """The content that is stored already under a token or a SHA-256, of this size, and seen."""
-        only = declared.view.owner_filter
+        owner_filter = declared.view.owner_filter
         if sha256 is not None:
-            known = await self._catalogue.contents.by_sha256(sha256, only)  # it alone opens nothing
+            known = await self._catalogue.contents.by_sha256(
+                sha256, owner_filter
+            )  # it alone opens nothing
         else:
-            known = await self._catalogue.contents.by_token(declared.token, only)
+            known = await self._catalogue.contents.by_token(declared.token, owner_filter)
         if known is None or known.size != declared.size:
             return None
         return known if await self._contents.has(known) else None

@@ -1,4 +1,4 @@
-"""The tables of the catalogue, and how its file is opened."""
+"""Define the tables of the catalogue and their migrations, and open its file."""
 
 from __future__ import annotations
 

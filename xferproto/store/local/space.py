@@ -1,4 +1,4 @@
-"""The room on the disk, promised before the first byte comes instead of missed after the last."""
+"""Reserve room on the disk for uploads before their first byte comes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Room that is kept for the day on which the disk is full: to start then, and to delete."""
+"""Keep room on the disk that is given up when it is full, so that a start and deletions work."""
 
 from __future__ import annotations
 

@@ -58,6 +58,7 @@ from xferproto.store.local.partial_files import PartialFiles
 from xferproto.store.local.pending import PendingWork
 from xferproto.store.local.preflight import advice, check_whole, is_used
 from xferproto.store.local.publish import Publisher
+from xferproto.store.local.quarantine import Quarantine
 from xferproto.store.local.removal import Remover
 from xferproto.store.local.resumable import ResumableUploads
 from xferproto.store.local.schema import CATALOGUE
@@ -131,13 +132,17 @@ class LocalStore:
             self._gets = BatchLookup(self._catalogue, self._small, reader)
             self.objects = Objects(root)
             self.objects.first = not is_used(root / CATALOGUE)
-            self._contents = Contents(self.objects, self._small, files, writer, reader, now)
+            quarantine = Quarantine(root, self.objects)
+            self._contents = Contents(
+                self.objects, quarantine, self._small, files, writer, reader, now
+            )
             self._publisher = Publisher(
                 self.objects, self._contents, self._catalogue, self._locks, files, now
             )
             self._upkeep = Upkeep(
                 spare,
                 self.objects,
+                quarantine,
                 self._catalogue,
                 root / CATALOGUE,
                 self._small,

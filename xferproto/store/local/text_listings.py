@@ -15,11 +15,11 @@ class LocalListing:
     """The entries with a prefix: those of damaged contents, or all others."""
 
     def __init__(
-        self, entries: EntryTable, prefix: str, only: str | None, damaged: bool = False
+        self, entries: EntryTable, prefix: str, owner_filter: str | None, damaged: bool = False
     ) -> None:
         self._entries = entries
         self._size = entries.paging.begin()
-        self._only = only
+        self._owner_filter = owner_filter
         self._prefix = prefix
         self._damaged = damaged
         self._last: tuple[str, str] | None = None
@@ -29,7 +29,7 @@ class LocalListing:
         if self._ended:
             return b""
         page = await self._entries.page(
-            self._prefix, self._last, self._size, self._only, self._damaged
+            self._prefix, self._last, self._size, self._owner_filter, self._damaged
         )
         self._ended = page.last
         if page.text:
@@ -47,10 +47,10 @@ class LocalListing:
 class LocalNames:
     """The entries of one content."""
 
-    def __init__(self, names: Names, id: str, only: str | None) -> None:
+    def __init__(self, names: Names, id: str, owner_filter: str | None) -> None:
         self._names = names
         self._id = id
-        self._only = only
+        self._owner_filter = owner_filter
         self._size = names.paging.begin()
         self._after = ""
         self._count: int | None = None
@@ -60,13 +60,18 @@ class LocalNames:
         if self._ended:
             return b""
         if self._count is None:
-            few = await self._names.few(self._id, self._only)
+            few = await self._names.few(self._id, self._owner_filter)
             if few is not None:
                 self._ended = True
                 return few.text
             self._count = await self._names.count(self._id)
         page = await self._names.page(
-            self._id, self._only, self._after, self._count, self._size.entries, self._size.most
+            self._id,
+            self._owner_filter,
+            self._after,
+            self._count,
+            self._size.entries,
+            self._size.most,
         )
         self._ended = page.last
         if page.text:

@@ -1,4 +1,4 @@
-"""What a local store does beside its requests: room kept for a full disk, and what a crash left."""
+"""Tidy up a local store: remove what a crash left, and keep room for a full disk."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from xferproto.store.local.group_commit import checkpoint, is_full
 from xferproto.store.local.objects import Objects
 from xferproto.store.local.orphans import Unnamed
 from xferproto.store.local.packed import PackedContents
+from xferproto.store.local.quarantine import Quarantine
 from xferproto.store.local.spare_file import Spare
 from xferproto.threads.executor import Executor
 
@@ -31,6 +32,7 @@ class Upkeep:
 
     @param spare: the room that is kept.
     @param objects: the object files.
+    @param quarantine: where objects are put that nothing names.
     @param catalogue: the catalogue.
     @param path: its file.
     @param small: the small contents.
@@ -44,6 +46,7 @@ class Upkeep:
         self,
         spare: Spare,
         objects: Objects,
+        quarantine: Quarantine,
         catalogue: Catalogue,
         path: Path,
         small: PackedContents,
@@ -54,13 +57,14 @@ class Upkeep:
     ) -> None:
         self._spare = spare
         self._objects = objects
+        self._quarantine = quarantine
         self._catalogue = catalogue
         self._small = small
         self._files = files
         self._writer = writer
         self._now = now
         self._locks = locks
-        self._unnamed = Unnamed(objects, path, files, self._put_aside)
+        self._unnamed = Unnamed(objects, quarantine, path, files, self._put_aside)
         self._cleared = False
 
     def tidy_up(self) -> None:
@@ -94,7 +98,7 @@ class Upkeep:
         async with self._locks.held(id):
             row = await self._catalogue.contents.get(id)
             if row is None or row.small is not None:
-                await self._files.run(self._objects.put_unnamed_aside, id, self._now())
+                await self._files.run(self._quarantine.add_unnamed, id, self._now())
                 log.warn("{id} has no name: a crash has left it; it is kept aside", id=id)
 
     def stop(self) -> None:

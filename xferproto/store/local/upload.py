@@ -1,4 +1,4 @@
-"""Uploads into a local store: new ones, and ones that go on where an earlier try ended."""
+"""Take uploads into a local store: new ones, and ones that continue an earlier try."""
 
 from __future__ import annotations
 

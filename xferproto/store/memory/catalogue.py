@@ -1,4 +1,4 @@
-"""What a store in memory has: contents, and the names that their owners gave them."""
+"""Keep contents and their names in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The maintenance of a store in memory."""
+"""Maintain a store in memory: record damage, let unfinished uploads expire."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Uploads into a store in memory: new ones, and ones under tokens."""
+"""Take uploads into a store in memory: new ones, and ones under tokens."""
 
 from __future__ import annotations
 
