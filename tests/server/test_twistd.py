@@ -371,21 +371,24 @@ class BadStartTests(ProcessCase):
 
     def test_daemon(self) -> None:
         """A daemon that can't start tells its starter, and leaves no pid file."""
-        daemon = Daemon(
-            self,
-            self.directory,
-            "twistd.pid",
-            "xfer",
-            "--port",
-            "0",
-            "--storage",
-            self.file(b"") / "storage",
-        )
-        daemon.wait()
-        self.assertGreater(daemon.started.status, 0)
-        self.assertIn("The storage directory", "\n".join(daemon.started.err))
-        self.assertNotIn("Traceback", "\n".join(daemon.started.out + daemon.started.err))
-        self.assertEqual(self.pid_files(), [])
+        storage = self.file(b"", "f" * 200) / "storage"  # twistd itself prints 100 bytes
+        busy = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(busy.close)
+        port = str(busy.getsockname()[1])
+        for options, reason in (
+            (("--port", "0", "--storage", storage), "is a file, not a directory."),
+            (("--port", port), f"xfer: Can't listen on 127.0.0.1 port {port}: Address already"),
+        ):
+            daemon = Daemon(self, self.directory, "twistd.pid", "xfer", *options)
+            daemon.wait()
+            self.assertGreater(daemon.started.status, 0)
+            line, repeated, advice = daemon.started.err
+            self.assertTrue(line.startswith("xfer: "), line)
+            self.assertIn(reason, line)
+            self.assertTrue(repeated.startswith("An error has occurred: "), repeated)
+            self.assertTrue(advice.startswith("Please look at log file"), advice)
+            self.assertEqual(daemon.started.out, [])
+            self.assertEqual(self.pid_files(), [])
 
 
 class ClientTests(ProcessCase):

@@ -6,6 +6,7 @@ import contextlib
 import io
 import sys
 
+from twisted.application.service import Service
 from twisted.trial.unittest import SynchronousTestCase
 
 from xferproto import twistd
@@ -46,7 +47,7 @@ class StartTests(SynchronousTestCase):
         out = io.StringIO()
         self.patch(sys, "excepthook", lambda kind, error, traceback: out.write("traceback\n"))
         self.patch(sys, "__stderr__", out)
-        twistd.report_failed_start("xfer")
+        twistd.StartReport("xfer")
         with contextlib.redirect_stderr(out):
             sys.excepthook(type(error), error, None)
         self.flushLoggedErrors()
@@ -59,6 +60,22 @@ class StartTests(SynchronousTestCase):
         self.assertEqual(
             line, "xfer: there is no user for --uid (getpwuid(): uid not found: 65537)\n"
         )
+
+    def test_once(self) -> None:
+        """An error that the service reports is not printed again where it ends the process."""
+        out = io.StringIO()
+        self.patch(sys, "excepthook", sys.excepthook)
+        self.patch(sys, "__stderr__", out)
+        report = twistd.StartReport("xfer")
+        error = ListenFailed("Can't listen.")
+
+        class Broken(Service):
+            def startService(self) -> None:
+                raise error
+
+        self.assertRaises(ListenFailed, report.of(Broken()).startService)
+        sys.excepthook(type(error), error, None)
+        self.assertEqual(out.getvalue(), "xfer: Can't listen.\n")
 
     def test_others(self) -> None:
         """Any other error keeps its traceback."""

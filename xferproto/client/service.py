@@ -17,7 +17,7 @@ from xferproto.client.factory import DEFAULT_PORT
 from xferproto.client.password import credentials
 from xferproto.client.tls_options import TLSOptions
 from xferproto.model.errors import XferError
-from xferproto.twistd import ExitStatus, port, report_failed_start
+from xferproto.twistd import ExitStatus, StartReport, port
 from xferproto.twistd import Options as OneLineOptions
 from xferproto.watch.options import WatchOptions
 from xferproto.watch.service import Renewal, WatchService
@@ -53,7 +53,8 @@ class Options(OneLineOptions, TLSOptions, WatchOptions):
     synopsis = "[options]"
     longdesc = (
         "Send a file to an xfer depot, fetch it back, and compare the hashes of both transfers. "
-        "The exit status is 0 only if both succeeded. "
+        "With twistd -n, the exit status is 0 only if both succeeded; a daemon's outcome is in "
+        f"{LOG_FILE}. "
         "With --watch: send the files that appear in a directory to the depot, until stopped."
     )
     optParameters = [
@@ -171,9 +172,10 @@ def makeService(options: Options) -> Service:
     depot = chosen_depot(reactor, options)
     login = credentials(options["user"], options["password-file"])
     if watching:
-        report_failed_start("xfer-client")
+        report = StartReport("xfer-client")
         renewal = renewal_of(reactor, options, login)
-        return WatchService(reactor, depot, options.watch_settings(), login, renewal=renewal)
+        settings = options.watch_settings()
+        return report.of(WatchService(reactor, depot, settings, login, renewal=renewal))
     return ExchangeService(
         reactor,
         depot,

@@ -44,7 +44,7 @@ from xferproto.server.traffic.connection_limit import room_for
 from xferproto.signals import OperatorSignals
 from xferproto.store.local.store import LocalStore
 from xferproto.threads.executor import ThreadExecutor
-from xferproto.twistd import ExitStatus, port, report_failed_start
+from xferproto.twistd import ExitStatus, StartReport, port
 
 log = Logger("xfer")
 
@@ -351,7 +351,7 @@ def _settle_collector() -> None:
     gc.set_threshold(10_000, 20, 20)
 
 
-def makeService(options: Options) -> DepotService:
+def makeService(options: Options) -> Service:
     """
     Make the service for these options.
 
@@ -374,8 +374,8 @@ def makeService(options: Options) -> DepotService:
             backlog=backlog,
             wanted=options["backlog"],
         )
-    report_failed_start("xfer")
-    return DepotService(
+    report = StartReport("xfer")
+    service = DepotService(
         reactor,
         options["storage"],
         endpoints,
@@ -389,3 +389,4 @@ def makeService(options: Options) -> DepotService:
         certificate,
         classic,
     )
+    return report.of(service)
