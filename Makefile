@@ -1,14 +1,16 @@
-# make run    sets up and starts the server; make test sets up and runs the whole suite.
+# make run    sets up and starts the server, on another port with make run PORT=9001; make test sets up and runs
+# the whole suite, about 10 minutes on two cores.
 # Everything is installed into .venv; `make clean` takes it all away again.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PORT := 9000
 
 .PHONY: run demo test pytest peers lint bench picture clean
 
 run: $(VENV)/run.stamp
-	@$(BIN)/twistd -n xfer --port 9000
+	@$(BIN)/twistd -n xfer --port $(PORT)
 
 demo: $(VENV)/run.stamp
 	@depot=$$(mktemp -d) && trap '{ kill $$server; wait $$server; rm -rf $$depot; } 2>/dev/null' EXIT && \
@@ -46,7 +48,7 @@ bench: $(VENV)/bench.stamp
 picture: $(VENV)/picture.stamp
 	$(BIN)/python docs/terminal.py
 
-# All that the targets make; what the server stores, in storage/, stays.
+# Remove all that the targets make, but not storage/, where the server keeps its files.
 clean:
 	rm -rf $(VENV) build dist *.egg-info _trial_temp* .pytest_cache .mypy_cache .ruff_cache .hypothesis twisted/plugins/dropin.cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -89,12 +89,12 @@ class TextTests(SynchronousTestCase):
             for one in xfer.params
             if isinstance(one, ServerOption)
         }
-        table = part("Which depot, as whom").partition("**The configuration file**")[0]
+        table = part("Server and user").partition("**The configuration file**")[0]
         self.assertEqual({row[0]: row[1] for row in rows(table)}, options)
 
     def test_keys(self) -> None:
         """All keys of the configuration file, and an example that can be read."""
-        text = part("Which depot, as whom").partition("**The configuration file**")[2]
+        text = part("Server and user").partition("**The configuration file**")[2]
         keys = [row[0].strip("`") for row in rows(text)]
         self.assertEqual(sorted(keys), sorted(("default", *GENERAL_KEYS, *SERVER_KEYS)))
         example = re.findall(r"^```toml\n(.*?)^```$", text, re.M | re.S)[0]

@@ -79,7 +79,9 @@ class Connections:
             connection.stop()
 
     def closed(self, connection: Connection) -> None:
-        """A connection was lost."""
+        """A connection was lost; may be called more than once."""
+        if connection not in self._open:
+            return
         self.limit.closed(self._open.pop(connection))
         if not self._open:
             self._watch.end()
