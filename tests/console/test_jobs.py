@@ -15,7 +15,7 @@ from twisted.internet.error import (
     DNSLookupError,
 )
 from twisted.internet.interfaces import IReactorPluggableNameResolver
-from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import alsoProvides
 
@@ -25,7 +25,7 @@ from tests.support.console import Ended
 from tests.support.processes import Server
 from tests.support.visitors import PASSWORD
 from xferproto.client import login
-from xferproto.client.factory import connect
+from xferproto.client.factory import XferClientFactory, connect
 from xferproto.client.retry import RetryingClient
 from xferproto.client.source import ONE_LINE
 from xferproto.console.first_connection import FirstTry
@@ -288,16 +288,18 @@ class ConnectTests(RetryCase):
 
     def test_cancelled_late(self) -> None:
         """A connection that is made although it was cancelled is closed."""
-        aborted: list[bool] = []
-        client = SimpleNamespace(abort=lambda: aborted.append(True))
+        transport = StringTransportWithDisconnection()
 
         def connects(factory: object) -> Deferred[Any]:
+            client = cast(XferClientFactory, factory).buildProtocol(None)
+            transport.protocol = client
+            client.makeConnection(transport)
             return Deferred(lambda made: made.callback(client))
 
         connecting = connect(self.reactor, SimpleNamespace(connect=connects))
         connecting.cancel()
         self.failureResultOf(connecting, CancelledError)
-        self.assertEqual(aborted, [True])
+        self.assertFalse(transport.connected)
 
 
 class FewConnectionsTests(ConsoleCase):

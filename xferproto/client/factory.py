@@ -110,7 +110,7 @@ def _cancellable(connecting: Deferred[XferClientProtocol]) -> Deferred[XferClien
 
     def succeed(client: XferClientProtocol) -> None:
         if cancelled:
-            client.abort()
+            client.disconnect()
         else:
             connected.callback(client)
 
