@@ -55,6 +55,32 @@ class PartialsTests(SynchronousTestCase):
             status, out, err = run("partials", empty)
             self.assertEqual((status, out), (1, ""))
             self.assertEqual(err.count("\n"), 1)
+        self.assertIn("is not a storage directory of xfer", err)
+
+    def test_obstacles(self) -> None:
+        """What is in the place of the directory is named, by every command that takes one."""
+        root = Path(self.mktemp()).absolute()
+        root.mkdir()
+        (root / "file").touch()
+        (root / "link").symlink_to("/nowhere/mnt")
+        for name, reason in (
+            ("file", f"{root}/file is a file, not a directory."),
+            ("link", "is a link to /nowhere/mnt, which does not exist; is it mounted?"),
+            ("none", f"There is no directory {root}/none."),
+        ):
+            for command in ("partials", "damaged", "rebuild"):
+                status, out, err = run(command, root / name)
+                self.assertEqual((status, out, err.count("\n")), (1, "", 1))
+                self.assertIn(reason, err)
+
+    def test_certificate(self) -> None:
+        """A directory for a certificate that can't be made says why, in one line."""
+        status, out, err = run("certificate", "/proc/xfer-none")
+        self.assertEqual((status, out), (1, ""))
+        self.assertEqual(
+            err,
+            "xfer-depot: Can't make /proc/xfer-none: no directory can be made in /proc.\n",
+        )
 
 
 class RebuildTests(SynchronousTestCase):

@@ -11,8 +11,9 @@ from unittest.mock import patch
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.depot import make_store
+from tests.support.file_modes import obey_in
 from xferproto.console.transfers.destinations import Destinations
-from xferproto.files.directories import make_directories
+from xferproto.files.directories import make_directories, unusable
 from xferproto.model.identity import EVERYTHING
 from xferproto.watch.directory import WatchedDirectory
 from xferproto.watch.rename import make_directories as make_below
@@ -35,6 +36,15 @@ def unsynced_directories() -> Iterator[set[str]]:
 
     with patch.object(os, "mkdir", made), patch.object(os, "fsync", synced):
         yield left
+
+
+def reason_of(path: Path) -> str | None:
+    """Why a directory can't be made, as messages say it; None if it is there."""
+    try:
+        make_directories(path)
+    except OSError as error:
+        return unusable(path, error)
+    return None
 
 
 class DurableTests(SynchronousTestCase):
@@ -68,6 +78,48 @@ class DurableTests(SynchronousTestCase):
             self.assertRaises(OSError, make_directories, path)
         (self.root / "link").symlink_to(self.root / "nowhere")
         self.assertRaises(FileExistsError, make_directories, self.root / "link")
+
+    def test_refused(self) -> None:
+        """A file system that makes no directories ends the attempt at once, however deep."""
+        for path in ("/proc/xfer-none", "/proc/xfer-none/a/b", "/proc/1/xfer-none"):
+            self.assertRaises(OSError, make_directories, Path(path))
+
+    def test_deep(self) -> None:
+        """A path of more components than the interpreter recurses, up to PATH_MAX."""
+        before = Path.cwd()
+        self.addCleanup(os.chdir, before)
+        os.chdir(self.root)
+        path = Path(*["a"] * 2000)
+        make_directories(path)
+        self.assertTrue(path.is_dir())
+        self.addCleanup(os.removedirs, path)  # which takes no recursion either
+        self.assertRaises(OSError, make_directories, Path(*["b"] * 3000))
+
+    def test_reasons(self) -> None:
+        """A message says what is in the way, of whatever kind, at the end of the path or above."""
+        (self.root / "file").touch()
+        (self.root / "link").symlink_to("/nowhere/mnt")
+        (self.root / "loop").symlink_to("loop")
+        link = f"{self.root}/link is a link to /nowhere/mnt, which does not exist; is it mounted?"
+        for path, reason in (
+            (self.root / "file", f"{self.root}/file is a file, not a directory."),
+            (self.root / "file" / "below", f"{self.root}/file is a file, not a directory."),
+            (self.root / "link", link),
+            (self.root / "link" / "below", link),
+            (Path("/proc/xfer-none"), "no directory can be made in /proc."),
+            (Path("/proc/xfer-none/below"), "no directory can be made in /proc."),
+            (Path("/"), None),
+        ):
+            with self.subTest(str(path)):
+                self.assertEqual(reason_of(path), reason)
+        self.assertIn("loop", str(reason_of(self.root / "loop")))
+
+    def test_unwritable(self) -> None:
+        """Where the user may not write, the reason is the system's."""
+        obey_in(self)
+        self.root.chmod(0o500)
+        self.addCleanup(self.root.chmod, 0o700)
+        self.assertEqual(reason_of(self.root / "new" / "below"), "Permission denied.")
 
     def test_watched(self) -> None:
         """What the unattended client makes in a watched directory."""

@@ -118,7 +118,16 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
         "version",
         "watch.status",
     ),
-    "admin": ("admin", "model", "net", "prompt", "server.auth.users", "store.local", "version"),
+    "admin": (
+        "admin",
+        "files",
+        "model",
+        "net",
+        "prompt",
+        "server.auth.users",
+        "store.local",
+        "version",
+    ),
     # the Python API: a client's
     "": ("client", "errors", "model", "version"),
 }

@@ -324,7 +324,18 @@ class BadStartTests(ProcessCase):
     def test_storage_is_a_file(self) -> None:
         """A storage directory that is a file is named."""
         storage = self.file(b"")
-        self.assert_fails("--port", "0", "--storage", storage, words=(str(storage),))
+        words = (str(storage), "is a file, not a directory")
+        self.assert_fails("--port", "0", "--storage", storage, words=words)
+
+    def test_storage_of_no_disk(self) -> None:
+        """A storage directory where no directory can be made, and a link to nowhere, are named."""
+        link = self.directory / "link"
+        link.symlink_to("/nowhere/mnt")
+        for storage, reason in (
+            ("/proc/xfer-none", "no directory can be made in /proc."),
+            (link, "link to /nowhere/mnt, which does not exist; is it mounted?"),
+        ):
+            self.assert_fails("--port", "0", "--storage", storage, words=(str(storage), reason))
 
     def test_storage_not_writable(self) -> None:
         """A storage directory that can't be written to is named."""

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from xferproto.files.directories import unusable
 from xferproto.model.errors import CertificateError
 from xferproto.net.certificates import (
     LOCAL_NAMES,
@@ -68,7 +69,8 @@ def _make(options: argparse.Namespace) -> None:
         try:
             options.directory.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
-            raise CertificateError(f"Can't make {options.directory}: {error.strerror}.") from None
+            reason = unusable(options.directory, error)
+            raise CertificateError(f"Can't make {options.directory}: {reason}") from None
         certificate, key = options.directory / CERTIFICATE_FILE, options.directory / KEY_FILE
     write_credential(credential, certificate, key)
     good = credential.certificate.not_valid_after_utc

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from xferproto.admin import users
 from xferproto.admin.certificate import add_certificate_command
+from xferproto.files.directories import obstacle
 from xferproto.model.errors import StorageUnavailable
 from xferproto.model.escape import quoted
 from xferproto.model.units import iso_time
@@ -32,7 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     storage: Path = options.storage
     try:
         if not storage.is_dir():
-            raise StorageUnavailable(f"There is no directory {storage}.")
+            raise StorageUnavailable(obstacle(storage) or f"There is no directory {storage}.")
+        if not is_depot(storage):
+            raise StorageUnavailable(
+                f"{storage} is not a storage directory of xfer; nothing is changed."
+            )
         status: int = options.run(storage)
     except StorageUnavailable as error:
         print(f"xfer-depot: {error}", file=sys.stderr)
@@ -95,10 +100,6 @@ def _damaged(storage: Path) -> int:
 
 
 def _rebuild(storage: Path) -> int:
-    if not is_depot(storage):
-        raise StorageUnavailable(
-            f"{storage} is not a storage directory of xfer; nothing is changed."
-        )
     lock = lock_directory(storage)
     try:
         result = rebuild(storage, print)

@@ -7,7 +7,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from xferproto.files.directories import make_directories
+from xferproto.files.directories import make_directories, unusable
 from xferproto.files.staged_file import FILE_MODE
 from xferproto.model.errors import StorageUnavailable
 from xferproto.store.local.objects import DIRECTORY_MODE
@@ -92,7 +92,7 @@ def lock_directory(root: Path) -> DirectoryLock:
         ) from error
     except OSError as error:
         raise StorageUnavailable(
-            f"The storage directory {root} can't be used: {error.strerror}."
+            f"The storage directory {root} can't be used: {unusable(root, error)}"
         ) from error
 
 
