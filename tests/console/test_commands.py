@@ -699,6 +699,7 @@ class LoginTests(CommandCase):
             (("--host", "localhost", "--tls"), "--ca"),
             (("-s", "lab", "--host", "127.0.0.1"), "127.0.0.1"),
             (("-s", "lab", "--fingerprint", "00" * 32), "not the pinned"),
+            (("-s", "lab", "--fingerprint", "00" * 32), "ask the operator for the new fingerprint"),
             (("-s", "lab", "--ca", "missing.pem"), "missing.pem"),
         ):
             ended = self.lab(*arguments, "-p", str(self.port), "ls")

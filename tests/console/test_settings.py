@@ -252,9 +252,14 @@ class MistakeTests(SettingsCase):
     def test_default_not_used(self) -> None:
         """A default that is no server's name is no mistake if another server is named."""
         config = "default = 'lba'\n[servers.lab]\nhost = 'depot.example'"
-        for named in ({"server": "lab"}, {"host": "a"}, {"server": "a:1"}, {"endpoint": "tcp:a:1"}):
-            self.choose(config, **named)
-            self.choose(config, variables=named)
+        for option, value in (
+            ("server", "lab"),
+            ("host", "a"),
+            ("server", "a:1"),
+            ("endpoint", "x"),
+        ):
+            self.choose(config, variables=None, **{option: value})
+            self.choose(config, variables={option: value})
         for other in ({}, {"port": 1}, {"user": "alice"}):
             self.refused("default: there is no server lba; it has lab", config=config, **other)
 

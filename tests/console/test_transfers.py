@@ -251,6 +251,22 @@ class RoundTripTests(ConsoleCase):
         self.assertEqual((only["id"], only["event"]), (md5(b"third"), "present"))
         self.assertEqual(self.xfer("ls").out, "f\n")
 
+    def test_name_and_directory(self) -> None:
+        """A name that is a directory too is fetched alone, and a note says how to get the rest."""
+        self.file("f", b"first")
+        for name in ("d", "d/1", "d/2"):
+            self.xfer("put", "f", "--name", name)
+        for command in ("get", "verify", "sums"):
+            ended = self.xfer(command, "d")
+            self.assertEqual(ended.status, 0, ended)
+            self.assertIn('"d" is a name, and a directory of 2 names', ended.err)
+            self.assertIn('Give "d/" for the directory', ended.err)
+            self.assertNotIn("a directory of", self.xfer(command, "d/").err)
+        self.assertTrue((self.home / "d").is_file())
+        self.assertNotIn("directory", self.xfer("get", "d", "--quiet").err)
+        down = self.xfer("get", "d/", "-o", "other")
+        self.assertEqual((down.status, len(down.out.splitlines())), (0, 2), down)
+
     def test_replaced(self) -> None:
         """With --replace the old content loses the name that has a new one, and no other."""
         self.file("f", b"first")

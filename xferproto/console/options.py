@@ -86,6 +86,8 @@ class Number(click.IntRange):
         self._what = what
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if value == "":
+            self.fail("it is empty; is a variable not set?")
         try:
             number: int = super().convert(value, param, ctx)
         except click.BadParameter:
@@ -103,12 +105,14 @@ class ServerOption(click.Option):
         try:
             return super().type_cast_value(ctx, value)
         except click.BadParameter as error:
-            assert self.name is not None
-            if ctx.get_parameter_source(self.name) is ParameterSource.ENVIRONMENT:
-                error.param_hint = str(self.envvar)
-            if isinstance(self.type, click.types.BoolParamType):
-                error.message = f"{printable(str(value))} is not 1 (yes) or 0 (no)"
-            raise
+            refused = error
+        assert self.name is not None
+        if isinstance(self.type, click.types.BoolParamType):
+            text = f"{printable(str(value))} is not 1 (yes) or 0 (no)"
+            refused = click.BadParameter(text, ctx, self)
+        if ctx.get_parameter_source(self.name) is ParameterSource.ENVIRONMENT:
+            refused.param_hint = str(self.envvar)
+        raise refused
 
     def opts_and_metavar(self) -> str:
         """Format the option as in C{-p, --port PORT}."""
