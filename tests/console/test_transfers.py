@@ -251,6 +251,20 @@ class RoundTripTests(ConsoleCase):
         self.assertEqual((only["id"], only["event"]), (md5(b"third"), "present"))
         self.assertEqual(self.xfer("ls").out, "f\n")
 
+    def test_no_space(self) -> None:
+        """A file that the depot has no space for is refused before any byte is sent."""
+        free = shutil.disk_usage(self.depot).free
+        with (self.home / "f").open("wb") as file:
+            file.truncate(free + 2**40)  # sparse
+        up = self.xfer("put", "f", "--no-hash-first", "--tries", "2")
+        self.assertEqual(up.status, 1, up)
+        self.assertIn("Trying again in", up.err)
+        self.assertIn(
+            "xfer: f: the depot has no space for the file, and nothing was sent; remove files",
+            up.err,
+        )
+        self.assertNotIn("kept", up.err)
+
     def test_name_and_directory(self) -> None:
         """A name that is a directory too is fetched alone, and a note says how to get the rest."""
         self.file("f", b"first")
