@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import socket
 import stat
@@ -170,6 +172,37 @@ class ReplacedTests(TargetCase):
             (beside,) = (path for path in target.parent.iterdir() if path != target)
             self.assertEqual(stat.S_IMODE(beside.stat().st_mode) & 0o077, 0)
             part.leave()
+
+    def test_full_disk(self) -> None:
+        """The error of a full disk names the target, and the part where one is kept."""
+
+        def full(*arguments: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        for id, came in ((None, b"abc"), ("0" * 32, b""), ("0" * 32, b"abc")):
+            target = self.directory() / "x"
+            part = PartFile(target, replace=False, id=id)
+            part.write([came])
+            kept = part._file.path if id and came else None
+            steps: tuple[tuple[str, Callable[..., None], tuple[Any, ...]], ...] = (
+                ("writev", part.write, ([b"d"],)),
+                ("fsync", part.sync, ()),
+            )
+            for method, step, arguments in steps:
+                with self.patched(method, full):
+                    error = self.assertRaises(OSError, step, *arguments)
+                self.assertEqual(error.filename, str(target))
+                self.assertEqual(error.filename2, kept and str(kept))
+            part.leave()
+            self.assertEqual(list(target.parent.iterdir()), [kept] if kept else [])
+
+    @contextlib.contextmanager
+    def patched(self, name: str, replacement: Callable[..., object]) -> Iterator[None]:
+        patch = self.patch(os, name, replacement)
+        try:
+            yield
+        finally:
+            patch.restore()
 
     def test_owner(self) -> None:
         """Its owner and group, where the process may give them."""

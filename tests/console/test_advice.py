@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import (
@@ -93,6 +94,8 @@ class ExplainTests(SynchronousTestCase):
             ("quota-exceeded", "xfer rm"),
             ("no-such-file", "xfer ls"),
             ("denied", "xfer login"),
+            ("bad-name", "rename the file"),
+            ("no-space", "it resumes"),
         ):
             self.assertIn(word, self.explain(REQUEST_ERRORS[symbol]()).advice)
 
@@ -205,6 +208,14 @@ class ExplainTests(SynchronousTestCase):
         self.assertIn("spelling", told.advice)
         self.assertIn("(b)", self.explain(OSError(errno.EIO, "I/O error", b"b")).cause)
         self.assertIn("free space", self.explain(OSError(errno.ENOSPC, "No space left")).advice)
+        part = Path(self.mktemp())
+        part.write_bytes(bytes(3072))
+        for kept, words in ((str(part), f", or remove {part} (3 KiB), which keeps"), ("gone", "")):
+            full = OSError(errno.ENOSPC, "No space left", "target", None, kept)
+            told = self.explain(full)
+            self.assertEqual(told.cause, "no space left (target)")
+            self.assertIn(f"start the command again{words}", told.advice)
+        self.assertNotIn("remove", told.advice)
         self.assertTrue(self.explain(OSError(errno.EXDEV, "Cross-device link")).advice)
         self.assertEqual(self.explain(OSError("odd")).cause, "odd")
 

@@ -699,6 +699,7 @@ class LoginTests(CommandCase):
             (("--host", "localhost", "--tls"), "--ca"),
             (("-s", "lab", "--host", "127.0.0.1"), "127.0.0.1"),
             (("-s", "lab", "--fingerprint", "00" * 32), "not the pinned"),
+            (("-s", "lab", "--fingerprint", "00" * 32), "ask the operator for the new fingerprint"),
             (("-s", "lab", "--ca", "missing.pem"), "missing.pem"),
         ):
             ended = self.lab(*arguments, "-p", str(self.port), "ls")
@@ -802,13 +803,25 @@ class UsageTests(CommandCase):
     def test_usage(self) -> None:
         """One line that says what is wrong and where to look, and status 2."""
         for arguments, words in (
-            (("frob",), "No such command 'frob'"),
+            (("frob",), "There is no command frob; xfer -h lists the commands"),
+            (("veryfi",), "do you mean xfer verify?"),
+            (("help",), "xfer COMMAND -h"),
+            (("cp", "a", "b"), "use xfer put to store, xfer get to fetch"),
+            (("mkdir", "a"), "a depot has no empty directories"),
+            (("a\nb\x1b",), "There is no command a\\nb\\x1b; "),
+            (("put", "-r", "a"), "There is no -r; directories need no such option"),
+            (("get", "-rn", "a"), "There is no -r; directories need no such option"),
+            (("get", "--recursive", "a"), "There is no --recursive; directories need"),
+            (("stat", "-r", "a"), "No such option"),
             (("ls", "--frob"), "No such option"),
             (("--frob", "ls"), "No such option"),
             (("stat",), "Missing argument"),
-            (("-p", "x", "ls"), "'x' is not a valid integer"),
-            (("ls", "-p", "0"), "0 is not in the range"),
-            (("ls", "-j", "101"), "101 is not in the range"),
+            (("-p", "x", "ls"), "x is not a port, 1 to 65535"),
+            (("ls", "-p", "0"), "0 is not a port, 1 to 65535"),
+            (("ls", "-p", "\x1b[2J"), "\\x1b[2J is not a port"),
+            (("ls", "-j", "101"), "101 is not a number of connections, 1 to 100"),
+            (("ls", "--tries", "1.5"), "1.5 is not a number of tries"),
+            (("ping", "-c", ""), "is empty"),
             (("ls", "--ca", "x"), "--ca goes with TLS"),
             (("--host", "a", "--endpoint", "b", "ls"), "goes without an endpoint"),
             (("--endpoint", "nonsense:x", "ls"), "nonsense"),
@@ -826,7 +839,9 @@ class UsageTests(CommandCase):
     def test_bad_variables(self) -> None:
         """A variable that can't be read is told by its name."""
         for name, value in (("XFER_PORT", "x"), ("XFER_TLS", "perhaps"), ("XFER_JOBS", "0")):
-            self.assertIn(name, self.fails(2, "ls", **{name: value}))
+            said = self.fails(2, "ls", **{name: value})
+            self.assertIn(f"{name}: {value} is not ", said)
+            self.assertNotIn("Recognized values", said)
 
     def test_bad_file(self) -> None:
         """So is the file, with the key."""

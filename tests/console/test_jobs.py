@@ -8,8 +8,16 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.error import ConnectingCancelledError, ConnectionRefusedError
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.error import (
+    ConnectingCancelledError,
+    ConnectionRefusedError,
+    DNSLookupError,
+)
+from twisted.internet.interfaces import IReactorPluggableNameResolver
+from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import alsoProvides
 
 from tests.client.test_retry import RetryCase, ScriptedEndpoint
 from tests.console.test_transfers import ConsoleCase, contents
@@ -17,9 +25,10 @@ from tests.support.console import Ended
 from tests.support.processes import Server
 from tests.support.visitors import PASSWORD
 from xferproto.client import login
-from xferproto.client.factory import connect
+from xferproto.client.factory import XferClientFactory, connect
 from xferproto.client.retry import RetryingClient
 from xferproto.client.source import ONE_LINE
+from xferproto.console.first_connection import FirstTry
 from xferproto.console.session import Session
 from xferproto.console.transfers.connections import Jobs, all_of
 from xferproto.model.errors import ConnectionCut, Denied
@@ -243,21 +252,54 @@ class ConnectTests(RetryCase):
         self.failureResultOf(request, ConnectionCut)
 
     def test_cancelled(self) -> None:
-        """A connection that is not to be made any more is a CancelledError, as all others are."""
-
-        def cancel(connecting: Deferred[Any]) -> None:
-            connecting.errback(ConnectingCancelledError(None))
+        """A cancelled connection is a CancelledError, whatever its endpoint calls it."""
 
         class Slow:
-            def connect(self, factory: object) -> Deferred[Any]:
-                return Deferred(cancel)
+            def __init__(self, *errors: Exception) -> None:
+                self.errors = errors
 
-        request = RetryingClient(self.reactor, Slow()).list_files()
-        request.cancel()
-        self.failureResultOf(request, CancelledError)
-        connecting = connect(self.reactor, Slow())
+            def connect(self, factory: object) -> Deferred[Any]:
+                return Deferred(self.cancel)
+
+            def cancel(self, connecting: Deferred[Any]) -> None:
+                for error in self.errors:
+                    connecting.errback(error)
+
+        class Resolver:
+            def resolveHostName(self, *arguments: Any, **more: Any) -> None: ...
+
+        reactor = cast(Any, MemoryReactorClock())
+        alsoProvides(reactor, IReactorPluggableNameResolver)
+        reactor.nameResolver = Resolver()
+        for endpoint in (
+            HostnameEndpoint(reactor, b"depot.example", 9000),
+            FirstTry(cast(Any, HostnameEndpoint(reactor, b"127.0.0.1", 9000))),
+            Slow(ConnectingCancelledError(None)),
+            Slow(DNSLookupError("Couldn't find the hostname '127.0.0.1'.")),
+            Slow(ConnectionCut("The connection was lost.")),
+            Slow(),
+        ):
+            request = RetryingClient(self.reactor, endpoint).list_files()
+            request.cancel()
+            self.failureResultOf(request, CancelledError)
+            connecting = connect(self.reactor, endpoint)
+            connecting.cancel()
+            self.failureResultOf(connecting, CancelledError)
+
+    def test_cancelled_late(self) -> None:
+        """A connection that is made although it was cancelled is closed."""
+        transport = StringTransportWithDisconnection()
+
+        def connects(factory: object) -> Deferred[Any]:
+            client = cast(XferClientFactory, factory).buildProtocol(None)
+            transport.protocol = client
+            client.makeConnection(transport)
+            return Deferred(lambda made: made.callback(client))
+
+        connecting = connect(self.reactor, SimpleNamespace(connect=connects))
         connecting.cancel()
         self.failureResultOf(connecting, CancelledError)
+        self.assertFalse(transport.connected)
 
 
 class FewConnectionsTests(ConsoleCase):

@@ -238,6 +238,7 @@ class MistakeTests(SettingsCase):
             ("ca = '~nobody-of-this-name/x'", ("ca is the path of a file",)),
             ("default = 1", ("default is the name of a server, not 1",)),
             ("default = 'lab'", ("default: there is no server lab; it has none",)),
+            ("default = 'x'\n[servers.lab]", ("default: there is no server x; it has lab",)),
             ("servers = 1", ("servers is a table of tables",)),
             ("[servers]\nlab = 'depot.example'", ("servers.lab is a table",)),
             ("host = 'a'\nhost = 'b'", ("the file is not TOML",)),
@@ -247,6 +248,20 @@ class MistakeTests(SettingsCase):
             ("x" * (MAX_FILE + 1), ("more than",)),
         ):
             self.refused(str(self.file), *words, config=config)
+
+    def test_default_not_used(self) -> None:
+        """A default that is no server's name is no mistake if another server is named."""
+        config = "default = 'lba'\n[servers.lab]\nhost = 'depot.example'"
+        for option, value in (
+            ("server", "lab"),
+            ("host", "a"),
+            ("server", "a:1"),
+            ("endpoint", "x"),
+        ):
+            self.choose(config, variables=None, **{option: value})
+            self.choose(config, variables={option: value})
+        for other in ({}, {"port": 1}, {"user": "alice"}):
+            self.refused("default: there is no server lba; it has lab", config=config, **other)
 
     def test_not_text(self) -> None:
         """A file that is none of text."""

@@ -251,6 +251,36 @@ class RoundTripTests(ConsoleCase):
         self.assertEqual((only["id"], only["event"]), (md5(b"third"), "present"))
         self.assertEqual(self.xfer("ls").out, "f\n")
 
+    def test_no_space(self) -> None:
+        """A file that the depot has no space for is refused before any byte is sent."""
+        free = shutil.disk_usage(self.depot).free
+        with (self.home / "f").open("wb") as file:
+            file.truncate(free + 2**40)  # sparse
+        up = self.xfer("put", "f", "--no-hash-first", "--tries", "2")
+        self.assertEqual(up.status, 1, up)
+        self.assertIn("Trying again in", up.err)
+        self.assertIn(
+            "xfer: f: the depot has no space for the file, and nothing was sent; remove files",
+            up.err,
+        )
+        self.assertNotIn("kept", up.err)
+
+    def test_name_and_directory(self) -> None:
+        """A name that is a directory too is fetched alone, and a note says how to get the rest."""
+        self.file("f", b"first")
+        for name in ("d", "d/1", "d/2"):
+            self.xfer("put", "f", "--name", name)
+        for command in ("get", "verify", "sums"):
+            ended = self.xfer(command, "d")
+            self.assertEqual(ended.status, 0, ended)
+            self.assertIn('"d" is a name, and a directory of 2 names', ended.err)
+            self.assertIn('Give "d/" for the directory', ended.err)
+            self.assertNotIn("a directory of", self.xfer(command, "d/").err)
+        self.assertTrue((self.home / "d").is_file())
+        self.assertNotIn("directory", self.xfer("get", "d", "--quiet").err)
+        down = self.xfer("get", "d/", "-o", "other")
+        self.assertEqual((down.status, len(down.out.splitlines())), (0, 2), down)
+
     def test_replaced(self) -> None:
         """With --replace the old content loses the name that has a new one, and no other."""
         self.file("f", b"first")
@@ -285,7 +315,9 @@ class RoundTripTests(ConsoleCase):
             return
         up = self.xfer("put", "/proc/version")
         self.assertEqual((up.status, up.out), (1, ""))
-        self.assertIn("not have the 0 bytes that the system says; send what is read of it", up.err)
+        self.assertIn(
+            "its real size is unknown (the system reports 0); use cat FILE | xfer put -", up.err
+        )
         self.assertEqual(self.xfer("ls").out, "")
 
     def test_targets(self) -> None:

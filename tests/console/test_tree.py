@@ -22,7 +22,7 @@ from xferproto.console.transfers.local_tree import (
     found_at,
     matches,
 )
-from xferproto.console.transfers.resolve import among
+from xferproto.console.transfers.resolve import among, note_directory
 from xferproto.console.transfers.summary import Summary
 from xferproto.console.ui.advice import LocalRefusal
 from xferproto.model.entry import Entry
@@ -244,6 +244,27 @@ class WantedTests(SynchronousTestCase):
         self.assertEqual(self.among("a", "ab", "ac"), ["ab", "ac"])
         self.assertEqual(self.among("", *names), list(names))
         self.assertEqual(self.among("x", *names), [])
+
+    def noted(self, what: str, *names: str) -> list[str]:
+        notes: list[str] = []
+        note_directory([Entry("0" * 32, name, 1) for name in names], what, notes.append)
+        return notes
+
+    def test_directory_too(self) -> None:
+        """A note says that an argument is a name and a directory, and how to give the directory."""
+        self.assertEqual(
+            self.noted("a", "a", "a", "a/1", "a/1", "a/b/2", "ab"),
+            [
+                '"a" is a name, and a directory of 2 names; this is the name alone. '
+                'Give "a/" for the directory.'
+            ],
+        )
+        self.assertIn("a directory of 1 name;", self.noted("a", "a", "a/1")[0])
+        self.assertIn('"\\x1b" is', self.noted("\x1b", "\x1b", "\x1b/1")[0])
+        for names in (("a",), ("a/1", "a/2"), ("a", "ab", "a.b/1"), ("b", "b/1"), ()):
+            self.assertEqual(self.noted("a", *names), [])
+        self.assertEqual(self.noted("a/", "a", "a/1"), [])
+        self.assertEqual(self.noted("", "a", "a/1"), [])
 
 
 class TallyTests(SynchronousTestCase):

@@ -57,7 +57,9 @@ class FileTests(WatchCase):
         last = status["sent"]["last"]
         self.assertEqual((last["name"], last["id"], last["size"]), ("a", id_of(b"hello"), 5))
         self.assertEqual(status["failed"]["files"], 1)
-        self.assertIn("too-large", status["failed"]["last"]["reason"])
+        failed = status["failed"]["last"]
+        self.assertIn("too-large", failed["reason"])
+        self.assertEqual((failed["name"], failed["size"]), ("b", len(b"too large for it")))
         self.assertEqual(status["waiting"], {"files": 1, "bytes": 3, "settling": 1, "refused": 0})
 
     def test_sending(self) -> None:
@@ -162,6 +164,12 @@ class DescribeTests(WatchCase):
         fields = self.status()
         self.stop()
         self.assertIn("not watched; stopped 2001-", self.lines()[0])
+        self.assertEqual(self.lines()[1], "depot: the depot, not asked")
+        stopped = self.status()
+        for up, words in ((True, "was reachable then"), (False, "was unreachable since 2001-")):
+            stopped["depot"] |= {"up": up, "reason": "lost"}
+            (self.root / STATUS).write_text(json.dumps(stopped))
+            self.assertIn(f"depot: the depot, {words}", self.lines()[1])
         (self.root / STATUS).write_text(json.dumps(fields))
         self.assertIn("NOT WATCHED: the process was killed", self.lines()[0])
         Path(fields["lock"]).unlink()

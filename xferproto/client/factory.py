@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString
-from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
@@ -94,12 +93,31 @@ def connect(
     executor = ThreadExecutor(reactor, reactor.getThreadPool())
     factory = XferClientFactory(executor, prompted, trace, patience, reactor)
     chosen: Any = clientFromString(reactor, endpoint) if isinstance(endpoint, str) else endpoint
-    connecting: Deferred[XferClientProtocol] = chosen.connect(factory)
-    return connecting.addErrback(_cancelled)
+    return _cancellable(chosen.connect(factory))
 
 
-def _cancelled(failure: Failure) -> Failure:
-    """Turn an endpoint's own error for a cancelled connection into C{CancelledError}."""
-    if failure.check(ConnectingCancelledError):
-        return Failure(CancelledError())
-    return failure
+def _cancellable(connecting: Deferred[XferClientProtocol]) -> Deferred[XferClientProtocol]:
+    """
+    Return a Deferred that fails with C{CancelledError} when it is cancelled. An endpoint reports
+    that by an error of its own: a name that is being resolved, as one that does not exist.
+    """
+    cancelled = False
+
+    def cancel(_: Deferred[XferClientProtocol]) -> None:
+        nonlocal cancelled
+        cancelled = True
+        connecting.cancel()
+
+    def succeed(client: XferClientProtocol) -> None:
+        if cancelled:
+            client.disconnect()
+        else:
+            connected.callback(client)
+
+    def fail(failure: Failure) -> None:
+        if not cancelled:
+            connected.errback(failure)
+
+    connected: Deferred[XferClientProtocol] = Deferred(cancel)
+    connecting.addCallbacks(succeed, fail)
+    return connected

@@ -196,8 +196,8 @@ def _check_size(path: Path | str, fd: int, size: int) -> None:
     if os.fstat(fd).st_size == size:
         raise OSError(
             None,
-            f"it does not have the {size} bytes that the system says; send what is read of it, as "
-            "with cat FILE | xfer put - --name NAME",
+            f"its real size is unknown (the system reports {size}); use cat FILE | xfer put - "
+            "--name NAME",
             str(path),
         )
 

@@ -127,9 +127,11 @@ class PartFile:
             raise self._named(error) from None
 
     def _named(self, error: OSError) -> OSError:
-        """Add the name of the file to an error of the disk."""
+        """Add the name of the file to an error of the disk, and that of the part that is kept."""
         if error.filename is None:
             error.filename = str(self._target)
+            if self._keep and self._file.size:
+                error.filename2 = str(self._file.path)
         return error
 
     def publish(self) -> None:

@@ -173,7 +173,8 @@ class ClientTerms:
         found = "none" if shown is None else fingerprint(shown)
         return (
             f"The server's certificate has the SHA-256 fingerprint {found}, not the pinned "
-            f"{self.pin}: its certificate has changed, or somebody intercepts the connection."
+            f"{self.pin}: the certificate has changed, or somebody intercepts the connection; "
+            "ask the operator for the new fingerprint, and do not connect until then."
         )
 
 

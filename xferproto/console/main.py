@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from xferproto.console.options import (
     server_options,
     write_options,
 )
+from xferproto.model.escape import printable
 from xferproto.version import __version__
 
 __all__ = ["main", "server_options", "xfer"]
@@ -43,9 +45,9 @@ COMMANDS = {
     "ls": Place("listing:ls", "List names."),
     "stat": Place("listing:stat", "Show what the depot knows of a file."),
     "verify": Place("verify:verify", "Let the depot hash stored files again."),
-    "rm": Place("rm:rm", "Remove files, or names of them."),
+    "rm": Place("rm:rm", "Remove names; the content goes with its last name."),
     "sums": Place("sums:sums", "Print hashes in the format of md5sum and sha256sum."),
-    "ping": Place("ping:ping", "Connect, log in, and time the answers."),
+    "ping": Place("ping:ping", "Test the connection: connect, log in, time the answers."),
     "watch-status": Place(
         "watch_status:watch_status", "Show what the unattended client of a directory is doing."
     ),
@@ -53,6 +55,28 @@ COMMANDS = {
     "completion": Place("completion:completion", "Print the completion script for a shell."),
 }
 """The subcommands, in the order of the help."""
+
+INSTEAD = {
+    "help": "xfer -h lists the commands, xfer COMMAND -h the options of one",
+    **dict.fromkeys(("upload", "push", "send", "store"), "xfer put PATH stores files"),
+    **dict.fromkeys(("download", "pull", "fetch", "mget"), "xfer get NAME fetches files"),
+    "mput": "xfer put PATH... stores files",
+    **dict.fromkeys(("cp", "copy", "sync", "rsync"), "use xfer put to store, xfer get to fetch"),
+    **dict.fromkeys(("list", "dir"), "xfer ls lists names"),
+    **dict.fromkeys(("delete", "del", "remove"), "xfer rm removes names"),
+    "rmdir": "xfer rm -r DIRECTORY removes everything below it",
+    "mkdir": "a depot has no empty directories; use xfer put --prefix DIRECTORY",
+    **dict.fromkeys(
+        ("mv", "move", "rename"),
+        "store the file under the new name (xfer put --name), then xfer rm the old one",
+    ),
+    "cat": "xfer get NAME -o - writes to standard output",
+    **dict.fromkeys(("md5sum", "sha256sum", "hash"), "xfer sums prints hashes"),
+    **dict.fromkeys(("check", "fsck"), "xfer verify checks stored files"),
+    "info": "xfer stat shows what the depot knows of a file",
+    "status": "xfer watch-status shows an unattended client, xfer ping tests the connection",
+}
+"""Commands of other programs, and what to give here."""
 
 
 class LazyGroup(click.Group):
@@ -70,6 +94,17 @@ class LazyGroup(click.Group):
             importlib.import_module(f"xferproto.console.commands.{module}"), name
         )
         return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        given = args[0]
+        if given in COMMANDS or given.startswith("-"):
+            return super().resolve_command(ctx, args)
+        near = difflib.get_close_matches(given, COMMANDS, 1)
+        advice = f"do you mean xfer {near[0]}?" if near else "xfer -h lists the commands"
+        advice = INSTEAD.get(given.lower(), advice)
+        raise click.UsageError(f"There is no command {printable(given)[:60]}; {advice}", ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 
 from xferproto.console.config.file import MAX_JOBS, MAX_TRIES, read_config
 from xferproto.console.config.settings import Settings, choose
+from xferproto.model.escape import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -19,6 +20,9 @@ STDIN = "-"
 """Standard input, or standard output, in place of a path."""
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+RECURSIVE = dict.fromkeys(("-r", "-R", "--recursive"), "directories need no such option")
+"""What C{put} and C{get} say of an option that other programs have for directories."""
 
 
 @dataclass
@@ -70,6 +74,27 @@ OFTEN = ("server", "user", "jobs", "quiet", "json")
 """The options that the help of every subcommand lists."""
 
 
+class Number(click.IntRange):
+    """
+    A whole number of a command line or a variable.
+
+    @param what: what it is, with its article; for messages.
+    """
+
+    def __init__(self, what: str, least: int, most: int) -> None:
+        super().__init__(least, most)
+        self._what = what
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if value == "":
+            self.fail("it is empty; is a variable not set?")
+        try:
+            number: int = super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{printable(str(value))} is not {self._what}, {self.min} to {self.max}")
+        return number
+
+
 class ServerOption(click.Option):
     """One of these options; its help is in a section of its own, and names its variable."""
 
@@ -80,10 +105,14 @@ class ServerOption(click.Option):
         try:
             return super().type_cast_value(ctx, value)
         except click.BadParameter as error:
-            assert self.name is not None
-            if ctx.get_parameter_source(self.name) is ParameterSource.ENVIRONMENT:
-                error.param_hint = str(self.envvar)
-            raise
+            refused = error
+        assert self.name is not None
+        if isinstance(self.type, click.types.BoolParamType):
+            text = f"{printable(str(value))} is not 1 (yes) or 0 (no)"
+            refused = click.BadParameter(text, ctx, self)
+        if ctx.get_parameter_source(self.name) is ParameterSource.ENVIRONMENT:
+            refused.param_hint = str(self.envvar)
+        raise refused
 
     def opts_and_metavar(self) -> str:
         """Format the option as in C{-p, --port PORT}."""
@@ -139,7 +168,7 @@ _OPTIONS = (
     _option(
         *("-p", "--port"),
         variable="XFER_PORT",
-        type=click.IntRange(1, 65535),
+        type=Number("a port", 1, 65535),
         metavar="PORT",
         help="Its TCP port; 9000 if not given.",
     ),
@@ -197,14 +226,14 @@ _OPTIONS = (
     _option(
         *("-j", "--jobs"),
         variable="XFER_JOBS",
-        type=click.IntRange(1, MAX_JOBS),
+        type=Number("a number of connections", 1, MAX_JOBS),
         metavar="N",
         help="Connections at once; 4 if not given.",
     ),
     _option(
         "--tries",
         variable="XFER_TRIES",
-        type=click.IntRange(1, MAX_TRIES),
+        type=Number("a number of tries", 1, MAX_TRIES),
         metavar="N",
         help="How often to try a request when the connection is lost; 5 if not given.",
     ),
@@ -247,7 +276,21 @@ class XferCommand(click.Command):
     """
     A subcommand that refuses empty values, and whose help lists its own options first, then the
     most used of the common ones.
+
+    @ivar unneeded: what to say of options of other programs that it does not need.
     """
+
+    def __init__(self, *arguments: Any, unneeded: Mapping[str, str] = {}, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.unneeded = unneeded
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if (advice := self.unneeded.get(error.option_name)) is not None:
+                raise click.UsageError(f"There is no {error.option_name}; {advice}", ctx) from None
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         for parameter in self.get_params(ctx):

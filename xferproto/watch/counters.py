@@ -62,10 +62,10 @@ class Counters:
         self.last_sent = Last(path, id, size, self._now())
         self.changed()
 
-    def failed(self, path: str, cause: str) -> None:
+    def failed(self, path: str, cause: str, size: int) -> None:
         """Count a file that can't be stored."""
         self.failed_files += 1
-        self.last_failed = Last(path, cause, 0, self._now())
+        self.last_failed = Last(path, cause, size, self._now())
         self.changed()
 
     def trouble(self, what: str) -> None:

@@ -170,7 +170,7 @@ class Disposition:
         if ended.failure is None:
             self._counters.sent(ended.item.path, ended.id, ended.item.size)
         elif outcome.end in (End.MOVED, End.STUCK):
-            self._counters.failed(ended.item.path, ended.failure.cause)
+            self._counters.failed(ended.item.path, ended.failure.cause, ended.item.size)
 
     def _log(self, ended: FinishedFile, outcome: Outcome) -> None:
         name = quoted(ended.item.path)

@@ -106,7 +106,7 @@ def describe(status: WatchStatus) -> list[str]:
     lines = [_headline(status)]
     if fields.get("trouble"):
         lines.append(f"trouble: {printable(fields['trouble'])}")
-    lines.append(_depot(fields, now))
+    lines.append(_depot(status))
     waiting = fields["waiting"]
     line = f"waiting: {_files(waiting['files'], waiting['bytes'])}"
     details = [
@@ -159,15 +159,17 @@ def _headline(status: WatchStatus) -> str:
     return f"{directory}: watched since {_ago(fields['started'], now)}, {how}{doubt}"
 
 
-def _depot(fields: Mapping[str, Any], now: float) -> str:
+def _depot(status: WatchStatus) -> str:
+    fields, now = status.fields, status.now
     depot = fields["depot"]
     name = printable(depot["name"])
+    over = fields["state"] == "stopped" or status.alive is False
     if depot["up"] is None:
-        return f"depot: {name}, not asked yet"
+        return f"depot: {name}, " + ("not asked" if over else "not asked yet")
     if depot["up"]:
-        return f"depot: {name}, reachable"
+        return f"depot: {name}, " + ("was reachable then" if over else "reachable")
     since, reason = _ago(depot["since"], now), printable(depot["reason"])
-    return f"depot: {name}, UNREACHABLE since {since}: {reason}"
+    return f"depot: {name}, {'was unreachable' if over else 'UNREACHABLE'} since {since}: {reason}"
 
 
 def _files(count: int, size: int) -> str:

@@ -28,6 +28,7 @@ from xferproto.model.identity import NOBODY, Identity, Right, View
 from xferproto.server.classic import session
 from xferproto.server.classic.session import LONG_SILENCE, PAUSE, SILENCE
 from xferproto.server.limits import Limits
+from xferproto.server.traffic.inbox import LONGEST
 
 HELLO = b"hello"
 DIGESTS = Digests(md5(HELLO).hexdigest(), sha256(HELLO).hexdigest())
@@ -244,6 +245,17 @@ class RefusalTests(ClassicCase):
             symbol = "bad-details" if cut == 6 else "bad-command"
             self.assert_refused(peer, symbol, answers)
         self.assertEqual(self.listed(), [NO_FILES])
+
+    def test_line_ends_only(self) -> None:
+        """They may be before a message, but not so many that keeping them takes memory."""
+        for before in ([], [b"UPLOAD"], [b"DOWNLOAD"]):
+            with self.subTest(before=before):
+                peer = self.depot.peer()
+                peer.send(b"LIST_FILES")
+                peer.answers(20)
+                peer.send(*before)
+                self.assertEqual(peer.send(b"\r\n" * (LONGEST // 2)), [])
+                self.assert_refused(peer, "line-too-long", peer.send(b"\n"))
 
     def test_incomplete(self) -> None:
         """A part of a command, or of an id, is not waited for without end."""

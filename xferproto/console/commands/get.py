@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from xferproto.console.options import Chosen, command
+from xferproto.console.options import RECURSIVE, Chosen, command
 from xferproto.console.session import run
 from xferproto.console.transfers.ambiguity import Meant, id_or_name
 
@@ -13,6 +13,7 @@ STDOUT = "-"
 
 @command(
     "get",
+    unneeded=RECURSIVE,
     epilog="""\b
 Examples:
   xfer get report.pdf                      into this directory

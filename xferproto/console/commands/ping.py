@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from xferproto.console.options import Chosen, command
+from xferproto.console.options import Chosen, Number, command
 from xferproto.console.session import Session, run
 
 
@@ -23,7 +23,7 @@ right.""",
 )
 @click.option(
     *("-c", "--count"),
-    type=click.IntRange(1, 1_000_000),
+    type=Number("a number of answers", 1, 1_000_000),
     default=1,
     metavar="N",
     help="Number of answers to time; 1 if not given.",

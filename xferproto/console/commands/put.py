@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from xferproto.console.options import STDIN, Chosen, command
+from xferproto.console.options import RECURSIVE, STDIN, Chosen, command
 from xferproto.console.session import run
 
 
 @command(
     "put",
+    unneeded=RECURSIVE,
     epilog="""\b
 Examples:
   xfer put report.pdf                      stored as report.pdf

@@ -103,14 +103,16 @@ class Verification:
 
     async def _find(self, client: RetryingClient, what: str) -> None:
         from xferproto.console.transfers.damaged import list_all
-        from xferproto.console.transfers.resolve import among
+        from xferproto.console.transfers.resolve import among, note_directory
         from xferproto.console.transfers.run import is_of_all
 
         try:
             if await self._find_id(client, what):
                 return
             # Including damaged ones: the depot reports them each time.
-            found = among((await list_all(client, what))[0], what)
+            entries, _ = await list_all(client, what)
+            found = among(entries, what)
+            note_directory(entries, what, self._output.note)
             if what and not found:
                 raise NoSuchFile()
         except Exception as error:

@@ -29,7 +29,7 @@ class Config:
     The content of a configuration file.
 
     @ivar path: the file's path, also if it does not exist.
-    @ivar default: the server to use when none is named.
+    @ivar default: the name of the server to use when none is named; it need not be among them.
     @ivar values: the settings for all servers, by the option's name.
     @ivar servers: the settings of each server, by its name.
     """
@@ -94,8 +94,6 @@ def _checked(file: Path, table: dict[str, Any]) -> Config:
         if not isinstance(entries, dict):
             raise _wrong(file, f"{place} is a table, as in [servers.lab], not {_kind(entries)}")
         named[name] = _values(file, f"{place}.", entries, SERVER_KEYS)
-    if default is not None and default not in named:
-        raise _wrong(file, f"default: {unknown_server(default, named)}")
     return Config(file, default, values, named)
 
 

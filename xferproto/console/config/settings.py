@@ -194,6 +194,9 @@ def _levels(
             named = _place(config, variables["server"], low, "XFER_SERVER")
         elif not {"host", "endpoint"} & low.keys():
             named = config.default
+            if named is not None and named not in config.servers:
+                unknown = unknown_server(named, config.servers)
+                raise click.UsageError(f"{printable(str(config.path))}: default: {unknown}")
     origin = printable(str(config.path))
     levels = [Level(high, "")]
     variable_level = Level(low, VARIABLES)

@@ -50,6 +50,7 @@ async def resolve(
         return [RemoteFile(status.entries[0], _last_component(status.entries[0].name))]
     entries, damaged = await list_all(client, what)
     found = among(entries, what)
+    note_directory(entries, what, note)
     if not found and what:
         raise NoSuchFile(f"Nothing is stored under {quoted(what)}.")
     above = what.rstrip("/").rpartition("/")[0]
@@ -75,6 +76,17 @@ def among(entries: Iterable[Entry], what: str) -> list[Entry]:
         else:
             beginning.append(entry)
     return named or inside or beginning
+
+
+def note_directory(entries: Iterable[Entry], what: str, note: Callable[[str], None]) -> None:
+    """Note that an argument is a name, and the directory of other names too."""
+    names = {entry.name for entry in entries}
+    if what in names and (count := sum(name.startswith(f"{what}/") for name in names)):
+        others = "1 name" if count == 1 else f"{count:,} names"
+        note(
+            f"{quoted(what)} is a name, and a directory of {others}; this is the name alone. "
+            f"Give {quoted(f'{what}/')} for the directory."
+        )
 
 
 async def _newest(

@@ -27,10 +27,10 @@ from xferproto.console.transfers.remote_index import RemoteIndex
 from xferproto.console.transfers.run import Transfer
 from xferproto.console.transfers.spool import Spool
 from xferproto.console.transfers.transfer_pool import TransferPool
-from xferproto.console.ui.advice import LocalRefusal
+from xferproto.console.ui.advice import REFUSALS, LocalRefusal
 from xferproto.console.ui.progress import COMPARING, HASHING, SENDING, SERVER_CHECKS, Bar
 from xferproto.model.entry import Entry
-from xferproto.model.errors import Denied, LoginRequired, NoSuchFile
+from xferproto.model.errors import Denied, LoginRequired, NoSpace, NoSuchFile
 from xferproto.model.escape import quoted
 
 BATCH = 256
@@ -257,9 +257,14 @@ class Upload(Transfer[LocalFile]):
             bar.phase(SERVER_CHECKS, 100)
             bar.at(percent)
 
-        entry = await client.upload(
-            Path(file.path), file.name, progress, token=token, on_wait=on_wait
-        )
+        try:
+            entry = await client.upload(
+                Path(file.path), file.name, progress, token=token, on_wait=on_wait
+            )
+        except NoSpace as error:
+            if first is None:
+                raise NoSpace(f"{REFUSALS[error.symbol][0]}, and nothing was sent.") from None
+            raise
         return entry, entry.size - (first or 0)
 
     # Reporting

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from xferproto.model.errors import (
     REQUEST_ERRORS,
@@ -25,6 +26,7 @@ from xferproto.model.errors import (
     XferError,
 )
 from xferproto.model.escape import escaped
+from xferproto.model.units import readable_size
 
 LONGEST = 300
 """Characters of a server's text that are shown."""
@@ -56,7 +58,7 @@ REFUSALS: dict[str, tuple[str, str]] = {
     ),
     "bad-name": (
         "a depot can't store this name",
-        "use a relative path in UTF-8, without . and .. as components (put: --name)",
+        "rename the file, or give another name (put: --name)",
     ),
     "bad-id": (
         "this is not an id: an id has 32 hexadecimal digits",
@@ -84,8 +86,8 @@ REFUSALS: dict[str, tuple[str, str]] = {
     ),
     "no-space": (
         "the depot has no space for the file",
-        "remove files there, or try again when its administrator has made space; the part that was "
-        "sent is kept",
+        "remove files there, or start the command again when its administrator has made space: it "
+        "resumes",
     ),
     "collision": (
         "different content with the same MD5 is stored, and stays",
@@ -323,7 +325,10 @@ def _system(error: BaseException) -> tuple[str, str]:
         if isinstance(name, bytes):
             name = os.fsdecode(name)
         where = f" ({escaped(str(name))})" if isinstance(name, str | os.PathLike) else ""
-        return reason + where, _ERRNO.get(error.errno, "fix that, and start the command again")
+        advice = _ERRNO.get(error.errno, "fix that, and start the command again")
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            advice += _kept_part(error.filename2)
+        return reason + where, advice
     if isinstance(error, OSError) and error.strerror:  # of our own, with what to do
         cause, _, advice = escaped(error.strerror).partition("; ")
         return _lower(cause), advice or "check the arguments; see xfer COMMAND -h"
@@ -334,3 +339,14 @@ def _system(error: BaseException) -> tuple[str, str]:
         f"this should not have happened ({type(error).__name__}{': ' + text if text else ''})",
         "report it, with the traceback that XFER_DEBUG=1 prints",
     )
+
+
+def _kept_part(path: object) -> str:
+    """Name the file that keeps the part of a download, for a disk that is full."""
+    if not isinstance(path, str):
+        return ""
+    try:
+        size = Path(path).stat().st_size
+    except OSError:
+        return ""
+    return f", or remove {escaped(path)} ({readable_size(size)}), which keeps the received part"

@@ -11,11 +11,14 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from xferproto.depot.small_upload import SmallUpload
 from xferproto.depot.upload import Upload
 from xferproto.depot.uploader import Uploader
-from xferproto.model.errors import BadDetails, ConnectionCut
+from xferproto.model.errors import BadDetails, ConnectionCut, LineTooLong
 from xferproto.server.traffic.flow import Flow, Hold
 from xferproto.server.traffic.stall import Wait
 
 M = TypeVar("M")
+
+LONGEST = 4096
+"""The most bytes that are kept of what is not a whole message yet."""
 
 Take = Callable[[bytes, bool], tuple[M, bytes] | None]
 """
@@ -53,6 +56,7 @@ class Inbox(Uploader):
         Wait for a message.
 
         @param silence: seconds after which no more will come soon.
+        @raise LineTooLong: more than L{LONGEST} bytes have come, and it is not whole.
         @raise RequestError: something is wrong with it; or the peer does not go on.
         @raise ConnectionCut: the connection was lost.
         """
@@ -124,6 +128,8 @@ class Inbox(Uploader):
             self._found(message)
         elif self._ended:
             self._end()
+        elif len(self._come) > LONGEST:  # as line ends are, which may be before a message
+            self._found(LineTooLong(f"A message holds at most {LONGEST} bytes; connect again."))
         elif self._come and not whole:
             self._timer = self._clock.callLater(self._silence, self._look, True)
 
