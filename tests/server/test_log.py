@@ -7,11 +7,16 @@ from hashlib import md5
 from itertools import chain
 from typing import cast
 
+from twisted.internet.address import IPv4Address
+from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.depot import NO_SMALL, Depot
 from tests.support.executors import GatedExecutor
+from tests.support.visitors import PASSWORD, user
+from xferproto.model.errors import NoSpace
+from xferproto.server.failures import FailureReport
 from xferproto.server.line.transfer_log import LOGGED_TOGETHER
 
 HELLO = md5(b"hello").hexdigest()
@@ -176,18 +181,70 @@ class LogTests(SynchronousTestCase):
         self.assertEqual([line.split()[1] for line in self.lines()], ["disconnected", "stored"])
 
     def test_refused(self) -> None:
-        """A refusal: what the client was told."""
+        """A refusal: the command, the file and the symbol; the reason, where it says more."""
         self.lines()
+        id = "0" * 32
         for request, refusal in (
             (
                 b"\x1b[2J\n",
-                "bad-command This is not a command; send HELP for the list of commands.",
+                "#1 refused: bad-command This is not a command; send HELP for the list of "
+                "commands.",
             ),
-            (b"UPLOAD \xe2\x80\xae\n;0\n", "bad-details There is no size; "),
+            (
+                b"UPLOAD \xe2\x80\xae\n;0\n",
+                '#1 refused UPLOAD "\\u202e": bad-details There is no size; send the file name and '
+                "file size as name;size.",
+            ),
         ):
             self.session.send(request)
-            (line,) = self.lines()
-            self.assertTrue(line.startswith(f"#1 refused: {refusal}"), line)
+            (line, *_) = self.lines()
+            self.assertEqual(line, refusal)
+        session = self.depot.connect()
+        self.lines()
+        for text, refusal in (
+            (f"DOWNLOAD {id}", f"refused DOWNLOAD {id}: no-such-file"),
+            ("DOWNLOAD x\u202e", 'refused DOWNLOAD "x\\u202e": bad-id'),
+            (f"DELETE\n{id};a", f'refused DELETE {id} "a": no-such-file'),
+            ("LIST_FILES a\\", 'refused LIST_FILES "a\\\\": bad-name'),
+            ("HELP x", "refused HELP: bad-details"),
+            ("UPLOAD ../a;b;0", 'refused UPLOAD "../a;b": bad-name'),
+            ("RESUME\n../a;1;t", 'refused RESUME "../a": bad-name'),
+        ):
+            session.send(f"{text}\n".encode())
+            line = self.lines()[0]
+            self.assertTrue(line.startswith(f"#2 {refusal}"), line)
+        session.send(b"LOGIN bob;secret\n")
+        self.assertNotIn("secret", "".join(self.lines()))
+
+    def test_refused_pipelined(self) -> None:
+        """Of requests that are answered in turn, each refusal has its own."""
+        ids = [f"{number:032}" for number in range(3)]
+        self.events.clear()
+        self.session.send("".join(f"DOWNLOAD {id}\n" for id in ids).encode())
+        refusals = [f"#1 refused DOWNLOAD {id}: no-such-file" for id in ids]
+        self.assertEqual([line.partition(" No file")[0] for line in self.lines()], refusals)
+
+    def test_refused_user(self) -> None:
+        """A refusal has the user."""
+        bob = Depot(self, users=[user("bob", [])]).connect(IPv4Address("TCP", "127.0.0.1", 1))
+        self.assertEqual(bob.send(b"LOGIN bob;%s\n" % PASSWORD.encode()), b"Welcome bob\n")
+        self.events.clear()
+        bob.send(b"UPLOAD report.txt;5\nhello")
+        (line,) = self.lines()
+        self.assertTrue(line.startswith('#1 refused UPLOAD "report.txt" of "bob": denied '), line)
+
+    def test_no_space(self) -> None:
+        """A full disk is an error of the server, too: once for many requests."""
+        failures = FailureReport(clock := Clock())
+        for seconds, levels in ((0, ["info", "error"]), (1, ["info"]), (60, ["info", "error"])):
+            clock.advance(seconds)
+            self.events.clear()
+            failures.refused(1, NoSpace(), 'UPLOAD "a"')
+            self.assertEqual([event["log_level"].name for event in self.events], levels)
+        self.assertEqual(
+            formatEvent(self.events[-1]),
+            "no-space: 2 requests were refused; make room on the disk of the storage directory",
+        )
 
     def test_cut_short(self) -> None:
         """An upload whose connection is lost, or that ends early: how much of it came."""
@@ -208,7 +265,7 @@ class LogTests(SynchronousTestCase):
         self.assertEqual(
             cut, '#2 upload of "a" cut short after 0 of 7 declared bytes; nothing was stored'
         )
-        self.assertTrue(refused.startswith("#2 refused: bad-details "))
+        self.assertTrue(refused.startswith('#2 refused UPLOAD "a": bad-details '))
 
     def test_failure(self) -> None:
         """A failure that has no symbol: which connection it befell, and the cause in full."""
@@ -224,7 +281,7 @@ class LogTests(SynchronousTestCase):
         self.assertEqual(formatEvent(failed), "#1 failed")
         self.assertIs(failed["log_level"], LogLevel.critical)
         self.assertIn("a cable is loose", str(failed["log_failure"].value))
-        self.assertTrue(formatEvent(refused).startswith("#1 refused: internal "))
+        self.assertTrue(formatEvent(refused).startswith('#1 refused UPLOAD "a": internal'))
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
 
     def test_hostile_names(self) -> None:

@@ -8,7 +8,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from xferproto.model.errors import Busy, Internal, RequestError
+from xferproto.model.errors import Busy, Internal, NoSpace, RequestError
+from xferproto.model.escape import quoted
 from xferproto.server.traffic.connection_limit import ThrottledLog
 
 log = Logger("xfer")
@@ -25,6 +26,7 @@ class FailureReport:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._no_descriptor_log = ThrottledLog(clock, _log_no_descriptor)
+        self._no_space_log = ThrottledLog(clock, _log_no_space)
 
     def error_of(self, failure: Failure, number: int) -> RequestError:
         """
@@ -40,9 +42,35 @@ class FailureReport:
         log.failure("#{number} failed", failure, number=number)
         return Internal()
 
+    def refused(self, number: int, error: RequestError, request: str = "", user: str = "") -> None:
+        """
+        Log that a request is refused, and above the level of requests if the disk is full.
+
+        @param number: of the connection; the log's line begins with it.
+        @param request: what was asked for, with names quoted; empty if that is not known.
+        @param user: the user; empty for a stranger.
+        """
+        what = f"{f' {request}' if request else ''}{f' of {quoted(user)}' if user else ''}"
+        log.info(
+            "#{number} refused{what}: {symbol} {text}",
+            number=number,
+            what=what,
+            symbol=error.symbol,
+            text=error.text,
+        )
+        if isinstance(error, NoSpace):
+            self._no_space_log.happened()
+
 
 def _log_no_descriptor(count: int) -> None:
     log.error(
         "too many files are open: {count} requests were refused; let the process have more",
+        count=count,
+    )
+
+
+def _log_no_space(count: int) -> None:
+    log.error(
+        "no-space: {count} requests were refused; make room on the disk of the storage directory",
         count=count,
     )

@@ -262,8 +262,18 @@ def format_range(range: Range) -> bytes:
     return f"{range.id};{range.offset}".encode() if range.offset else range.id.encode()
 
 
-def format_error(error: RequestError) -> bytes:
-    return f"ERROR {error.symbol} {error.text}".encode()
+CLOSES = "the server closes the connection."
+"""The end of the text of a refusal after which no request can be made."""
+
+
+def format_error(error: RequestError, closes: bool = False) -> bytes:
+    """
+    Format the line of an error.
+
+    @param closes: whether to say that the server closes the connection.
+    """
+    text = f"{error.text.removesuffix('.')}; {CLOSES}" if closes else error.text
+    return f"ERROR {error.symbol} {text}".encode()
 
 
 def format_time(seconds: float) -> bytes:

@@ -14,6 +14,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
+from tests.server.line.test_sessions import closes
 from tests.support.depot import Depot, Session, Transport
 from tests.support.executors import InlineExecutor, SteppedExecutor
 from tests.support.visitors import PASSWORD, certificate, hashed, make_authenticator, peer, user
@@ -181,7 +182,7 @@ class LoginTests(LoginCase):
         for _ in range(30):
             self.depot.clock.advance(LONGEST_DELAY)
         answers += self.session.answer()
-        self.assertEqual(answers, WRONG * 20)
+        self.assertEqual(answers, closes(WRONG * 20))
         self.assertIs(self.session.protocol.state, State.CLOSING)
 
     def test_no_users(self) -> None:

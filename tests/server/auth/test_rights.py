@@ -7,6 +7,7 @@ from hashlib import md5, sha256
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.server.line.test_sessions import closes
 from tests.support.depot import Depot, Session, make_store, overwrite
 from tests.support.visitors import PASSWORD, peer, user
 from xferproto.model.errors import Denied, LoginRequired, NoSuchFile
@@ -174,17 +175,17 @@ class RightsTests(RightsCase):
         session = self.visit(self.depot_of())
         answer = session.send(b"UPLOAD a;5\nQUIT\nUPLOAD b;0\nHELP\n")
         self.assertTrue(answer.startswith(DENIED + DENIED + b"LIST_FILES"))
-        self.assertEqual(session.send(b"UPLOAD a;%d\n" % (DISCARD_LIMIT + 1)), DENIED)
+        self.assertEqual(session.send(b"UPLOAD a;%d\n" % (DISCARD_LIMIT + 1)), closes(DENIED))
         self.assertIs(session.protocol.state, State.CLOSING)
         session = self.visit(self.depot_of())
-        self.assertEqual(session.send(b"UPLOAD a\nHELP\n"), DENIED)
+        self.assertEqual(session.send(b"UPLOAD a\nHELP\n"), closes(DENIED))
         self.assertIs(session.protocol.state, State.CLOSING)
 
     def test_details_sent_at_once(self) -> None:
         """Details that come unasked behind a refused UPLOAD or RESUME are no command."""
         for command in (b"UPLOAD\n", b"RESUME\n", b"RESUME b;2;t\n"):
             session = self.visit(self.depot_of())
-            self.assertEqual(session.send(command + b"DELETE x;5\n"), DENIED)
+            self.assertEqual(session.send(command + b"DELETE x;5\n"), closes(DENIED))
             self.assertIs(session.protocol.state, State.CLOSING)
 
     def test_pipelined(self) -> None:

@@ -38,6 +38,11 @@ def refused(error: type[RequestError] | str) -> bytes:
     return f"ERROR {error.symbol} {error.advice}\n".encode()
 
 
+def closes(answer: bytes) -> bytes:
+    """An answer whose last line also says that the server closes."""
+    return answer.removesuffix(b".\n") + b"; the server closes the connection.\n"
+
+
 BAD_PATH = refused("bad-name A name is a relative path without empty, . or .. components.")
 BAD_SIZE = refused("bad-details A size is 1 to 19 decimal digits and below 2^63; send name;size.")
 BEYOND = refused("bad-range The file has 5 bytes; ask for a range that lies within them.")
@@ -240,8 +245,8 @@ SESSIONS = [
         b"UPLOAD ..;5\nhello" + HI,
         BAD_PATH + HELLO + b"\n",
     ),
-    closing("an upload of nobody knows how much", b"UPLOAD a;+5\nLIST_FILES\n", BAD_SIZE),
-    closing("an upload without a size", b"UPLOAD a\nLIST_FILES\n", NO_SIZE),
+    closing("an upload of nobody knows how much", b"UPLOAD a;+5\nLIST_FILES\n", closes(BAD_SIZE)),
+    closing("an upload without a size", b"UPLOAD a\nLIST_FILES\n", closes(NO_SIZE)),
     Recorded(
         "a prompted upload is refused before any payload",
         b"UPLOAD\n..;5\n",
@@ -250,7 +255,7 @@ SESSIONS = [
     closing(
         "a refused prompted upload whose payload comes unasked",
         b"UPLOAD\n..;5\nhello\nLIST_FILES\n",
-        NAME_AND_SIZE + BAD_PATH,
+        NAME_AND_SIZE + closes(BAD_PATH),
         whole_only=True,
     ),
     # Downloads
@@ -447,7 +452,7 @@ SESSIONS = [
     closing(
         "a refused offset whose payload comes unasked",
         b"RESUME b;5;t\n5\nLIST_FILES\n",
-        held(b"hel") + only_from(3),
+        held(b"hel") + closes(only_from(3)),
         whole_only=True,
         before=HEL,
     ),
@@ -469,13 +474,13 @@ SESSIONS = [
     closing(
         "refused details whose payload comes unasked",
         b"RESUME ..;5;t\n0\nhello\nLIST_FILES\n",
-        BAD_PATH,
+        closes(BAD_PATH),
         whole_only=True,
     ),
     closing(
         "asked details that are refused, and whose payload comes unasked",
         b"RESUME\nb;5;?\n0\nhello\nLIST_FILES\n",
-        RESUMING + refused(BadToken),
+        RESUMING + closes(refused(BadToken)),
         whole_only=True,
     ),
     Recorded(
@@ -553,7 +558,7 @@ SESSIONS = [
         b"\n\r\nHELLO\nLIST\n\xff\xfe\nHELP\n",
         refused(BadCommand) * 5 + HELP,
     ),
-    closing("too many errors", b"x\n" * (MAX_ERRORS + 5), refused(BadCommand) * MAX_ERRORS),
+    closing("too many errors", b"x\n" * (MAX_ERRORS + 5), closes(refused(BadCommand) * MAX_ERRORS)),
     Recorded(
         "the longest line, then commands",
         b"x" * 4096 + b"\nHELP\n",

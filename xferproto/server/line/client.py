@@ -48,6 +48,11 @@ class Client:
             self._account = account
         return self._account
 
+    @property
+    def user(self) -> str:
+        """The name of the user who is known by now; empty for a stranger."""
+        return "" if self._account is None else self._account.name
+
     def log_in(self, account: Account, how: str) -> None:
         """Serve this account from now on."""
         self._account = account

@@ -65,8 +65,10 @@ class CommandReader:
         try:
             command, argument = parse_command(line)
         except RequestError as error:
+            session.request = None
             self._refuse_in_turn(OtherProtocol() if is_foreign(line) else error)
             return
+        session.request = command, argument or b""
         session.signature = ends_as_http(line)  # DELETE is a method of both
         if session.signature and is_http_request(line):
             self._refuse_in_turn(OtherProtocol())
@@ -79,6 +81,8 @@ class CommandReader:
 
     def _take_argument(self, line: bytes) -> None:
         session = self._session
+        if session.request is not None and not session.request[1]:
+            session.request = session.request[0], line  # not the offset that RESUME asks for
         session.signature = is_signature(line)  # of another protocol, unless it is a good argument
         try:
             session.asked(line)

@@ -15,6 +15,10 @@ OVERHEAD = 1024
 """About how many bytes of memory a pipelined request takes beside its content."""
 
 
+Request = tuple[Command, bytes]
+"""A command, with its argument or what is known of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Transferred:
     """
@@ -42,10 +46,12 @@ class PendingReply:
     A reply that is owed.
 
     @ivar held: bytes that it holds in memory, or may hold.
+    @ivar request: what it answers.
     @ivar reply: what it is, when that is known.
     """
 
     held: int
+    request: Request | None
     reply: Reply | None = None
 
 
@@ -57,6 +63,7 @@ class ReplyQueue:
 
     @param budget: says how many bytes they may hold.
     @ivar command: what the requests are; they must all be of one command.
+    @ivar request: the one that the reply taken out last answers.
     @ivar waiting: whether the last of them is a request that waits for its turn.
     @ivar full: whether no more requests should be taken in, for the memory.
     """
@@ -66,15 +73,16 @@ class ReplyQueue:
         self._queue: deque[PendingReply] = deque()
         self._held = 0
         self.command: Command | None = None
+        self.request: Request | None = None
         self.waiting = False
         self.full = False
 
     def __bool__(self) -> bool:
         return bool(self._queue)
 
-    def owe(self, command: Command, held: int) -> PendingReply:
+    def owe(self, command: Command, held: int, request: Request | None = None) -> PendingReply:
         """Owe one more reply, behind all others."""
-        owed = PendingReply(held)
+        owed = PendingReply(held, request)
         if not self._queue:
             self._budget.join()
         self.command = command
@@ -84,9 +92,9 @@ class ReplyQueue:
             self.full = True
         return owed
 
-    def wait(self, request: Callable[[], None]) -> None:
+    def wait(self, begin: Callable[[], None], request: Request | None = None) -> None:
         """Let a request wait for its turn: until all that is owed now is answered."""
-        self._queue.append(PendingReply(0, request))
+        self._queue.append(PendingReply(0, request, begin))
         self.waiting = True
 
     def next(self) -> Reply | None:
@@ -95,6 +103,7 @@ class ReplyQueue:
             return None
         owed = self._queue.popleft()
         self._held -= owed.held
+        self.request = owed.request
         # Half, so that a peer is not stopped and started for every reply.
         if self.full and self._held <= self._budget.share // 2:
             self.full = False

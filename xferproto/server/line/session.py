@@ -33,7 +33,8 @@ from xferproto.server.limits import Limits
 from xferproto.server.line.client import Client
 from xferproto.server.line.payload import Payload
 from xferproto.server.line.port import Line
-from xferproto.server.line.replies import Reply, ReplyQueue, Transferred
+from xferproto.server.line.refusal_log import described
+from xferproto.server.line.replies import Reply, ReplyQueue, Request, Transferred
 from xferproto.server.line.transfer_log import TransferLog
 from xferproto.server.traffic.bandwidth import Bandwidth, rate_limited
 from xferproto.server.traffic.closing import Closing
@@ -75,6 +76,7 @@ class LineSession:
     @ivar discarding: how many bytes of a refused payload are still to come.
     @ivar offered: an upload under a token whose offset the peer is to choose, or None.
     @ivar sender: sends what is being sent, or None.
+    @ivar request: the command at hand and its argument, or None for a line that is no command.
     @ivar asked: gets the argument that was asked for.
     @ivar prompted: whether the argument of the command at hand was asked for.
     @ivar signature: whether the last line is another protocol's, if it is of no form of ours.
@@ -109,6 +111,7 @@ class LineSession:
         self.discarding = 0
         self.offered: Upload | None = None
         self.sender: Sender | None = None
+        self.request: Request | None = None
         self.prompted = self.signature = self.stopping = self.lost = False
         self.up, self.down = bandwidth.of_connection(self._freed)
         self._failures = failures
@@ -244,7 +247,7 @@ class LineSession:
     def in_turn(self, request: Callable[[], None]) -> None:
         """Begin a request when all before it are answered; the input is held back until then."""
         if self.replies:
-            self.replies.wait(request)
+            self.replies.wait(request, self.request)
             self.enter(State.WORKING)
         else:
             request()
@@ -255,7 +258,7 @@ class LineSession:
 
         @param held: how many bytes of memory that may take.
         """
-        pending = self.replies.owe(command, held)
+        pending = self.replies.owe(command, held, self.request)
         self._serving = False  # where it waited for its turn, it has its place in the queue now
         if self.replies.full:
             self.flow.set(Hold.REPLIES, True)
@@ -289,12 +292,11 @@ class LineSession:
                 if down is not None:
                     down.spend(len(reply.answer))
             elif isinstance(reply, RequestError):
-                self._tell(reply)
-                if self._errors >= self.limits.errors:
+                if self._tell(reply, replies.request):
                     self.closing.close()
             else:
                 self.transfers.flush()
-                self._serving = True
+                self._serving, self.request = True, replies.request
                 try:
                     reply()
                 except RequestError as error:
@@ -326,10 +328,7 @@ class LineSession:
         """
         if self.signature and isinstance(error, MALFORMED):
             error = OtherProtocol()
-        self._tell(error)
-        too_many = self._errors >= self.limits.errors
-        closes = error.scope is Scope.CONNECTION or too_many
-        if closes or skip is None or skip > DISCARD_LIMIT:
+        if self._tell(error, self.request, skip is None or skip > DISCARD_LIMIT):
             self.closing.close()
         elif skip:
             self.discarding = skip
@@ -338,15 +337,16 @@ class LineSession:
         else:
             self._next()
 
-    def _tell(self, error: RequestError) -> None:
+    def _tell(self, error: RequestError, request: Request | None, unread: bool = False) -> bool:
+        """Send an error, and return whether the connection is to be closed."""
         self._errors += 1
-        log.info(
-            "#{number} refused: {symbol} {text}",
-            number=self.number,
-            symbol=error.symbol,
-            text=error.text,
-        )
-        self.say(codec.format_error(error))
+        cuts = error.scope is Scope.CONNECTION  # which its text says, and what came last is served
+        closes = unread or self._errors >= self.limits.errors
+        what = described(None if cuts else request)
+        self._failures.refused(self.number, error, what, self.client.user)
+        says = closes and not cuts and not self.closing.input_ended
+        self.say(codec.format_error(error, says))
+        return closes or cuts
 
     def _next(self) -> None:
         """A request is answered: on with what is owed, then with what comes."""

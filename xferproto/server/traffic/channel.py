@@ -110,13 +110,9 @@ class Channel(protocol.Protocol):
         except ConnectionCut:
             return
         except Exception:
-            error = self._connections.failures.error_of(Failure(), self.number)
-            log.info(
-                "#{number} refused: {symbol} {text}",
-                number=self.number,
-                symbol=error.symbol,
-                text=error.text,
-            )
+            failures = self._connections.failures
+            error = failures.error_of(Failure(), self.number)
+            failures.refused(self.number, error)
             session.refuse(error)
         self._closing.close()
 
