@@ -82,7 +82,8 @@ class ReadTests(FilesCase):
         for data in (b"", b"hello", b"\xff\xfe", files.cert.read_bytes()[:300]):
             other.write_bytes(data)
             self.assert_refused(f"There is no certificate in {other}", other, files.key)
-            self.assert_refused(f"There is no private key in {other}", files.cert, other)
+            self.assert_refused(f"There is no private key in {other}.", files.cert, other)
+        self.assert_refused(f"There is no private key in {files.cert}; give the file", files.cert)
         other.write_bytes(files.key.read_bytes().replace(b"MIG", b"AAA"))
         self.assert_refused(f"private key in {other} is damaged", files.cert, other)
 

@@ -157,6 +157,10 @@ def _ask_password() -> str:
         else:
             line = sys.stdin.readline(MAX_PASSWORD + 3)
             password = line.removesuffix("\n").removesuffix("\r")
+            if not line:
+                raise UsersUnreadable(
+                    "There is no password on standard input; pipe one line, or use a terminal."
+                )
     except (EOFError, UnicodeDecodeError):
         password = ""
     if not is_password(password):

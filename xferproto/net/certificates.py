@@ -70,7 +70,8 @@ def read_credential(certificate: Path, key: Path | None = None) -> Credential:
     source = certificate if key is None else key
     match = _KEY.search(_read(source))
     if match is None:
-        raise CertificateError(f"There is no private key in {source}.")
+        hint = "; give the file that has it as well (--tls-key, --key)" if key is None else ""
+        raise CertificateError(f"There is no private key in {source}{hint}.")
     try:
         private = load_pem_private_key(match[0], None)
     except TypeError:

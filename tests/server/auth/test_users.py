@@ -162,7 +162,7 @@ class ReloadTests(SynchronousTestCase):
         self.look()
         self.assertEqual(list(self.users.by_name), ["alice"])
         self.write("")
-        self.look()
+        self.assertIn("nobody can log in", self.look()[1])
         self.assertEqual(self.users.by_name, {})
 
     def test_broken(self) -> None:
@@ -184,7 +184,7 @@ class ReloadTests(SynchronousTestCase):
         """A file that is gone, or something else now, is the same."""
         self.path.unlink()
         (line,) = self.look()
-        self.assertIn("No such file", line)
+        self.assertIn("No such file or directory; make it with xfer-depot users add", line)
         self.assertEqual(self.look(), [])
         os.mkfifo(self.path)
         (line,) = self.look()
@@ -381,7 +381,9 @@ class CommandTests(SynchronousTestCase):
         self.assertIn('already a user "alice"', self.refused("add", self.path, "alice", stdin="p"))
         self.assertIn('no user "bob"', self.refused("passwd", self.path, "bob", stdin="p"))
         self.assertIn('no user "bob"', self.refused("remove", self.path, "bob"))
-        for password in ("", "\n", "a\x1bb\n", "x" * 1025):
+        nothing = self.refused("add", self.path, "bob", stdin="")
+        self.assertIn("no password on standard input", nothing)
+        for password in ("\n", "a\x1bb\n", "x" * 1025):
             self.assertIn("1 to 1024 bytes", self.refused("add", self.path, "bob", stdin=password))
         for name in ("", "a b", "a;b", "é", "x" * 65):
             self.assertIn("user name", self.refused("add", self.path, name))

@@ -18,7 +18,10 @@ def anonymous(value: str) -> Identity:
     @raise ValueError: the text has no right, or an unknown word.
     """
     words = [word.strip() for word in value.split(",")]
-    rights = frozenset(parse_right(word) for word in words if word != "all")
+    try:
+        rights = frozenset(parse_right(word) for word in words if word != "all")
+    except ValueError as error:
+        raise ValueError(f"{error}; all adds everybody's files") from None
     if not rights:
         raise ValueError("give at least one right of list, read, write, delete")
     return Identity(rights=rights, view=View(all="all" in words))

@@ -12,6 +12,7 @@ C{sees} is C{"all"} or C{"own"}; C{quota} is optional. A name with a dot needs q
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -160,7 +161,10 @@ def read_users(path: Path) -> tuple[dict[str, User], os.stat_result]:
         content, status = _read(path)
         return parse_users(content), status
     except OSError as error:
-        raise UsersUnreadable(f"{printable(str(path))}: {error.strerror}") from None
+        hint = (
+            "; make it with xfer-depot users add FILE NAME" if error.errno == errno.ENOENT else ""
+        )
+        raise UsersUnreadable(f"{printable(str(path))}: {error.strerror}{hint}") from None
     except UsersUnreadable as error:
         raise UsersUnreadable(f"{printable(str(path))}: {error}") from None
 
@@ -232,6 +236,11 @@ class Users:
     def _take(self, users: dict[str, User], status: os.stat_result) -> None:
         self.by_name, self._seen = users, _signature(status)
         log.info("{count} users in {path}", count=len(users), path=printable(str(self.path)))
+        if not users:
+            log.warn(
+                "nobody can log in: {path} has no user; add one with xfer-depot users add",
+                path=printable(str(self.path)),
+            )
         if status.st_mode & 0o077:
             log.warn("other users of this machine can read {path}", path=printable(str(self.path)))
 
