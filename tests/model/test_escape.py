@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from xferproto.model.escape import printable, quoted
 
-untimed = settings(deadline=None)
+untimed = settings(deadline=None, derandomize=True)
 
 
 class PrintableTests(SynchronousTestCase):

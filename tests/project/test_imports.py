@@ -459,6 +459,24 @@ class ArrowTests(SynchronousTestCase):
         )
 
 
+class PropertyTests(SynchronousTestCase):
+    """Tests of properties, with Hypothesis."""
+
+    def test_deterministic(self) -> None:
+        """Their inputs are the same in every run, and they have no time limit of their own."""
+        for path in sorted((ROOT / "tests").rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_bytes(), str(path))):
+                called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+                if isinstance(node, ast.Call) and called == "settings" and not node.args:
+                    options = {word.arg: ast.unparse(word.value) for word in node.keywords}
+                    self.assertEqual(options.get("derandomize"), "True", path)
+                    self.assertEqual(options.get("deadline"), "None", path)
+                decorators = getattr(node, "decorator_list", [])
+                names = {ast.unparse(one).partition("(")[0] for one in decorators}
+                if "given" in names:
+                    self.assertTrue(names & {"settings", "untimed", "SHORT"}, path)
+
+
 class PluginTests(SynchronousTestCase):
     """What every C{twistd} of a machine imports."""
 

@@ -18,19 +18,13 @@ PROJECT = Path(__file__).parents[2]
 
 GENERATED = (
     ".git",
-    ".hypothesis",
-    ".mypy_cache",
-    ".pytest_cache",
-    ".ruff_cache",
-    ".venv",
-    "__pycache__",
-    "_trial_temp*",
-    "*.egg-info",
-    "build",
-    "dist",
-    "dropin.cache",
+    *(
+        line.strip("/")
+        for line in (PROJECT / ".gitignore").read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith(("#", "!", "/storage"))
+    ),
 )
-"""What lies in a checkout and is not of the project."""
+"""What lies in a checkout and is not of the project, as patterns of names."""
 
 PATIENCE = 300
 """Seconds after which a command that hangs is killed."""

@@ -26,7 +26,7 @@ from xferproto.wire import codec
 from xferproto.wire.commands import Command, parse_command
 from xferproto.wire.requests import Range, UploadDetails
 
-untimed = settings(deadline=None)
+untimed = settings(deadline=None, derandomize=True)
 
 ID = "0123456789abcdef0123456789abcdef"
 

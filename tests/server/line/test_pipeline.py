@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from hashlib import md5
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -627,7 +627,13 @@ requests = st.one_of(
 class ScriptTests(SynchronousTestCase):
     """Any script of requests, pipelined, is answered as if each had waited for the one before."""
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @example([download(b"none"), b"UPLOAD a;-1\n"], [], [], True)
+    @settings(
+        max_examples=60,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
     @given(
         st.lists(requests, max_size=25),
         st.lists(st.integers(1, 20_000), max_size=10),

@@ -33,5 +33,5 @@ def end_input(session: LineSession) -> None:
     """Close, when all requests are answered: the peer sends no more, and no line is left."""
     if session.state is State.RECEIVING:
         error = BadDetails(f"The input ended after {session.cut_short()}.")
-        session.in_turn(lambda: session.refuse(error, skip=None))
+        session.in_turn(lambda: session.refuse(error))
     session.in_turn(session.closing.disconnect)

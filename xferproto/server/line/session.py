@@ -344,8 +344,7 @@ class LineSession:
         closes = unread or self._errors >= self.limits.errors
         what = described(None if cuts else request)
         self._failures.refused(self.number, error, what, self.client.user)
-        says = closes and not cuts and not self.closing.input_ended
-        self.say(codec.format_error(error, says))
+        self.say(codec.format_error(error, closes and not cuts))
         return closes or cuts
 
     def _next(self) -> None:
