@@ -88,6 +88,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "server.traffic": (
         "depot.account",
         "depot.depot",
+        "depot.request",
         "depot.small_upload",
         "depot.upload",
         "depot.uploader",

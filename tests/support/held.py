@@ -37,7 +37,7 @@ def held_by_store(store: IStore) -> dict[str, object]:
             "reservations": store._space.held,
             "tokens": store._resumable.leases._held,
             "locks": store._locks._locks,
-            "commits and the like": store._pending._running,
+            "commits and the like": store._pending,
             "open files": _open_files(store._root),
         }
     )

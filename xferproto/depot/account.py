@@ -236,9 +236,7 @@ class Account:
         """
         identity = self._storing(size)
         if Right.READ not in identity.rights:
-            sha256 = (
-                None  # without the right to read, nobody gets a proof that others have the content
-            )
+            sha256 = None  # without that right, nobody gets a proof that others have the content
         return self._depot.serve(
             lambda request: ResumableOpening(
                 self._depot, identity, name, size, token, sha256, uploader, progress, request

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -19,6 +19,7 @@ from xferproto.depot.uploader import Uploader
 from xferproto.model.errors import XferError
 from xferproto.store.interface import MOST_TOKENS, IStore
 from xferproto.threads.executor import Executor
+from xferproto.threads.pending import PendingWork
 from xferproto.threads.worker_pool import WorkerPool
 from xferproto.transfer.budget import MemoryBudget
 from xferproto.transfer.sender import BLOCK
@@ -87,7 +88,7 @@ class Depot:
         self.small = MemoryBudget()
         self.outgoing = MemoryBudget(largest=BLOCK, smallest=16 * 1024)
         self.tokens: dict[tuple[str, str], Uploader] = {}
-        self._work: set[Deferred[Any]] = set()
+        self._work = PendingWork()
 
     store: IStore
 
@@ -97,14 +98,7 @@ class Depot:
 
     def start(self, work: Coroutine[Deferred[Any], Any, R] | Deferred[R]) -> Deferred[R]:
         """Let C{work} run; L{stop} waits for it even when nobody else does."""
-        running = work if isinstance(work, Deferred) else Deferred.fromCoroutine(work)
-        self._work.add(running)
-
-        def ended(outcome: Any) -> Any:
-            self._work.discard(running)
-            return outcome
-
-        return running.addBoth(ended)
+        return self._work.run(work)
 
     def serve(self, work: Callable[[Request], Coroutine[Deferred[Any], Any, R]]) -> Deferred[R]:
         """
@@ -131,5 +125,4 @@ class Depot:
 
     async def stop(self) -> None:
         """Wait for all work that runs."""
-        while self._work:
-            await DeferredList(list(self._work), consumeErrors=True)
+        await self._work.when_idle()

@@ -560,7 +560,7 @@ class EndTests(ClassicCase):
                             executor.step()
                     peer.lose()
                     executor.run_all()
-                    self.assertEqual(self.depot.core._work, set())
+                    self.assertEqual(len(self.depot.core._work), 0)
             self.depot.end()
 
     def test_input_ends(self) -> None:

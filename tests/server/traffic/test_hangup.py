@@ -163,7 +163,7 @@ class HangupCase(SynchronousTestCase):
         throttle = factory.authenticator._throttle
         records = [*throttle._peers._records.values(), *throttle._users._records.values()]
         self.assertEqual(factory.connections._open, {})
-        self.assertEqual(core._work, set())
+        self.assertEqual(len(core._work), 0)
         self.assertEqual([record.under_way for record in records if record.under_way], [])
         self.assertEqual([record.charges for record in records if record.charges], [])
         self.assertEqual(core.quota._all.reserved, 0)

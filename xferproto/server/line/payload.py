@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from xferproto.depot.small_upload import SmallUpload
 from xferproto.depot.upload import Upload
-from xferproto.server.transfer_log import cut_short
 
 
 class Payload:
@@ -31,7 +30,3 @@ class Payload:
         self.started = started
         self.expected = upload.remaining
         self.complete = complete
-
-    def cut_short(self, number: int) -> str:
-        """Give up the upload: return how far it came, and what becomes of that; log it, too."""
-        return cut_short(number, self.upload)

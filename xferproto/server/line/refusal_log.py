@@ -5,7 +5,7 @@ from __future__ import annotations
 from xferproto.model.errors import BadId
 from xferproto.model.escape import quoted
 from xferproto.model.fields import parse_id
-from xferproto.server.line.replies import Request
+from xferproto.server.line.replies import CommandLine
 from xferproto.wire.commands import Command
 
 MAX_SHOWN = 1024
@@ -19,7 +19,7 @@ _PREFIXED = (Command.LIST_FILES, Command.LIST_DAMAGED)
 _WITH_ID = (Command.DOWNLOAD, Command.STAT, Command.VERIFY, Command.DELETE)
 
 
-def described(request: Request | None) -> str:
+def described(request: CommandLine | None) -> str:
     """
     Describe a request, as in C{UPLOAD "report.txt"}. Of LOGIN nothing but the command is shown.
 

@@ -15,7 +15,7 @@ OVERHEAD = 1024
 """About how many bytes of memory a pipelined request takes beside its content."""
 
 
-Request = tuple[Command, bytes]
+CommandLine = tuple[Command, bytes]
 """A command, with its argument or what is known of it."""
 
 
@@ -51,7 +51,7 @@ class PendingReply:
     """
 
     held: int
-    request: Request | None
+    request: CommandLine | None
     reply: Reply | None = None
 
 
@@ -73,14 +73,14 @@ class ReplyQueue:
         self._queue: deque[PendingReply] = deque()
         self._held = 0
         self.command: Command | None = None
-        self.request: Request | None = None
+        self.request: CommandLine | None = None
         self.waiting = False
         self.full = False
 
     def __bool__(self) -> bool:
         return bool(self._queue)
 
-    def owe(self, command: Command, held: int, request: Request | None = None) -> PendingReply:
+    def owe(self, command: Command, held: int, request: CommandLine | None = None) -> PendingReply:
         """Owe one more reply, behind all others."""
         owed = PendingReply(held, request)
         if not self._queue:
@@ -92,7 +92,7 @@ class ReplyQueue:
             self.full = True
         return owed
 
-    def wait(self, begin: Callable[[], None], request: Request | None = None) -> None:
+    def wait(self, begin: Callable[[], None], request: CommandLine | None = None) -> None:
         """Let a request wait for its turn: until all that is owed now is answered."""
         self._queue.append(PendingReply(0, request, begin))
         self.waiting = True

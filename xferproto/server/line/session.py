@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from xferproto.depot.depot import Depot
+from xferproto.depot.request import Request
 from xferproto.depot.upload import Upload
 from xferproto.model.errors import (
     BadDetails,
@@ -34,11 +35,13 @@ from xferproto.server.line.client import Client
 from xferproto.server.line.payload import Payload
 from xferproto.server.line.port import Line
 from xferproto.server.line.refusal_log import described
-from xferproto.server.line.replies import Reply, ReplyQueue, Request, Transferred
+from xferproto.server.line.replies import CommandLine, Reply, ReplyQueue, Transferred
 from xferproto.server.line.transfer_log import TransferLog
-from xferproto.server.traffic.bandwidth import Bandwidth, rate_limited
+from xferproto.server.traffic.bandwidth import Bandwidth
 from xferproto.server.traffic.closing import Closing
 from xferproto.server.traffic.flow import Flow, Hold
+from xferproto.server.traffic.sending import make_sender
+from xferproto.server.transfer_log import cut_short
 from xferproto.transfer.sender import Sender
 from xferproto.wire import codec
 from xferproto.wire.commands import Command
@@ -111,11 +114,11 @@ class LineSession:
         self.discarding = 0
         self.offered: Upload | None = None
         self.sender: Sender | None = None
-        self.request: Request | None = None
+        self.request: CommandLine | None = None
         self.prompted = self.signature = self.stopping = self.lost = False
         self.up, self.down = bandwidth.of_connection(self._freed)
         self._failures = failures
-        self._awaited: Deferred[Any] | None = None
+        self._waits = Request()
         self._serving = False
         self._errors = 0
 
@@ -205,15 +208,7 @@ class LineSession:
 
         @raise ConnectionCut: the connection is lost.
         """
-        if self.lost:
-            waiting.cancel()
-        self._awaited = waiting
-        try:
-            return await waiting
-        except CancelledError:
-            raise ConnectionCut("The connection was lost.") from None
-        finally:
-            self._awaited = None
+        return await self._waits.wait(waiting)
 
     def ask(self, then: Callable[[bytes], None]) -> None:
         """Wait for one more line, and give it to C{then}, whatever it says."""
@@ -229,13 +224,7 @@ class LineSession:
 
     async def send(self, read: Callable[[], Deferred[bytes]]) -> None:
         """Send all that C{read} gives, as fast as the peer takes it."""
-        if self.down is not None:
-            read = rate_limited(read, self.down)
-        self.sender = Sender(self.transport, read)
-        if self.flow.holds(Hold.OUTPUT):
-            self.sender.pauseProducing()
-        if self.lost:
-            self.sender.stopProducing()
+        self.sender = make_sender(self.transport, read, self.down, self.flow, self.lost)
         self.enter(State.SENDING)
         try:
             await self.sender.run()
@@ -337,7 +326,7 @@ class LineSession:
         else:
             self._next()
 
-    def _tell(self, error: RequestError, request: Request | None, unread: bool = False) -> bool:
+    def _tell(self, error: RequestError, request: CommandLine | None, unread: bool = False) -> bool:
         """Send an error, and return whether the connection is to be closed."""
         self._errors += 1
         cuts = error.scope is Scope.CONNECTION  # which its text says, and what came last is served
@@ -360,7 +349,7 @@ class LineSession:
         """Give up the upload that is coming: how far it came, and what becomes of it."""
         payload, self.payload = self.payload, None
         assert payload is not None
-        return payload.cut_short(self.number)
+        return cut_short(self.number, payload.upload)
 
     def _closing_begun(self) -> None:
         self.enter(State.CLOSING)
@@ -381,8 +370,7 @@ class LineSession:
         # Before the connection counts as closed: a server that stops waits for what has begun.
         if self.offered is not None:
             self.offered.abort()
-        if self._awaited is not None:
-            self._awaited.cancel()
+        self._waits.abandon()
         self.transfers.flush()
         self.closing.end()
         for limit in (self.up, self.down):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from twisted.internet import protocol
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -15,15 +15,16 @@ from zope.interface import implementer
 
 from xferproto.depot.account import Account
 from xferproto.depot.depot import Depot
+from xferproto.depot.request import Request
 from xferproto.model.errors import ConnectionCut, RequestError, Timeout
 from xferproto.net.tls import error_text
 from xferproto.server.connections import Connections
-from xferproto.server.traffic.bandwidth import rate_limited
 from xferproto.server.traffic.closing import Closing
 from xferproto.server.traffic.connection_limit import RefusedConnection
 from xferproto.server.traffic.flow import Flow, Hold
 from xferproto.server.traffic.hangup import Presence, Sign
 from xferproto.server.traffic.inbox import Inbox
+from xferproto.server.traffic.sending import make_sender
 from xferproto.server.traffic.stall import Fault, StallTimer, Wait, unsent
 from xferproto.server.traffic.transport import prepare_transport
 from xferproto.transfer.sender import Sender
@@ -86,7 +87,7 @@ class Channel(protocol.Protocol):
         self._presence = Presence()
         self._up, self._down = connections.bandwidth.of_connection(self._freed)
         self._sender: Sender | None = None
-        self._waiting: Deferred[Any] | None = None
+        self._waits = Request()
         self._received = self._written = 0
         self._lost = False
         self._session = make_session(self)
@@ -144,8 +145,7 @@ class Channel(protocol.Protocol):
                 limit.stop()
         if self._sender is not None:
             self._sender.stopProducing()
-        if self._waiting is not None:
-            self._waiting.cancel()
+        self._waits.abandon()
         self.inbox.lose()
         if (text := error_text(reason)) is not None:
             log.info("#{number} TLS failed: {text}", number=self.number, text=text)
@@ -157,15 +157,7 @@ class Channel(protocol.Protocol):
 
         @raise ConnectionCut: the connection is lost.
         """
-        if self._lost:
-            waiting.cancel()
-        self._waiting = waiting
-        try:
-            return await waiting
-        except CancelledError:
-            raise ConnectionCut("The connection was lost.") from None
-        finally:
-            self._waiting = None
+        return await self._waits.wait(waiting)
 
     # Reading
 
@@ -202,13 +194,7 @@ class Channel(protocol.Protocol):
 
         @raise ConnectionCut: the connection was lost, or cut off.
         """
-        if self._down is not None:
-            read = rate_limited(read, self._down)
-        self._sender = Sender(self.transport, read)
-        if self._flow.holds(Hold.OUTPUT):
-            self._sender.pauseProducing()
-        if self._lost:
-            self._sender.stopProducing()
+        self._sender = make_sender(self.transport, read, self._down, self._flow, self._lost)
         try:
             await self._sender.run()
         except ConnectionCut:

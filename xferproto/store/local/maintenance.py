@@ -18,10 +18,10 @@ from xferproto.store.local.contents import Contents
 from xferproto.store.local.layout import foreign
 from xferproto.store.local.lock import DirectoryLock
 from xferproto.store.local.objects import Objects
-from xferproto.store.local.pending import PendingWork
 from xferproto.store.local.resumable import ResumableUploads
 from xferproto.store.local.upkeep import Upkeep
 from xferproto.threads.executor import Executor
+from xferproto.threads.pending import PendingWork
 
 log = Logger("xfer")
 

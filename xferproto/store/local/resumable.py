@@ -16,13 +16,13 @@ from xferproto.store.local.catalogue import Catalogue
 from xferproto.store.local.contents import Contents
 from xferproto.store.local.objects import Objects
 from xferproto.store.local.partial_files import PartialFiles
-from xferproto.store.local.pending import PendingWork
 from xferproto.store.local.publish import Publisher
 from xferproto.store.local.schema import Content
 from xferproto.store.local.space import Reservation, Space
 from xferproto.store.local.token_leases import TokenCount, TokenLeases
 from xferproto.store.local.upload import Declared, LocalPartial
 from xferproto.threads.executor import Executor
+from xferproto.threads.pending import PendingWork
 
 log = Logger("xfer")
 
@@ -111,9 +111,8 @@ class ResumableUploads:
         """The content that is stored already under a token or a SHA-256, of this size, and seen."""
         owner_filter = declared.view.owner_filter
         if sha256 is not None:
-            known = await self._catalogue.contents.by_sha256(
-                sha256, owner_filter
-            )  # it alone opens nothing
+            # It alone opens nothing: the content is looked for among what the owner sees.
+            known = await self._catalogue.contents.by_sha256(sha256, owner_filter)
         else:
             known = await self._catalogue.contents.by_token(declared.token, owner_filter)
         if known is None or known.size != declared.size:

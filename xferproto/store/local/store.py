@@ -55,7 +55,6 @@ from xferproto.store.local.maintenance import LocalMaintenance
 from xferproto.store.local.objects import Objects
 from xferproto.store.local.packed import SMALL_SIZE, PackedContents
 from xferproto.store.local.partial_files import PartialFiles
-from xferproto.store.local.pending import PendingWork
 from xferproto.store.local.preflight import advice, check_whole, is_used
 from xferproto.store.local.publish import Publisher
 from xferproto.store.local.quarantine import Quarantine
@@ -68,6 +67,7 @@ from xferproto.store.local.text_listings import LocalListing, LocalNames
 from xferproto.store.local.upkeep import Upkeep
 from xferproto.store.local.upload import LocalUpload
 from xferproto.threads.executor import Executor
+from xferproto.threads.pending import PendingWork
 
 log = Logger("xfer")
 

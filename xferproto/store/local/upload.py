@@ -14,11 +14,11 @@ from xferproto.model.errors import Collision
 from xferproto.model.identity import View
 from xferproto.store.interface import FLAT_COST, IPartial, IUpload
 from xferproto.store.local.partial_files import PartialFiles
-from xferproto.store.local.pending import PendingWork
 from xferproto.store.local.publish import Publisher
 from xferproto.store.local.space import Reservation, translated
 from xferproto.store.local.token_leases import TokenLease
 from xferproto.threads.executor import Executor
+from xferproto.threads.pending import PendingWork
 
 
 @implementer(IUpload)
